@@ -1,0 +1,109 @@
+# leon: one Makefile, everything into build/.   make help
+#
+#   make CXX=clang++ BUILD=build/clang      another compiler, beside the first
+#   make SANITIZE=1 BUILD=build/sanitize    AddressSanitizer + UndefinedBehaviorSanitizer
+#
+# Rooms and their order: docs/design.md. Packages: the setup step below installs what is missing on Debian.
+
+BUILD    ?= build
+PREFIX   ?= /usr/local
+CXX      := $(if $(filter default,$(origin CXX)),g++,$(CXX))
+CXXFLAGS ?= -O3
+SANITIZE ?=
+
+PACKAGES := g++ make libcli11-dev nlohmann-json3-dev libstb-dev doctest-dev libpcre2-dev
+
+# Fused multiply-adds are written by hand in kernels/cpu/simd.h; the compiler may not invent others, so that every
+# compiler gives the same bits.
+FLAGS := -std=c++20 -g -Wall -Wextra -Werror -ffp-contract=off -I. -pthread $(CXXFLAGS)
+LIBS  := -pthread -lpcre2-8
+ifneq ($(SANITIZE),)
+FLAGS += -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+LIBS  += -fsanitize=address,undefined
+endif
+
+ARCH := $(shell uname -m)
+LIBRARY_ROOMS := kernels kernels/reference kernels/cpu runtime tokenizer weights_converter tasks
+SOURCES  := $(wildcard $(addsuffix /*.cpp,$(LIBRARY_ROOMS)))
+OBJECTS  := $(SOURCES:%.cpp=$(BUILD)/obj/%.o)
+CLI      := $(patsubst %.cpp,$(BUILD)/obj/%.o,$(wildcard cli/*.cpp))
+TESTS    := $(patsubst %.cpp,$(BUILD)/obj/%.o,$(wildcard tests/test_*.cpp))
+EXAMPLES := $(patsubst examples/%.cpp,$(BUILD)/examples/%,$(wildcard examples/*.cpp))
+MODEL    := models/storybook.leon
+
+.PHONY: all setup demo test bench install uninstall examples format format-check lint layers clean help
+all: $(BUILD)/leon examples
+
+help:
+	@echo 'make            build $(BUILD)/leon and the examples'
+	@echo 'make demo       draw, fill, describe and answer with the model in the box -> build/demo/index.html'
+	@echo 'make test       build and run every test (no GPU, no network after the set-up)'
+	@echo 'make bench      decode, prefill and picture speed against this machine'"'"'s measured roofs'
+	@echo 'make install    leon and the library into PREFIX=$(PREFIX)'
+	@echo 'make format     clang-format over the tree        make lint    clang-tidy and the layer check'
+	@echo 'make clean      remove build/'
+	@echo 'Variables: CXX=clang++  BUILD=build/other  SANITIZE=1  CXXFLAGS=-O3'
+
+# --- set-up: what is missing is installed with apt-get; elsewhere the list is printed ---------------------------
+SETUP := $(BUILD)/.packages
+setup: $(SETUP)
+$(SETUP): Makefile
+	@mkdir -p $(BUILD)
+	@./install_packages.sh $(PACKAGES)
+	@touch $@
+
+# --- compile ----------------------------------------------------------------------------------------------------
+# One file of kernels/cpu is compiled once per instruction set; the file name says which.
+ifeq ($(ARCH),x86_64)
+$(BUILD)/obj/kernels/cpu/isa_avx2.o:   FLAGS += -mavx2 -mfma -mf16c -mbmi2
+$(BUILD)/obj/kernels/cpu/isa_avx512.o: FLAGS += -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c -mbmi2
+endif
+
+$(BUILD)/obj/%.o: %.cpp | $(SETUP)
+	@mkdir -p $(@D)
+	$(CXX) $(FLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/libleon.a: $(OBJECTS)
+	@rm -f $@
+	ar rcs $@ $^
+$(BUILD)/leon: $(CLI) $(BUILD)/libleon.a
+	$(CXX) $^ -o $@ $(LIBS)
+$(BUILD)/leon_tests: $(TESTS) $(BUILD)/libleon.a
+	$(CXX) $^ -o $@ $(LIBS)
+$(BUILD)/examples/%: $(BUILD)/obj/examples/%.o $(BUILD)/libleon.a
+	@mkdir -p $(@D)
+	$(CXX) $^ -o $@ $(LIBS)
+.PRECIOUS: $(BUILD)/obj/examples/%.o
+examples: $(EXAMPLES)
+
+# --- use --------------------------------------------------------------------------------------------------------
+demo: $(BUILD)/leon
+	$(BUILD)/leon demo -m $(MODEL) -o build/demo
+
+# The doctest binary; LEON_BINARY tells the command-line tests what to run.
+test: $(BUILD)/leon_tests $(BUILD)/leon examples
+	LEON_BINARY=$(BUILD)/leon $(BUILD)/leon_tests $(TEST_ARGS)
+bench: $(BUILD)/leon
+	$(BUILD)/leon bench
+
+install: $(BUILD)/leon
+	install -D -m 755 $(BUILD)/leon $(DESTDIR)$(PREFIX)/bin/leon
+	install -D -m 644 $(BUILD)/libleon.a $(DESTDIR)$(PREFIX)/lib/libleon.a
+	install -D -m 644 $(MODEL) $(DESTDIR)$(PREFIX)/share/leon/storybook.leon
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/leon $(DESTDIR)$(PREFIX)/lib/libleon.a $(DESTDIR)$(PREFIX)/share/leon/storybook.leon
+
+# --- care -------------------------------------------------------------------------------------------------------
+FORMATTED = $(shell git ls-files '*.cpp' '*.h')
+format:
+	clang-format -i $(FORMATTED)
+format-check:
+	clang-format --dry-run --Werror $(FORMATTED)
+layers:
+	tests/check_layers.sh
+lint: layers | $(SETUP)
+	clang-tidy --quiet $(SOURCES) -- -std=c++20 -I.
+clean:
+	rm -rf build $(BUILD)
+
+-include $(OBJECTS:.o=.d) $(CLI:.o=.d) $(TESTS:.o=.d) $(EXAMPLES:$(BUILD)/examples/%=$(BUILD)/obj/examples/%.d)

@@ -1,0 +1,144 @@
+// A Tensor is a typed, shaped, contiguous view of memory that somebody else owns.
+//
+// Row-major, no strides: the last dimension is adjacent in memory. The dtype is a property of the value, resolved
+// once inside a kernel's launcher, so there is no template parameter and no twin function per type.
+//
+// Glossary of dimensions, used in every comment of the project:
+//   rows      tokens or pixels that are treated alike             dim       width of the residual stream
+//   heads     query heads      kv_heads  key/value heads          head_dim  channels of one head
+//   seq       positions of one stream                             vocab     token ids
+//   codes     entries of the picture codebook                     height, width, channels   of a picture
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+
+#include "kernels/check.h"
+
+namespace leon {
+
+enum class DType : uint8_t { F32, BF16, F16, I32, U8 };
+
+inline size_t size_of(DType type) {
+    switch (type) {
+        case DType::F32:
+            return 4;
+        case DType::I32:
+            return 4;
+        case DType::BF16:
+            return 2;
+        case DType::F16:
+            return 2;
+        case DType::U8:
+            return 1;
+    }
+    check_failed(__FILE__, __LINE__, "known dtype");
+}
+
+inline const char* name_of(DType type) {
+    switch (type) {
+        case DType::F32:
+            return "F32";
+        case DType::I32:
+            return "I32";
+        case DType::BF16:
+            return "BF16";
+        case DType::F16:
+            return "F16";
+        case DType::U8:
+            return "U8";
+    }
+    check_failed(__FILE__, __LINE__, "known dtype");
+}
+
+constexpr int MAX_RANK = 5;
+
+struct Tensor {
+    void* data = nullptr;
+    DType dtype = DType::F32;
+    int rank = 0;
+    int64_t shape[MAX_RANK] = {};
+
+    Tensor() = default;
+    Tensor(void* memory, DType type, std::initializer_list<int64_t> dimensions)
+        : data(memory), dtype(type), rank(static_cast<int>(dimensions.size())) {
+        CHECK(dimensions.size() <= MAX_RANK);
+        int i = 0;
+        for (int64_t d : dimensions) shape[i++] = d;
+    }
+
+    explicit operator bool() const { return data != nullptr; }
+    int64_t elements() const {
+        int64_t n = 1;
+        for (int i = 0; i < rank; i++) n *= shape[i];
+        return n;
+    }
+    size_t bytes() const { return static_cast<size_t>(elements()) * size_of(dtype); }
+
+    // As a matrix: every dimension but the last counts as rows.
+    int64_t cols() const { return rank == 0 ? 1 : shape[rank - 1]; }
+    int64_t rows() const { return cols() == 0 ? 0 : elements() / cols(); }
+
+    const float* f32() const {
+        CHECK(dtype == DType::F32);
+        return static_cast<const float*>(data);
+    }
+    float* f32() {
+        CHECK(dtype == DType::F32);
+        return static_cast<float*>(data);
+    }
+    const int32_t* i32() const {
+        CHECK(dtype == DType::I32);
+        return static_cast<const int32_t*>(data);
+    }
+    int32_t* i32() {
+        CHECK(dtype == DType::I32);
+        return static_cast<int32_t*>(data);
+    }
+
+    // The first `count` entries of dimension 0: how a buffer made for the largest batch is used for a smaller one.
+    Tensor first(int64_t count) const {
+        CHECK(rank > 0 && count <= shape[0]);
+        Tensor t = *this;
+        t.shape[0] = count;
+        return t;
+    }
+    // The same memory under another shape of equal size.
+    Tensor as(std::initializer_list<int64_t> dimensions) const {
+        Tensor t(data, dtype, dimensions);
+        CHECK(t.elements() == elements());
+        return t;
+    }
+};
+
+inline bool same_shape(const Tensor& a, const Tensor& b) {
+    if (a.rank != b.rank) return false;
+    for (int i = 0; i < a.rank; i++)
+        if (a.shape[i] != b.shape[i]) return false;
+    return true;
+}
+
+inline bool has_shape(const Tensor& t, std::initializer_list<int64_t> dimensions) {
+    if (t.rank != static_cast<int>(dimensions.size())) return false;
+    int i = 0;
+    for (int64_t d : dimensions)
+        if (t.shape[i++] != d) return false;
+    return true;
+}
+
+// bf16 is the upper half of a float32. Widening is exact; narrowing rounds to nearest, ties to even, NaN stays NaN.
+inline float bf16_to_float(uint16_t half) {
+    uint32_t bits = static_cast<uint32_t>(half) << 16;
+    float value;
+    __builtin_memcpy(&value, &bits, 4);
+    return value;
+}
+inline uint16_t float_to_bf16(float value) {
+    uint32_t bits;
+    __builtin_memcpy(&bits, &value, 4);
+    if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<uint16_t>((bits >> 16) | 0x40u);
+    return static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+}
+
+}  // namespace leon

@@ -1,0 +1,75 @@
+// What an architecture is: a handful of facts and sizes, read from the weight file.
+//
+// Chameleon:  RMS norm, before (7B) or after (30B) the branch, rotary positions, SwiGLU, qk-norm, untied output
+// CM3Leon:    LayerNorm without parameters, before the branch, learned positions, ReLU, no qk-norm, tied output
+// Nothing has a silent default: a missing or unknown key, name or version is an Error.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace leon {
+
+enum class Norm { RMS, LayerNorm };
+enum class NormPlacement { Before, After };  // of the branch input, or of the branch output before it is added
+enum class Positions { Rotary, Learned };
+enum class FeedForward { SwiGLU, ReLU };
+// How documents are written as tokens: see tokenizer/document.h.
+enum class Layout { Chameleon, CM3Leon };
+
+struct TransformerConfig {
+    Norm norm = Norm::RMS;
+    NormPlacement norm_placement = NormPlacement::Before;
+    Positions positions = Positions::Rotary;
+    FeedForward feed_forward = FeedForward::SwiGLU;
+    bool qk_norm = false;
+    bool tied_output = false;
+
+    int layers = 0;
+    int dim = 0;
+    int heads = 0, kv_heads = 0, head_dim = 0;
+    int ffn_dim = 0;
+    int vocab = 0;
+    int context = 0;          // positions of one stream; a limit for learned positions, a training length for rotary
+    float norm_eps = 0;       // of the block and final norms
+    float qk_norm_eps = 0;    // of qk-norm, if there is one
+    float rope_theta = 0;     // rotary only
+    int position_offset = 0;  // learned only: position p uses row p + position_offset
+};
+
+// Chameleon's VQGAN: taming-transformers' design. Downscale = 2^(levels - 1).
+struct VqganConfig {
+    int channels = 0;              // base width ("ch")
+    std::vector<int> multipliers;  // width of each level, finest first, as multiples of channels
+    int res_blocks = 0;            // per level in the encoder; the decoder has one more
+    int in_channels = 3;           // of a picture
+    int z_channels = 0;            // of the latent before quant_conv
+    int code_dim = 0;              // width of a codebook entry
+    int codes = 0;
+    int resolution = 0;                     // side of the pictures it was trained on, pixels
+    bool encoder = false, decoder = false;  // which halves the file holds
+
+    int levels() const { return static_cast<int>(multipliers.size()); }
+    int patch() const { return 1 << (levels() - 1); }  // pixels a side per token
+};
+
+struct ModelConfig {
+    std::string name;  // for people: "storybook-bootstrap"
+    Layout layout = Layout::CM3Leon;
+    bool has_transformer = false, has_vqgan = false;
+    TransformerConfig transformer;
+    VqganConfig vqgan;
+};
+
+// `where` is the file's name, for messages. Checks ranges and the divisibility that the kernels rely on.
+ModelConfig parse_config(const std::string& json, const std::string& where);
+std::string print_config(const ModelConfig& config);  // the canonical JSON: parse_config(print_config(c)) equals c
+
+// The names used in the JSON and by `leon inspect`.
+const char* name_of(Norm value);
+const char* name_of(NormPlacement value);
+const char* name_of(Positions value);
+const char* name_of(FeedForward value);
+const char* name_of(Layout value);
+
+}  // namespace leon

@@ -1,0 +1,175 @@
+// Memory mapping and atomic replacement of files; see files.h.
+#include "runtime/files.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "kernels/check.h"
+
+namespace leon {
+namespace {
+
+// Paths of temporaries that exist now, for the signal handler: fixed slots, no allocation, no locks.
+constexpr int MAX_TEMPORARIES = 16;
+constexpr size_t MAX_PATH_BYTES = 4096;
+char temporary_paths[MAX_TEMPORARIES][MAX_PATH_BYTES];
+std::atomic<bool> temporary_used[MAX_TEMPORARIES];
+
+void remember(const std::string& path) {
+    if (path.size() + 1 > MAX_PATH_BYTES) return;
+    for (int i = 0; i < MAX_TEMPORARIES; i++) {
+        if (temporary_paths[i][0] != '\0') continue;
+        std::memcpy(temporary_paths[i], path.c_str(), path.size() + 1);
+        temporary_used[i] = true;
+        return;
+    }
+}
+
+void forget(const std::string& path) {
+    for (int i = 0; i < MAX_TEMPORARIES; i++) {
+        if (!temporary_used[i] || path != temporary_paths[i]) continue;
+        temporary_used[i] = false;
+        temporary_paths[i][0] = '\0';
+        return;
+    }
+}
+
+std::string reason() {
+    return std::strerror(errno);
+}
+
+// Opens for reading and checks that it is a regular file; returns the descriptor and sets the size.
+int open_regular(const std::string& path, size_t& size) {
+    int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0) throw Error("cannot be opened: " + reason(), path);
+    struct stat status;
+    if (fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode)) {
+        close(descriptor);
+        throw Error("is not a regular file", path);
+    }
+    size = static_cast<size_t>(status.st_size);
+    return descriptor;
+}
+
+}  // namespace
+
+MappedFile::MappedFile(const std::string& path) : path_(path) {
+    int descriptor = open_regular(path, size_);
+    if (size_ > 0) {
+        void* memory = mmap(nullptr, size_, PROT_READ, MAP_SHARED, descriptor, 0);
+        if (memory == MAP_FAILED) {
+            std::string why = reason();
+            close(descriptor);
+            throw Error("cannot be mapped: " + why, path);
+        }
+        data_ = static_cast<const uint8_t*>(memory);
+    }
+    close(descriptor);
+}
+
+MappedFile::~MappedFile() {
+    if (data_) munmap(const_cast<uint8_t*>(data_), size_);
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : path_(std::move(other.path_)), data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+    std::swap(path_, other.path_);
+    std::swap(data_, other.data_);
+    std::swap(size_, other.size_);
+    return *this;
+}
+
+AtomicFile::AtomicFile(const std::string& target) : target_(target) {
+    struct stat status;
+    bool exists = stat(target.c_str(), &status) == 0;
+    if (exists && S_ISDIR(status.st_mode)) throw Error("is a folder", target);
+    if (exists && !S_ISREG(status.st_mode)) {  // a pipe or a device is written to, never renamed over
+        descriptor_ = open(target.c_str(), O_WRONLY | O_CLOEXEC);
+        if (descriptor_ < 0) throw Error("cannot be written: " + reason(), target);
+        return;
+    }
+    temporary_ = target + ".XXXXXX";
+    descriptor_ = mkstemp(temporary_.data());
+    if (descriptor_ < 0) throw Error("cannot be written: " + reason(), target);
+    remember(temporary_);
+    mode_t mask = umask(0);
+    umask(mask);
+    fchmod(descriptor_, 0666 & ~mask);
+}
+
+AtomicFile::~AtomicFile() {
+    if (descriptor_ >= 0) close(descriptor_);
+    if (!temporary_.empty()) {
+        unlink(temporary_.c_str());
+        forget(temporary_);
+    }
+}
+
+void AtomicFile::write(const void* data, size_t bytes) {
+    CHECK(descriptor_ >= 0);
+    const char* next = static_cast<const char*>(data);
+    while (bytes > 0) {
+        ssize_t written = ::write(descriptor_, next, bytes);
+        if (written < 0 && errno == EINTR) continue;
+        if (written < 0) throw Error("cannot be written: " + reason(), target_);
+        next += written;
+        bytes -= static_cast<size_t>(written);
+    }
+}
+
+void AtomicFile::commit() {
+    CHECK(descriptor_ >= 0);
+    int closed = close(std::exchange(descriptor_, -1));
+    if (closed != 0) throw Error("cannot be written: " + reason(), target_);
+    if (temporary_.empty()) return;
+    if (rename(temporary_.c_str(), target_.c_str()) != 0) throw Error("cannot be replaced: " + reason(), target_);
+    forget(temporary_);
+    temporary_.clear();
+}
+
+std::vector<uint8_t> read_file(const std::string& path, size_t limit) {
+    size_t size = 0;
+    int descriptor = open_regular(path, size);
+    if (size > limit) {
+        close(descriptor);
+        throw Error(
+            "is " + std::to_string(size) + " bytes long, more than the " + std::to_string(limit) + " allowed here",
+            path);
+    }
+    std::vector<uint8_t> content(size);
+    size_t have = 0;
+    while (have < size) {
+        ssize_t got = read(descriptor, content.data() + have, size - have);
+        if (got < 0 && errno == EINTR) continue;
+        if (got <= 0) {
+            std::string why = got < 0 ? reason() : "it shrank while it was read";
+            close(descriptor);
+            throw Error("cannot be read: " + why, path);
+        }
+        have += static_cast<size_t>(got);
+    }
+    close(descriptor);
+    return content;
+}
+
+void write_file(const std::string& path, const void* data, size_t bytes) {
+    AtomicFile file(path);
+    file.write(data, bytes);
+    file.commit();
+}
+
+void remove_temporaries() {
+    for (int i = 0; i < MAX_TEMPORARIES; i++)
+        if (temporary_used[i]) unlink(temporary_paths[i]);
+}
+
+}  // namespace leon

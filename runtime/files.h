@@ -1,0 +1,59 @@
+// Files that are read in place or replaced as a whole.
+//
+// MappedFile   a read-only memory mapping; nothing is copied, the kernel pages data in when it is touched.
+// AtomicFile   output goes to a temporary file beside the target; commit() renames it over the target. Without commit()
+//              the temporary is removed, and an existing target stays as it was. SIGINT-safe: see remove_temporaries().
+// All failures are Error with the path and the system's reason.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace leon {
+
+class MappedFile {
+public:
+    explicit MappedFile(const std::string& path);  // regular files only; an empty file maps to an empty span
+    ~MappedFile();
+    MappedFile(MappedFile&& other) noexcept;
+    MappedFile& operator=(MappedFile&& other) noexcept;
+    MappedFile(const MappedFile&) = delete;
+    MappedFile& operator=(const MappedFile&) = delete;
+
+    std::span<const uint8_t> bytes() const { return {data_, size_}; }
+    const std::string& path() const { return path_; }
+
+private:
+    std::string path_;
+    const uint8_t* data_ = nullptr;
+    size_t size_ = 0;
+};
+
+class AtomicFile {
+public:
+    explicit AtomicFile(const std::string& target);
+    ~AtomicFile();
+    AtomicFile(const AtomicFile&) = delete;
+    AtomicFile& operator=(const AtomicFile&) = delete;
+
+    void write(const void* data, size_t bytes);
+    void write(std::string_view text) { write(text.data(), text.size()); }
+    void commit();  // flushes, checks (a full disk shows here at the latest) and renames
+
+private:
+    std::string target_, temporary_;
+    int descriptor_ = -1;
+};
+
+// The whole file, or an Error if it is missing, not a regular file, or longer than `limit` bytes.
+std::vector<uint8_t> read_file(const std::string& path, size_t limit = size_t{1} << 31);
+void write_file(const std::string& path, const void* data, size_t bytes);  // atomic
+
+// Deletes the temporaries of all open AtomicFiles; async-signal-safe, for a SIGINT handler.
+void remove_temporaries();
+
+}  // namespace leon

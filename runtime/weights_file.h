@@ -1,0 +1,99 @@
+// One file is the model. It is a safetensors file (so any safetensors reader opens it) with two promises on top:
+// the data starts on a page boundary and every tensor on 64 bytes, so that it is used straight from the mapping.
+// The layout, field by field: docs/weights_format.md.
+//
+// SafetensorsFile   any safetensors file, mapped and validated completely before the first tensor is handed out
+// WeightsFile       a leon file: SafetensorsFile plus leon's metadata and alignment
+// WeightsWriter     writes a leon file in one pass: declare every tensor, then stream the data in the declared order
+//
+// Everything read here is hostile until validated: sizes are checked without overflow, offsets must tile the data
+// without overlap or gap, duplicate names and unknown dtypes are errors. No input makes this code allocate more than
+// the header.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernels/tensor.h"
+#include "runtime/files.h"
+
+namespace leon {
+
+// A tensor as a file describes it. `dtype` is the safetensors name ("F32", "BF16", "F16", "I64", ...).
+struct StoredTensor {
+    std::string name;
+    std::string dtype;
+    std::vector<int64_t> shape;
+    size_t offset = 0;  // from the start of the file
+    size_t bytes = 0;
+};
+
+class SafetensorsFile {
+public:
+    explicit SafetensorsFile(const std::string& path);
+
+    const std::string& path() const { return file_.path(); }
+    const std::map<std::string, StoredTensor>& tensors() const { return tensors_; }
+    const std::map<std::string, std::string>& metadata() const { return metadata_; }
+    const StoredTensor* find(const std::string& name) const;  // null if absent
+    const uint8_t* data(const StoredTensor& tensor) const { return file_.bytes().data() + tensor.offset; }
+    size_t data_offset() const { return data_offset_; }  // where tensor data begins
+    size_t bytes() const { return file_.bytes().size(); }
+
+private:
+    MappedFile file_;
+    size_t data_offset_ = 0;
+    std::map<std::string, StoredTensor> tensors_;
+    std::map<std::string, std::string> metadata_;
+};
+
+class WeightsFile {
+public:
+    explicit WeightsFile(const std::string& path);  // Error unless it is a leon file of a known version
+
+    const std::string& path() const { return file_.path(); }
+    const std::string& config_json() const;     // metadata "leon.config"
+    const std::string& tokenizer_json() const;  // metadata "leon.tokenizer"; empty if the model has none
+    bool has(const std::string& name) const { return file_.find(name) != nullptr; }
+    bool has_prefix(const std::string& prefix) const;  // any tensor whose name starts so
+    const SafetensorsFile& file() const { return file_; }
+
+    // The one door to the weights: the tensor in place, after checking that it is there and has this shape and one of
+    // f32 or bf16 (`matrix`) or exactly f32 (`vector`). The Error names the tensor, what was expected and what was
+    // found.
+    Tensor matrix(const std::string& name, std::initializer_list<int64_t> shape) const;
+    Tensor vector(const std::string& name, std::initializer_list<int64_t> shape) const;
+
+private:
+    SafetensorsFile file_;
+    Tensor get(const std::string& name, std::initializer_list<int64_t> shape, bool may_be_narrow) const;
+};
+
+class WeightsWriter {
+public:
+    WeightsWriter(const std::string& path, std::string config_json, std::string tokenizer_json);
+
+    void declare(const std::string& name, DType dtype, std::vector<int64_t> shape);  // in file order
+    void begin();                                           // writes the header; no declare() after it
+    void write(const std::string& name, const void* data);  // whole tensors, in the order declared
+    void write_part(const void* data, size_t bytes);        // or the current tensor piece by piece
+    void commit();                                          // Error if a tensor is missing
+
+private:
+    struct Entry {
+        std::string name;
+        DType dtype;
+        std::vector<int64_t> shape;
+        size_t bytes, padding_before;
+    };
+    AtomicFile file_;
+    std::string config_json_, tokenizer_json_;
+    std::vector<Entry> entries_;
+    size_t current_ = 0, written_ = 0;
+    bool begun_ = false;
+};
+
+}  // namespace leon

@@ -1,0 +1,44 @@
+// The picture tokenizer: pixels <-> grid of codes, a VQGAN of the taming-transformers design (chameleon.md §3) on the
+// kernel table. Channels last throughout; the converter has already put convolution weights in that order. Any height
+// and width that are multiples of config.patch().
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "kernels/kernels.h"
+#include "runtime/config.h"
+#include "runtime/weights_file.h"
+
+namespace leon {
+
+class Vqgan {
+public:
+    // Binds (does not copy) the weights "vqgan.*" of the file, which must outlive this object.
+    Vqgan(const WeightsFile& file, const VqganConfig& config, const Kernels& kernels);
+    ~Vqgan();
+    Vqgan(Vqgan&&) noexcept;
+
+    const VqganConfig& config() const;
+
+    // pixels [height, width, 3] in [-1, 1] -> codes [height/patch, width/patch], row-major.
+    // Error if the file has no encoder, or the size is not a multiple of the patch.
+    std::vector<int32_t> encode(std::span<const float> pixels, int height, int width) const;
+
+    // codes [rows, cols] -> pixels [rows*patch, cols*patch, 3] before clamping.
+    // Error if the file has no decoder; codes must be within the codebook (Error otherwise).
+    std::vector<float> decode(std::span<const int32_t> codes, int rows, int cols) const;
+
+    // Multiply-adds of one encode / decode at this size, for benchmarks.
+    double encode_macs(int height, int width) const;
+    double decode_macs(int rows, int cols) const;
+
+private:
+    struct Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace leon
