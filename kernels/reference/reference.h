@@ -1,0 +1,34 @@
+// The reference table in two files: what a transformer needs and what pictures need. Plain loops, one thread, sums in
+// double, every weight widened to float as it is read. This is the definition of each operation; nothing here is fast.
+#pragma once
+
+#include "kernels/kernels.h"
+
+namespace leon::reference {
+
+// One element of a weight or cache tensor of either dtype, widened exactly.
+inline float element(const Tensor& t, int64_t index) {
+    if (t.dtype == DType::BF16) return bf16_to_float(static_cast<const uint16_t*>(t.data)[index]);
+    return t.f32()[index];
+}
+
+void gather(Tensor out, Tensor table, Tensor ids);
+void gather_add(Tensor x, Tensor table, Tensor ids, int offset);
+void rmsnorm(Tensor out, Tensor x, Tensor weight, float eps);
+void layernorm(Tensor out, Tensor x, float eps);
+void head_norm(Tensor x, Tensor weight, Tensor bias, float eps);
+void rope(Tensor x, Tensor position, float theta);
+void add(Tensor x, Tensor y);
+void matmul(Tensor out, Tensor x, Tensor weight);
+void matmul_add(Tensor out, Tensor x, Tensor weight);
+void swiglu(Tensor out, Tensor gate, Tensor up);
+void relu(Tensor x);
+void append(KvPages cache, Tensor k, Tensor v, Placement at);
+void attention(Tensor out, Tensor q, KvPages cache, Placement at);
+
+void conv2d(Tensor out, Tensor x, Tensor weight, Tensor bias, Convolution shape);
+void group_norm(Tensor out, Tensor x, Tensor weight, Tensor bias, int groups, float eps, Activation activation);
+void spatial_attention(Tensor out, Tensor q, Tensor k, Tensor v);
+void nearest_code(Tensor codes, Tensor z, Tensor codebook);
+
+}  // namespace leon::reference
