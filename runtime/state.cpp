@@ -1,0 +1,115 @@
+// The paged key-value cache and the layer buffers; see state.h.
+#include "runtime/state.h"
+
+#include <algorithm>
+
+namespace leon {
+
+KvCache::KvCache(const TransformerConfig& c, const Kernels& kernels, int streams, int positions, int pages, DType dtype)
+    : kernels_(kernels),
+      max_positions_(positions),
+      pages_per_stream_((positions + PAGE_TOKENS - 1) / PAGE_TOKENS),
+      page_table_(kernels, DType::I32, {streams, pages_per_stream_}),
+      streams_(streams),
+      page_users_(pages, 0) {
+    CHECK(streams > 0 && positions > 0 && pages > 0 && (dtype == DType::F32 || dtype == DType::BF16));
+    for (int i = 0; i < c.layers; i++) {
+        keys_.emplace_back(kernels, dtype, std::initializer_list<int64_t>{pages, c.kv_heads, PAGE_TOKENS, c.head_dim});
+        values_.emplace_back(kernels, dtype,
+                             std::initializer_list<int64_t>{pages, c.kv_heads, PAGE_TOKENS, c.head_dim});
+    }
+    for (int page = pages - 1; page >= 0; page--) free_pages_.push_back(page);
+}
+
+int32_t KvCache::take_page() {
+    CHECK(!free_pages_.empty());
+    const int32_t page = free_pages_.back();
+    free_pages_.pop_back();
+    page_users_[page] = 1;
+    return page;
+}
+
+void KvCache::give_back(int32_t page) {
+    if (--page_users_[page] == 0) free_pages_.push_back(page);
+}
+
+void KvCache::upload_table(int stream) {
+    const std::vector<int32_t>& pages = streams_[stream].pages;
+    if (pages.empty()) return;
+    int32_t* row = page_table_.tensor().i32() + static_cast<int64_t>(stream) * pages_per_stream_;
+    upload(kernels_, row, pages.data(), pages.size() * sizeof(int32_t));
+}
+
+int KvCache::add_stream() {
+    auto unused = std::find_if(streams_.begin(), streams_.end(), [](const Stream& s) { return !s.used; });
+    CHECK(unused != streams_.end());
+    *unused = Stream{true, 0, {}};
+    return static_cast<int>(unused - streams_.begin());
+}
+
+int KvCache::fork(int parent) {
+    CHECK(streams_[parent].used);
+    const int child = add_stream();
+    Stream& to = streams_[child];
+    const Stream& from = streams_[parent];
+    to.length = from.length;
+    to.pages = from.pages;
+    for (int32_t page : to.pages) page_users_[page]++;
+    if (to.length % PAGE_TOKENS != 0) {  // both will write into the last page: the child gets its own copy
+        const int32_t shared = to.pages.back();
+        give_back(shared);
+        const int32_t own = to.pages.back() = take_page();
+        for (auto* side : {&keys_, &values_}) {
+            for (Buffer& layer : *side) {
+                Tensor t = layer.tensor();
+                const size_t bytes = t.bytes() / t.shape[0];
+                std::vector<char> page(bytes);
+                download(kernels_, page.data(), static_cast<char*>(t.data) + shared * bytes, bytes);
+                upload(kernels_, static_cast<char*>(t.data) + own * bytes, page.data(), bytes);
+            }
+        }
+    }
+    upload_table(child);
+    return child;
+}
+
+void KvCache::remove(int stream) {
+    CHECK(streams_[stream].used);
+    for (int32_t page : streams_[stream].pages) give_back(page);
+    streams_[stream] = Stream{};
+}
+
+void KvCache::extend(int stream, int positions) {
+    Stream& s = streams_[stream];
+    CHECK(s.used && positions >= 0 && s.length + positions <= max_positions_);
+    s.length += positions;
+    const size_t needed = (s.length + PAGE_TOKENS - 1) / PAGE_TOKENS;
+    if (needed == s.pages.size()) return;
+    while (s.pages.size() < needed) s.pages.push_back(take_page());
+    upload_table(stream);
+}
+
+KvPages KvCache::layer(int index) const {
+    return {keys_[index].tensor(), values_[index].tensor(), page_table_.tensor()};
+}
+
+LayerBuffers::LayerBuffers(const TransformerConfig& c, const Kernels& k, int max_rows, int outputs)
+    : x(k, DType::F32, {max_rows, c.dim}),
+      normed(k, DType::F32, {max_rows, c.dim}),
+      q(k, DType::F32, {max_rows, c.heads, c.head_dim}),
+      k(k, DType::F32, {max_rows, c.kv_heads, c.head_dim}),
+      v(k, DType::F32, {max_rows, c.kv_heads, c.head_dim}),
+      mixed(k, DType::F32, {max_rows, c.heads, c.head_dim}),
+      up(k, DType::F32, {max_rows, c.ffn_dim}),
+      picked(k, DType::F32, {outputs, c.dim}),
+      logits(k, DType::F32, {outputs, c.vocab}),
+      tokens(k, DType::I32, {max_rows}),
+      stream(k, DType::I32, {max_rows}),
+      position(k, DType::I32, {max_rows}),
+      outputs(k, DType::I32, {outputs}),
+      rows(max_rows),
+      max_outputs(outputs) {
+    if (c.feed_forward == FeedForward::SwiGLU) gate = Buffer(k, DType::F32, {max_rows, c.ffn_dim});
+}
+
+}  // namespace leon

@@ -1,0 +1,97 @@
+// What a forward pass works on besides the weights: device memory, the key-value cache, one set of layer buffers.
+#pragma once
+
+#include <utility>
+#include <vector>
+
+#include "kernels/kernels.h"
+#include "runtime/config.h"
+
+namespace leon {
+
+// Owned device memory seen as a Tensor.
+class Buffer {
+public:
+    Buffer() = default;
+    Buffer(const Kernels& kernels, DType dtype, std::initializer_list<int64_t> shape)
+        : kernels_(&kernels), tensor_(nullptr, dtype, shape) {
+        tensor_.data = allocate(kernels, tensor_.bytes());
+    }
+    ~Buffer() {
+        if (tensor_.data) release(*kernels_, tensor_.data);
+    }
+    Buffer(Buffer&& other) noexcept : kernels_(other.kernels_), tensor_(std::exchange(other.tensor_, Tensor())) {}
+    Buffer& operator=(Buffer&& other) noexcept {
+        std::swap(kernels_, other.kernels_);
+        std::swap(tensor_, other.tensor_);
+        return *this;
+    }
+    Buffer(const Buffer&) = delete;
+    Buffer& operator=(const Buffer&) = delete;
+
+    Tensor tensor() const { return tensor_; }
+    Tensor first(int64_t rows) const { return tensor_.first(rows); }
+    void fill_from(const void* host, size_t bytes) { upload(*kernels_, tensor_.data, host, bytes); }
+
+private:
+    const Kernels* kernels_ = nullptr;
+    Tensor tensor_;
+};
+
+// Keys and values of several streams, in pages that streams with a common prefix share.
+//
+//   prompt:      page 0 | page 1 | page 2 (half full)
+//   fork:        page 0 | page 1 | page 3 (copy of the half page)       <- nothing is computed again
+//
+// All memory is reserved by the constructor; on the CPU it is only committed when it is first written.
+class KvCache {
+public:
+    // `pages` in all, `streams` at a time, each at most `positions` long. dtype f32 or bf16.
+    KvCache(const TransformerConfig& config, const Kernels& kernels, int streams, int positions, int pages,
+            DType dtype);
+
+    int add_stream();         // an empty one
+    int fork(int stream);     // a stream that holds the same positions
+    void remove(int stream);  // its pages return to the pool unless others share them
+    int length(int stream) const { return streams_[stream].length; }
+    void extend(int stream, int positions);  // makes room for that many more and counts them as held
+    KvPages layer(int index) const;
+
+private:
+    struct Stream {
+        bool used = false;
+        int length = 0;
+        std::vector<int32_t> pages;
+    };
+    int32_t take_page();
+    void give_back(int32_t page);
+    void upload_table(int stream);
+
+    const Kernels& kernels_;
+    int max_positions_, pages_per_stream_;
+    std::vector<Buffer> keys_, values_;  // one a layer: [pages, kv_heads, PAGE_TOKENS, head_dim]
+    Buffer page_table_;                  // [streams, pages_per_stream]
+    std::vector<Stream> streams_;
+    std::vector<int> page_users_;  // streams that hold the page
+    std::vector<int32_t> free_pages_;
+};
+
+// Pages that `streams` need when `shared` positions are common to all and each adds at most `own` more.
+inline int pages_needed(int streams, int shared, int own) {
+    return shared / PAGE_TOKENS + 1 + streams * ((own + PAGE_TOKENS - 1) / PAGE_TOKENS + 1);
+}
+
+// Scratch of one layer for up to `rows` rows; every layer uses the same.
+struct LayerBuffers {
+    Buffer x;               // [rows, dim]                 the residual stream
+    Buffer normed;          // [rows, dim]                 input of a branch, or its output before it is added
+    Buffer q, k, v, mixed;  // [rows, heads, head_dim] and [rows, kv_heads, head_dim]
+    Buffer gate, up;        // [rows, ffn_dim]
+    Buffer picked, logits;  // [outputs, dim], [outputs, vocab]
+    Buffer tokens, stream, position, outputs;  // [rows] i32
+    int rows = 0, max_outputs = 0;
+
+    LayerBuffers(const TransformerConfig& config, const Kernels& kernels, int rows, int max_outputs);
+};
+
+}  // namespace leon

@@ -1,0 +1,68 @@
+// The network: a batch of rows from any streams in, logits of the chosen rows out.
+//
+//   Transformer network(config, weights, kernels, 128, 16);
+//   KvCache cache(config, kernels, 2, 1024, 64, DType::F32);
+//   int stream = cache.add_stream();
+//   prefill(network, cache, stream, prompt);                       // all but the last token
+//   Batch step;  step.add(prompt.back(), stream, cache.length(stream), WantLogits::Yes);
+//   const float* logits = network.forward(cache, step);
+//
+// Guidance streams, candidates and prefill chunks are all the same thing: rows of one batch.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "runtime/config.h"
+#include "runtime/state.h"
+#include "runtime/weights.h"
+
+namespace leon {
+
+enum class WantLogits { No, Yes };
+
+// Rows of one stream must be adjacent and continue it: their positions are length(stream), length(stream)+1, ...
+struct Batch {
+    std::vector<int32_t> tokens, stream, position;  // one entry a row
+    std::vector<int32_t> outputs;                   // rows whose logits are wanted, in the order of the result
+    // The slice of the vocabulary that is computed; a picture needs only its codes' rows of the output matrix.
+    int first_id = 0, ids = 0;  // ids = 0: all of them
+
+    int rows() const { return static_cast<int>(tokens.size()); }
+    void add(int32_t token, int32_t in_stream, int32_t at_position, WantLogits want) {
+        if (want == WantLogits::Yes) outputs.push_back(rows());
+        tokens.push_back(token);
+        stream.push_back(in_stream);
+        position.push_back(at_position);
+    }
+};
+
+class Transformer {
+public:
+    // Weights, and what they point to, must outlive this object. At most `max_rows` rows a batch, `max_outputs`
+    // outputs.
+    Transformer(const TransformerConfig& config, const TransformerWeights& weights, const Kernels& kernels,
+                int max_rows, int max_outputs);
+
+    // Appends the batch's rows to their streams and returns logits [outputs, ids] in host memory, valid until the next
+    // call. Tokens must be within the vocabulary and positions within what the cache was made for (CHECKed).
+    const float* forward(KvCache& cache, const Batch& batch);
+
+    const TransformerConfig& config() const { return config_; }
+    int max_rows() const { return buffers_.rows; }
+    int max_outputs() const { return buffers_.max_outputs; }
+    size_t weight_bytes(const Batch& batch) const;  // that one forward pass of this batch reads
+
+private:
+    const TransformerConfig config_;
+    const TransformerWeights& weights_;
+    const Kernels& kernels_;
+    LayerBuffers buffers_;
+    std::vector<float> host_logits_;
+};
+
+// Feeds `tokens` to the end of a stream in chunks of at most network.max_rows(), without computing logits.
+void prefill(Transformer& network, KvCache& cache, int stream, std::span<const int32_t> tokens);
+
+}  // namespace leon

@@ -1,0 +1,59 @@
+// Binding by name; the list below is the specification of the transformer's tensors (docs/weights_format.md).
+#include "runtime/weights.h"
+
+#include <string>
+
+namespace leon {
+
+size_t TransformerWeights::layer_bytes() const {
+    size_t bytes = 0;
+    for (const LayerWeights& w : layers)
+        for (const Tensor* t : {&w.q, &w.k, &w.v, &w.o, &w.gate, &w.up, &w.down})
+            if (*t) bytes += t->bytes();
+    return bytes;
+}
+
+TransformerWeights bind_weights(const WeightsFile& file, const TransformerConfig& c, const Kernels& kernels) {
+    auto on_device = [&](Tensor t) {
+        t.data = const_cast<void*>(adopt(kernels, t.data, t.bytes()));
+        return t;
+    };
+    auto matrix = [&](const std::string& name, int64_t rows, int64_t cols) {
+        return on_device(file.matrix("transformer." + name, {rows, cols}));
+    };
+    auto vector = [&](const std::string& name, int64_t size) {
+        return on_device(file.vector("transformer." + name, {size}));
+    };
+    auto per_head = [&](const std::string& name, int64_t heads) {
+        return on_device(file.vector("transformer." + name, {heads, c.head_dim}));
+    };
+
+    const bool norms = c.norm == Norm::RMS;
+    TransformerWeights w;
+    w.embedding = matrix("embedding", c.vocab, c.dim);
+    if (c.positions == Positions::Learned) w.positions = matrix("positions", c.context + c.position_offset, c.dim);
+    for (int i = 0; i < c.layers; i++) {
+        const std::string layer = "layers." + std::to_string(i) + ".";
+        LayerWeights& l = w.layers.emplace_back();
+        if (norms) l.attention_norm = vector(layer + "attention_norm", c.dim);
+        l.q = matrix(layer + "q", int64_t{c.heads} * c.head_dim, c.dim);
+        l.k = matrix(layer + "k", int64_t{c.kv_heads} * c.head_dim, c.dim);
+        l.v = matrix(layer + "v", int64_t{c.kv_heads} * c.head_dim, c.dim);
+        l.o = matrix(layer + "o", c.dim, int64_t{c.heads} * c.head_dim);
+        if (c.qk_norm) {
+            l.q_norm_weight = per_head(layer + "q_norm.weight", c.heads);
+            l.q_norm_bias = per_head(layer + "q_norm.bias", c.heads);
+            l.k_norm_weight = per_head(layer + "k_norm.weight", c.kv_heads);
+            l.k_norm_bias = per_head(layer + "k_norm.bias", c.kv_heads);
+        }
+        if (norms) l.ffn_norm = vector(layer + "ffn_norm", c.dim);
+        if (c.feed_forward == FeedForward::SwiGLU) l.gate = matrix(layer + "gate", c.ffn_dim, c.dim);
+        l.up = matrix(layer + "up", c.ffn_dim, c.dim);
+        l.down = matrix(layer + "down", c.dim, c.ffn_dim);
+    }
+    if (norms) w.norm = vector("norm", c.dim);
+    w.output = c.tied_output ? w.embedding : matrix("output", c.vocab, c.dim);
+    return w;
+}
+
+}  // namespace leon

@@ -1,0 +1,36 @@
+// The transformer's weights, bound by name to the memory of the mapped file: nothing is copied on the CPU.
+#pragma once
+
+#include <vector>
+
+#include "kernels/kernels.h"
+#include "runtime/config.h"
+#include "runtime/weights_file.h"
+
+namespace leon {
+
+// An absent tensor (say attention_norm where the norm has no parameters) has null data.
+struct LayerWeights {
+    Tensor attention_norm, ffn_norm;    // [dim], f32, RMS norm only
+    Tensor q, k, v;                     // [heads or kv_heads * head_dim, dim]
+    Tensor o;                           // [dim, heads * head_dim]
+    Tensor q_norm_weight, q_norm_bias;  // [heads, head_dim], f32, qk-norm only
+    Tensor k_norm_weight, k_norm_bias;  // [kv_heads, head_dim], f32, qk-norm only
+    Tensor gate;                        // [ffn_dim, dim], SwiGLU only
+    Tensor up, down;                    // [ffn_dim, dim], [dim, ffn_dim]
+};
+
+struct TransformerWeights {
+    Tensor embedding;  // [vocab, dim]
+    Tensor positions;  // [context + position_offset, dim], learned positions only
+    Tensor norm;       // [dim], f32, RMS norm only
+    Tensor output;     // [vocab, dim]; the embedding itself if tied
+    std::vector<LayerWeights> layers;
+
+    size_t layer_bytes() const;  // of all layers' matrices: what one forward pass reads beside the output rows
+};
+
+// Throws Error naming the tensor if one is missing or has another shape. The file must outlive the weights.
+TransformerWeights bind_weights(const WeightsFile& file, const TransformerConfig& config, const Kernels& kernels);
+
+}  // namespace leon
