@@ -1,0 +1,170 @@
+// What the kernel tests share: reproducible data, and memory of a backend that notices stray writes.
+//
+//   Host     an array in this process, as a file or a user would hold it
+//   Memory   arrays of one backend; put() uploads, make() poisons with NaN or -1 (so that an element that nobody writes
+//   is
+//            seen), get() downloads. Every array stands between two guards, checked by intact().
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "kernels/kernels.h"
+
+namespace leon {
+
+// SplitMix64: small, and the same on every machine (the standard library's distributions are not).
+class Random {
+public:
+    explicit Random(uint64_t seed) : state_(seed) {}
+    uint64_t bits() {
+        uint64_t z = (state_ += 0x9e3779b97f4a7c15ull);
+        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+        z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+        return z ^ (z >> 31);
+    }
+    int below(int limit) { return static_cast<int>(bits() % static_cast<uint64_t>(limit)); }
+    double uniform() { return static_cast<double>(bits() >> 11) * 0x1p-53; }
+    // Mean 0, variance 1: the sum of twelve uniforms less six.
+    float normal() {
+        double sum = -6;
+        for (int i = 0; i < 12; i++) sum += uniform();
+        return static_cast<float>(sum);
+    }
+
+private:
+    uint64_t state_;
+};
+
+struct Host {
+    DType dtype = DType::F32;
+    std::vector<int64_t> shape;
+    std::vector<uint8_t> bytes;
+
+    Host() = default;
+    Host(DType type, std::vector<int64_t> dimensions) : dtype(type), shape(std::move(dimensions)) {
+        bytes.resize(elements() * size_of(type));
+    }
+    size_t elements() const {
+        size_t n = 1;
+        for (int64_t d : shape) n *= static_cast<size_t>(d);
+        return n;
+    }
+    void set(size_t i, float value) {
+        uint16_t half = float_to_bf16(value);
+        if (dtype == DType::F32) std::memcpy(&bytes[i * 4], &value, 4);
+        if (dtype == DType::BF16) std::memcpy(&bytes[i * 2], &half, 2);
+    }
+    float at(size_t i) const {
+        float value = 0;
+        uint16_t half = 0;
+        if (dtype == DType::F32) std::memcpy(&value, &bytes[i * 4], 4);
+        if (dtype == DType::BF16) std::memcpy(&half, &bytes[i * 2], 2);
+        return dtype == DType::BF16 ? bf16_to_float(half) : value;
+    }
+    std::vector<float> floats() const {
+        std::vector<float> values(elements());
+        for (size_t i = 0; i < values.size(); i++) values[i] = at(i);
+        return values;
+    }
+    std::vector<int32_t> ints() const {
+        std::vector<int32_t> values(elements());
+        std::memcpy(values.data(), bytes.data(), bytes.size());
+        return values;
+    }
+};
+
+inline Host random_host(Random& random, std::vector<int64_t> shape, float size = 1, DType dtype = DType::F32) {
+    Host host(dtype, std::move(shape));
+    for (size_t i = 0; i < host.elements(); i++) host.set(i, random.normal() * size);
+    return host;
+}
+// Gains of a norm: around one.
+inline Host random_gain(Random& random, std::vector<int64_t> shape) {
+    Host host(DType::F32, std::move(shape));
+    for (size_t i = 0; i < host.elements(); i++) host.set(i, 1 + 0.2f * random.normal());
+    return host;
+}
+inline Host filled(std::vector<int64_t> shape, float value) {
+    Host host(DType::F32, std::move(shape));
+    for (size_t i = 0; i < host.elements(); i++) host.set(i, value);
+    return host;
+}
+inline Host int_host(const std::vector<int32_t>& values, std::vector<int64_t> shape) {
+    Host host(DType::I32, std::move(shape));
+    std::memcpy(host.bytes.data(), values.data(), host.bytes.size());
+    return host;
+}
+inline Host int_host(const std::vector<int32_t>& values) {
+    return int_host(values, {static_cast<int64_t>(values.size())});
+}
+
+class Memory {
+public:
+    explicit Memory(const Kernels& kernels) : kernels_(kernels) {}
+    ~Memory() {
+        for (const Block& block : blocks_) release(kernels_, block.memory);
+    }
+    Memory(const Memory&) = delete;
+    Memory& operator=(const Memory&) = delete;
+
+    Tensor put(const Host& host) {
+        Tensor tensor = reserve(host.dtype, host.shape);
+        if (!host.bytes.empty()) upload(kernels_, tensor.data, host.bytes.data(), host.bytes.size());
+        return tensor;
+    }
+    Tensor make(std::vector<int64_t> shape, DType dtype = DType::F32) {
+        Host poison(dtype, std::move(shape));
+        std::fill(poison.bytes.begin(), poison.bytes.end(), uint8_t{0xff});
+        return put(poison);
+    }
+    Host get(const Tensor& tensor) const {
+        Host host(tensor.dtype, std::vector<int64_t>(tensor.shape, tensor.shape + tensor.rank));
+        if (!host.bytes.empty()) download(kernels_, host.bytes.data(), tensor.data, host.bytes.size());
+        return host;
+    }
+    bool intact() const {
+        for (const Block& block : blocks_) {
+            std::vector<uint8_t> all(GUARD_BEFORE + block.bytes + GUARD_AFTER);
+            download(kernels_, all.data(), block.memory, all.size());
+            for (size_t i = 0; i < all.size(); i++)
+                if ((i < GUARD_BEFORE || i >= GUARD_BEFORE + block.bytes) && all[i] != GUARD) return false;
+        }
+        return true;
+    }
+
+private:
+    static constexpr size_t GUARD_BEFORE = 64;  // keeps the alignment that allocate() promises
+#if defined(__SANITIZE_ADDRESS__)
+    static constexpr size_t GUARD_AFTER = 0;  // AddressSanitizer sees the first stray byte, reads too
+#else
+    static constexpr size_t GUARD_AFTER = 64;
+#endif
+    static constexpr uint8_t GUARD = 0xa5;
+    struct Block {
+        void* memory;
+        size_t bytes;
+    };
+
+    Tensor reserve(DType dtype, const std::vector<int64_t>& shape) {
+        Tensor tensor;
+        tensor.dtype = dtype;
+        tensor.rank = static_cast<int>(shape.size());
+        std::copy(shape.begin(), shape.end(), tensor.shape);
+        size_t bytes = tensor.bytes();
+        std::vector<uint8_t> guarded(GUARD_BEFORE + bytes + GUARD_AFTER, GUARD);
+        void* memory = allocate(kernels_, guarded.size());
+        blocks_.push_back({memory, bytes});
+        upload(kernels_, memory, guarded.data(), guarded.size());
+        tensor.data = static_cast<uint8_t*>(memory) + GUARD_BEFORE;
+        return tensor;
+    }
+
+    const Kernels& kernels_;
+    std::vector<Block> blocks_;
+};
+
+}  // namespace leon
