@@ -76,11 +76,6 @@ private:
     std::vector<int32_t> free_pages_;
 };
 
-// Pages that `streams` need when `shared` positions are common to all and each adds at most `own` more.
-inline int pages_needed(int streams, int shared, int own) {
-    return shared / PAGE_TOKENS + 1 + streams * ((own + PAGE_TOKENS - 1) / PAGE_TOKENS + 1);
-}
-
 // Scratch of one layer for up to `rows` rows; every layer uses the same.
 struct LayerBuffers {
     Buffer x;               // [rows, dim]                 the residual stream

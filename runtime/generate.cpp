@@ -1,0 +1,284 @@
+// The decode loop; the contract is in generate.h.
+//
+// Every candidate has lanes: lane 0 holds the whole document, the others are its guidance streams. A lane is a cache
+// stream plus the tokens that it has not been fed yet ("pending"); one step feeds all pending tokens of all lanes of
+// all candidates as one ragged batch and draws one token per candidate.
+#include "runtime/generate.h"
+
+#include <algorithm>
+#include <chrono>
+#include <limits>
+#include <string>
+
+namespace leon {
+namespace {
+
+constexpr int PREFILL_ROWS = 256;     // rows of a prefill chunk: enough for the matrix kernels to be compute-bound
+constexpr int MAX_LANES = 3;          // the document and two guidance streams
+constexpr size_t RAGGED_PENDING = 4;  // longer pending lists are prefilled on their own before the step
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+using Ranges = std::vector<std::pair<int32_t, int32_t>>;
+
+// Sorted and disjoint, with the stop ids among them.
+Ranges drawable(const Run& run) {
+    Ranges all = run.allowed;
+    for (int32_t id : run.stop) all.emplace_back(id, id);
+    std::sort(all.begin(), all.end());
+    Ranges merged;
+    for (const auto& range : all) {
+        if (!merged.empty() && range.first <= merged.back().second + 1)
+            merged.back().second = std::max(merged.back().second, range.second);
+        else
+            merged.push_back(range);
+    }
+    return merged;
+}
+
+struct Lane {
+    int stream;
+    std::vector<int32_t> pending;
+};
+
+struct Candidate {
+    std::vector<int32_t> sequence;  // prompt and everything generated
+    size_t prompt_tokens;
+    std::optional<Run> run;
+    Ranges range;   // what the run may draw
+    int drawn = 0;  // tokens drawn in this run
+    std::vector<Lane> lanes;
+    bool active = true, complete = true;
+
+    std::vector<int32_t> generated() const { return {sequence.begin() + prompt_tokens, sequence.end()}; }
+    int room(int max_tokens) const { return max_tokens - static_cast<int>(sequence.size() - prompt_tokens); }
+};
+
+class DecodeLoop {
+public:
+    DecodeLoop(const TransformerConfig& config, const TransformerWeights& weights, const Kernels& kernels,
+               const std::vector<int32_t>& prompt, const NextRun& next_run, const GenerateOptions& options,
+               GenerateStatistics& statistics, int positions)
+        : options_(options),
+          next_run_(next_run),
+          statistics_(statistics),
+          vocab_(config.vocab),
+          network_(config, weights, kernels, std::max(PREFILL_ROWS, options.candidates * MAX_LANES),
+                   options.candidates * MAX_LANES),
+          cache_(config, kernels, streams_for(options), positions,
+                 streams_for(options) * ((positions + PAGE_TOKENS - 1) / PAGE_TOKENS), options.cache_dtype),
+          prompt_(prompt) {}
+
+    std::vector<Generated> run() {
+        const auto start = std::chrono::steady_clock::now();
+        sharing_ = options_.candidates > 1;
+        for (int i = 0; i < options_.candidates; i++) {
+            Candidate& c = candidates_.emplace_back();
+            c.sequence = prompt_;
+            c.prompt_tokens = prompt_.size();
+            c.lanes.push_back(start_lane(prompt_));
+            advance(i);
+        }
+        for (Template& t : templates_) cache_.remove(t.stream);
+        sharing_ = false;
+        statistics_.prefill_seconds = seconds_since(start);
+
+        const auto decode_start = std::chrono::steady_clock::now();
+        while (!stopped_ && std::any_of(candidates_.begin(), candidates_.end(), [](auto& c) { return c.active; }))
+            step();
+        statistics_.decode_seconds = seconds_since(decode_start);
+
+        std::vector<Generated> result;
+        for (Candidate& c : candidates_) result.push_back({c.generated(), c.complete && !c.active});
+        return result;
+    }
+
+private:
+    // Every lane of every candidate, and the templates that candidates are forked from.
+    static int streams_for(const GenerateOptions& options) {
+        return MAX_LANES * (options.candidates + (options.candidates > 1 ? 1 : 0));
+    }
+
+    // A prompt that was computed once, for the other candidates to fork.
+    struct Template {
+        std::vector<int32_t> prompt;
+        int stream;
+    };
+
+    // A stream that holds all but the last token of the prompt; the last one is pending.
+    Lane start_lane(const std::vector<int32_t>& prompt) {
+        CHECK(!prompt.empty());
+        auto known = std::find_if(templates_.begin(), templates_.end(), [&](auto& t) { return t.prompt == prompt; });
+        if (sharing_ && known != templates_.end()) return {cache_.fork(known->stream), {prompt.back()}};
+        const int stream = cache_.add_stream();
+        feed(stream, std::span(prompt).first(prompt.size() - 1));
+        if (sharing_ && templates_.size() < MAX_LANES) templates_.push_back({prompt, cache_.fork(stream)});
+        return {stream, {prompt.back()}};
+    }
+
+    void feed(int stream, std::span<const int32_t> tokens) {
+        prefill(network_, cache_, stream, tokens);
+        statistics_.prompt_tokens += static_cast<int>(tokens.size());
+    }
+
+    // Appends a token to the candidate and to all its lanes, and tells the caller.
+    void emit(int index, int32_t token, Run::Kind kind, int place, int of) {
+        Candidate& c = candidates_[index];
+        c.sequence.push_back(token);
+        for (Lane& lane : c.lanes) lane.pending.push_back(token);
+        if (options_.on_token && !options_.on_token({index, token, kind, place, of})) stopped_ = true;
+    }
+
+    // Ends the current run and starts the next that draws something; forced runs are done on the way.
+    void advance(int index) {
+        Candidate& c = candidates_[index];
+        for (;;) {
+            c.run = next_run_(index, c.generated());
+            c.drawn = 0;
+            if (!c.run) {
+                c.active = false;
+                return;
+            }
+            if (c.run->guidance) replace_guidance(c, *c.run->guidance);
+            if (c.run->kind == Run::Kind::Forced) {
+                const int count = static_cast<int>(c.run->forced.size());
+                if (count > c.room(options_.max_tokens)) return cut(c);
+                for (int i = 0; i < count; i++) emit(index, c.run->forced[i], Run::Kind::Forced, i, count);
+                continue;
+            }
+            if (c.run->tokens <= 0) continue;
+            if (c.room(options_.max_tokens) <= 0) return cut(c);
+            if (c.run->kind == Run::Kind::Image && c.run->tokens > c.room(options_.max_tokens)) return cut(c);
+            CHECK(streams_of(c.run->chain.mix) <= static_cast<int>(c.lanes.size()));
+            c.range = drawable(*c.run);
+            CHECK(!c.range.empty() && c.range.front().first >= 0 && c.range.back().second < vocab_);
+            c.run->chain.per_stream.insert(c.run->chain.per_stream.begin(), op::Allow{c.range});
+            return;
+        }
+    }
+
+    void cut(Candidate& c) {
+        c.active = false;
+        c.complete = false;
+    }
+
+    void replace_guidance(Candidate& c, const std::vector<std::vector<int32_t>>& prompts) {
+        CHECK(prompts.size() < MAX_LANES);
+        for (size_t i = 1; i < c.lanes.size(); i++) cache_.remove(c.lanes[i].stream);
+        c.lanes.resize(1);
+        for (const std::vector<int32_t>& prompt : prompts) c.lanes.push_back(start_lane(prompt));
+    }
+
+    // Long pending lists (teacher-forced stretches) go through the matrix kernels as a prefill of their own.
+    void shorten_pending() {
+        for (Candidate& c : candidates_) {
+            if (!c.active) continue;
+            for (Lane& lane : c.lanes) {
+                const bool crowded =
+                    static_cast<int>(candidates_.size() * MAX_LANES * RAGGED_PENDING) > network_.max_rows();
+                if (lane.pending.size() <= (crowded ? 1 : RAGGED_PENDING)) continue;
+                feed(lane.stream, std::span(lane.pending).first(lane.pending.size() - 1));
+                lane.pending = {lane.pending.back()};
+            }
+        }
+    }
+
+    void step() {
+        shorten_pending();
+        Batch batch;
+        int32_t lowest = vocab_, highest = -1;
+        for (Candidate& c : candidates_) {
+            if (!c.active) continue;
+            lowest = std::min(lowest, c.range.front().first);
+            highest = std::max(highest, c.range.back().second);
+            for (Lane& lane : c.lanes) {
+                const int start = cache_.length(lane.stream);
+                for (size_t i = 0; i < lane.pending.size(); i++)
+                    batch.add(lane.pending[i], lane.stream, start + static_cast<int>(i),
+                              i + 1 == lane.pending.size() ? WantLogits::Yes : WantLogits::No);
+                lane.pending.clear();
+            }
+        }
+        batch.first_id = lowest;
+        batch.ids = highest - lowest + 1;
+        const float* logits = network_.forward(cache_, batch);
+        statistics_.steps++;
+        statistics_.decode_weight_bytes += static_cast<double>(network_.weight_bytes(batch));
+        spread(logits, batch);
+
+        size_t row = 0;
+        for (size_t i = 0; i < candidates_.size() && !stopped_; i++) {
+            Candidate& c = candidates_[i];
+            if (!c.active) continue;
+            const float* lanes[MAX_LANES];
+            for (size_t lane = 0; lane < c.lanes.size(); lane++) lanes[lane] = rows_.data() + (row + lane) * vocab_;
+            row += c.lanes.size();
+            draw_token(static_cast<int>(i), std::span<const float* const>(lanes, streams_of(c.run->chain.mix)));
+        }
+    }
+
+    // Copies the computed slice of the vocabulary into rows over all ids; ids outside the slice are never drawable.
+    void spread(const float* logits, const Batch& batch) {
+        const size_t rows = batch.outputs.size(), needed = rows * vocab_;
+        if (rows_.size() < needed || batch.first_id != slice_first_ || batch.ids != slice_ids_) {
+            rows_.assign(needed, -std::numeric_limits<float>::infinity());
+            slice_first_ = batch.first_id;
+            slice_ids_ = batch.ids;
+        }
+        for (size_t r = 0; r < rows; r++)
+            std::copy_n(logits + r * batch.ids, batch.ids, rows_.begin() + r * vocab_ + batch.first_id);
+    }
+
+    void draw_token(int index, std::span<const float* const> logits) {
+        Candidate& c = candidates_[index];
+        const uint64_t counter = c.sequence.size() - c.prompt_tokens;
+        const double u = uniform(options_.seed + static_cast<uint64_t>(index), 0, counter);
+        const int32_t token = sample(c.run->chain, logits, vocab_, c.sequence, u);
+        statistics_.tokens++;
+        emit(index, token, c.run->kind, c.drawn, c.run->tokens);
+        c.drawn++;
+        const bool stop = std::find(c.run->stop.begin(), c.run->stop.end(), token) != c.run->stop.end();
+        if (stop || c.drawn == c.run->tokens)
+            advance(index);
+        else if (c.room(options_.max_tokens) <= 0)
+            cut(c);
+    }
+
+    const GenerateOptions& options_;
+    const NextRun& next_run_;
+    GenerateStatistics& statistics_;
+    const int vocab_;
+    Transformer network_;
+    KvCache cache_;
+    const std::vector<int32_t>& prompt_;
+    std::vector<Candidate> candidates_;
+    std::vector<Template> templates_;
+    bool sharing_ = false, stopped_ = false;
+    std::vector<float> rows_;  // [outputs, vocab]
+    int slice_first_ = -1, slice_ids_ = -1;
+};
+
+}  // namespace
+
+std::vector<Generated> generate(const TransformerConfig& config, const TransformerWeights& weights,
+                                const Kernels& kernels, const std::vector<int32_t>& prompt, const NextRun& next_run,
+                                const GenerateOptions& options, GenerateStatistics* statistics) {
+    CHECK(options.candidates > 0 && options.max_tokens > 0);
+    if (prompt.empty()) throw Error("the prompt is empty", "prompt");
+    const int64_t positions = static_cast<int64_t>(prompt.size()) + options.max_tokens - 1;
+    if (positions > config.context)
+        throw Error("the prompt has " + std::to_string(prompt.size()) + " tokens and up to " +
+                        std::to_string(options.max_tokens) + " are to follow, but the model's context is " +
+                        std::to_string(config.context),
+                    "prompt", "shorten the text");
+    GenerateStatistics unused;
+    // Guidance prompts may be a little longer than the document's (a sentinel in place of an empty text).
+    const int slack = PAGE_TOKENS;
+    DecodeLoop loop(config, weights, kernels, prompt, next_run, options, statistics ? *statistics : unused,
+                    static_cast<int>(positions) + slack);
+    return loop.run();
+}
+
+}  // namespace leon
