@@ -1,0 +1,17 @@
+// Backends by name; see backend.h.
+#include "tasks/backend.h"
+
+namespace leon {
+
+const Kernels& backend(const std::string& name) {
+    if (name == "reference") return reference_kernels();
+    if (name == "cpu") return cpu_kernels();
+    std::string known = "reference, cpu";
+    for (const Kernels* variant : cpu_variants()) {
+        if (name == variant->name) return *variant;
+        known += std::string(", ") + variant->name;
+    }
+    throw Error("'" + name + "' is not a backend of this machine", "--backend", "choose from " + known);
+}
+
+}  // namespace leon

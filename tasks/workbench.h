@@ -1,0 +1,46 @@
+// The instruments behind the workbench commands: each does one step of the pipeline alone, on arrays and files, so that
+// it can be studied and compared with a reference.
+#pragma once
+
+#include <cstdint>
+#include <iosfwd>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "runtime/generate.h"
+#include "tasks/model.h"
+#include "tokenizer/document.h"
+#include "tokenizer/image.h"
+
+namespace leon {
+
+// Logits after each of the tokens, [tokens, vocab] row-major. Error if a token is outside the vocabulary (`where` names
+// the source) or there are more tokens than the context holds.
+std::vector<float> logits(const Model& model, std::span<const int32_t> tokens, const std::string& where,
+                          GenerateStatistics* statistics = nullptr);
+
+// Codes of a picture: fitted to the model's frame, or (Fit::Raw) with its pixels as they are, whose sides must then be
+// multiples of the patch.
+enum class Fit { Frame, Raw };
+CodeGrid encode_picture(const Model& model, const Picture& picture, Fit fit);
+
+// Pixels before clamping, [3, height, width]: the order that references exchange.
+std::vector<float> planes(std::span<const float> pixels, int height, int width);
+
+// "chameleon:512" or "lumina:768x512"
+Picture preprocess(const Picture& picture, const std::string& rule);
+
+// The bare tokenizer of a leon file, or of a tokenizer.json.
+Tokenizer open_tokenizer(const std::string& path);
+
+enum class LineFormat { Plain, Json };  // the whole input as one text / ids; or one JSON object a line
+void tokenize(const Tokenizer& tokenizer, std::istream& in, std::ostream& out, LineFormat format,
+              ControlTokens control);
+void detokenize(const Tokenizer& tokenizer, std::istream& in, std::ostream& out, LineFormat format);
+
+// The sampler's mathematics alone: files as the golden cases write them; writes probabilities [vocab].
+void probabilities(const std::string& logits_path, const std::string& chain_path, const std::string& ids_path,
+                   const std::string& output_path);
+
+}  // namespace leon
