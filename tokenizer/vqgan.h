@@ -41,4 +41,8 @@ private:
     std::unique_ptr<Impl> impl_;
 };
 
+// The same counts from a configuration alone, without weights: convolutions, attention and the search for codes.
+double vqgan_encode_macs(const VqganConfig& config, int height, int width);
+double vqgan_decode_macs(const VqganConfig& config, int rows, int cols);
+
 }  // namespace leon

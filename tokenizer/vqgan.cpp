@@ -1,0 +1,312 @@
+// The VQGAN's forward passes. encode() and decode() below read like the tables in the published architecture
+// (taming-transformers, as Chameleon uses it); everything above them is memory.
+//
+// Each pass is walked twice with the same code: first without data, which finds the sizes of the buffers (and counts
+// the multiply-adds), then on buffers of exactly those sizes. Three maps of the finest level are alive at a time, so
+// 1024x1024 with the published widths takes 3 x 537 MB while it runs and nothing afterwards.
+#include "tokenizer/vqgan.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "runtime/state.h"
+#include "tokenizer/vqgan_weights.h"
+
+namespace leon {
+namespace {
+
+constexpr int GROUPS = 32;
+constexpr float GROUP_NORM_EPS = 1e-6f;
+
+constexpr Convolution SAME = {.kernel = 3, .stride = 1, .pad_before = 1, .pad_after = 1, .upsample = 1};
+constexpr Convolution POINTWISE = {.kernel = 1, .stride = 1, .pad_before = 0, .pad_after = 0, .upsample = 1};
+constexpr Convolution HALVE = {.kernel = 3, .stride = 2, .pad_before = 0, .pad_after = 1, .upsample = 1};
+constexpr Convolution DOUBLE = {.kernel = 3, .stride = 1, .pad_before = 1, .pad_after = 1, .upsample = 2};
+
+// One reusable buffer of a pass.
+struct Slot {
+    size_t bytes = 0;  // the most that was ever wanted of it
+    Buffer memory;
+    bool taken = false;
+};
+
+// A feature map [height, width, channels] in a slot, which is free again when the map is dropped or replaced.
+class Map {
+public:
+    Map(Tensor tensor, Slot& slot) : tensor(tensor), slot_(&slot) {}
+    Map(Map&& other) noexcept : tensor(other.tensor), slot_(std::exchange(other.slot_, nullptr)) {}
+    Map& operator=(Map&& other) noexcept {
+        std::swap(tensor, other.tensor);
+        std::swap(slot_, other.slot_);
+        other.drop();
+        return *this;
+    }
+    ~Map() { drop(); }
+
+    int64_t height() const { return tensor.shape[0]; }
+    int64_t width() const { return tensor.shape[1]; }
+    int64_t channels() const { return tensor.shape[2]; }
+    int64_t pixels() const { return height() * width(); }
+    Tensor rows() const { return tensor.as({pixels(), channels()}); }
+
+    Tensor tensor;
+
+private:
+    void drop() {
+        if (slot_) slot_->taken = false;
+        slot_ = nullptr;
+    }
+    Slot* slot_;
+};
+
+// The operations on maps. Without kernels it only measures: sizes of slots and multiply-adds.
+class Pass {
+public:
+    Pass() = default;
+    Pass(const Kernels& kernels, const Pass& measured) : kernels_(&kernels) {
+        for (size_t i = 0; i < slots_.size(); i++) {
+            slots_[i].bytes = measured.slots_[i].bytes;
+            if (slots_[i].bytes > 0)
+                slots_[i].memory = Buffer(kernels, DType::U8, {static_cast<int64_t>(slots_[i].bytes)});
+        }
+    }
+    Pass(const Pass&) = delete;  // maps point into it
+    Pass& operator=(const Pass&) = delete;
+
+    double macs() const { return macs_; }
+
+    Map make(int64_t height, int64_t width, int64_t channels, DType dtype = DType::F32) {
+        auto found = std::find_if(slots_.begin(), slots_.end(), [](const Slot& s) { return !s.taken; });
+        CHECK(found != slots_.end());
+        Slot& slot = *found;
+        Tensor tensor(slot.memory.tensor().data, dtype, {height, width, channels});
+        slot.taken = true;
+        if (!kernels_) slot.bytes = std::max(slot.bytes, tensor.bytes());
+        CHECK(tensor.bytes() <= slot.bytes);
+        return Map(tensor, slot);
+    }
+    Map conv(const Map& x, const ConvWeights& w, const Convolution& shape) {
+        Map out = make(convolved(x.height(), shape), convolved(x.width(), shape), w.out());
+        macs_ += static_cast<double>(out.tensor.elements()) * static_cast<double>(w.kernel() * w.kernel() * w.in());
+        if (kernels_) conv2d(*kernels_, out.tensor, x.tensor, w.weight, w.bias, shape);
+        return out;
+    }
+    Map group_norm(const Map& x, const NormWeights& w, Activation activation) {
+        Map out = make(x.height(), x.width(), x.channels());
+        group_norm_into(out, x, w, activation);
+        return out;
+    }
+    void group_norm_in_place(Map& x, const NormWeights& w, Activation activation) {
+        group_norm_into(x, x, w, activation);
+    }
+    Map attention(const Map& q, const Map& k, const Map& v) {
+        Map out = make(q.height(), q.width(), q.channels());
+        macs_ += 2.0 * static_cast<double>(q.pixels()) * static_cast<double>(q.pixels() * q.channels());
+        if (kernels_) spatial_attention(*kernels_, out.rows(), q.rows(), k.rows(), v.rows());
+        return out;
+    }
+    void add(Map& x, const Map& y) {
+        if (kernels_) leon::add(*kernels_, x.tensor, y.tensor);
+    }
+    Map look_up(const Map& codes, const Tensor& codebook) {
+        Map out = make(codes.height(), codes.width(), codebook.cols());
+        if (kernels_) gather(*kernels_, out.rows(), codebook, codes.tensor.as({codes.pixels()}));
+        return out;
+    }
+    Map nearest(const Map& z, const Tensor& codebook) {
+        Map codes = make(z.height(), z.width(), 1, DType::I32);
+        macs_ += static_cast<double>(z.pixels()) * static_cast<double>(codebook.elements());
+        if (kernels_) nearest_code(*kernels_, codes.tensor.as({z.pixels()}), z.rows(), codebook);
+        return codes;
+    }
+
+private:
+    void group_norm_into(Map& out, const Map& x, const NormWeights& w, Activation activation) {
+        if (kernels_)
+            leon::group_norm(*kernels_, out.tensor, x.tensor, w.weight, w.bias, GROUPS, GROUP_NORM_EPS, activation);
+    }
+
+    const Kernels* kernels_ = nullptr;
+    std::array<Slot, 6> slots_;  // the mid attention holds six small maps; elsewhere three are taken at a time
+    double macs_ = 0;
+};
+
+// x + conv2(swish(norm2(conv1(swish(norm1(x)))))); the shortcut is a raw 1x1 convolution where the width changes.
+Map res_block(Pass& p, Map x, const ResBlockWeights& w) {
+    Map h = p.group_norm(x, w.norm1, Activation::Swish);
+    h = p.conv(h, w.conv1, SAME);
+    p.group_norm_in_place(h, w.norm2, Activation::Swish);
+    h = p.conv(h, w.conv2, SAME);
+    if (w.nin_shortcut) x = p.conv(x, w.nin_shortcut, POINTWISE);
+    p.add(x, h);
+    return x;
+}
+
+// x + proj_out(attention of every pixel to every pixel), one head.
+Map attention_block(Pass& p, Map x, const AttentionWeights& w) {
+    Map h = p.group_norm(x, w.norm, Activation::None);
+    Map q = p.conv(h, w.q, POINTWISE), k = p.conv(h, w.k, POINTWISE), v = p.conv(h, w.v, POINTWISE);
+    h = p.attention(q, k, v);
+    h = p.conv(h, w.proj_out, POINTWISE);
+    p.add(x, h);
+    return x;
+}
+
+Map mid(Pass& p, Map x, const MidWeights& w) {
+    x = res_block(p, std::move(x), w.block_1);
+    x = attention_block(p, std::move(x), w.attn_1);
+    return res_block(p, std::move(x), w.block_2);
+}
+
+// picture [height, width, 3] -> codes [height/patch, width/patch, 1]
+Map encode(Pass& p, const VqganWeights& weights, Map x) {
+    const EncoderWeights& w = weights.encoder;
+    x = p.conv(x, w.conv_in, SAME);
+    for (const LevelWeights& level : w.levels) {
+        for (const ResBlockWeights& block : level.blocks) x = res_block(p, std::move(x), block);
+        if (level.resample) x = p.conv(x, level.resample, HALVE);
+    }
+    x = mid(p, std::move(x), w.mid);
+    p.group_norm_in_place(x, w.norm_out, Activation::Swish);
+    x = p.conv(x, w.conv_out, SAME);
+    x = p.conv(x, w.quant_conv, POINTWISE);
+    return p.nearest(x, weights.codebook);
+}
+
+// codes [rows, cols, 1] -> picture [rows*patch, cols*patch, 3]
+Map decode(Pass& p, const VqganWeights& weights, Map x) {
+    const DecoderWeights& w = weights.decoder;
+    x = p.look_up(x, weights.codebook);
+    x = p.conv(x, w.post_quant_conv, POINTWISE);
+    x = p.conv(x, w.conv_in, SAME);
+    x = mid(p, std::move(x), w.mid);
+    for (const LevelWeights& level : w.levels) {
+        for (const ResBlockWeights& block : level.blocks) x = res_block(p, std::move(x), block);
+        if (level.resample) x = p.conv(x, level.resample, DOUBLE);
+    }
+    p.group_norm_in_place(x, w.norm_out, Activation::Swish);
+    return p.conv(x, w.conv_out, SAME);
+}
+
+void measure_encode(Pass& p, const VqganConfig& config, const VqganWeights& weights, int height, int width) {
+    encode(p, weights, p.make(height, width, config.in_channels));
+}
+void measure_decode(Pass& p, const VqganWeights& weights, int rows, int cols) {
+    decode(p, weights, p.make(rows, cols, 1, DType::I32));
+}
+
+std::string by(int64_t width, int64_t height) {
+    return std::to_string(width) + "x" + std::to_string(height);
+}
+
+void check_picture_size(const VqganConfig& config, int height, int width) {
+    const int patch = config.patch();
+    if (height > 0 && width > 0 && height % patch == 0 && width % patch == 0) return;
+    throw Error("a picture of " + by(width, height) + " pixels does not divide into tokens of " + by(patch, patch), "",
+                "resize or crop it to multiples of " + std::to_string(patch));
+}
+
+VqganWeights bind_shapes(const VqganConfig& config) {
+    auto shape_only = [](const std::string&, std::initializer_list<int64_t> shape) {
+        return Tensor(nullptr, DType::F32, shape);
+    };
+    return bind_vqgan(config, {shape_only, shape_only});
+}
+
+VqganWeights bind_file(const WeightsFile& file, const VqganConfig& config, const Kernels& kernels) {
+    auto on_device = [&](Tensor t) {
+        t.data = const_cast<void*>(adopt(kernels, t.data, t.bytes()));
+        return t;
+    };
+    return bind_vqgan(config, {[&](const std::string& name, std::initializer_list<int64_t> shape) {
+                                   return on_device(file.matrix("vqgan." + name, shape));
+                               },
+                               [&](const std::string& name, std::initializer_list<int64_t> shape) {
+                                   return on_device(file.vector("vqgan." + name, shape));
+                               }});
+}
+
+}  // namespace
+
+struct Vqgan::Impl {
+    std::string path;
+    VqganConfig config;
+    const Kernels& kernels;
+    VqganWeights weights;
+};
+
+Vqgan::Vqgan(const WeightsFile& file, const VqganConfig& config, const Kernels& kernels)
+    : impl_(new Impl{file.path(), config, kernels, bind_file(file, config, kernels)}) {}
+Vqgan::~Vqgan() = default;
+Vqgan::Vqgan(Vqgan&&) noexcept = default;
+
+const VqganConfig& Vqgan::config() const {
+    return impl_->config;
+}
+
+std::vector<int32_t> Vqgan::encode(std::span<const float> pixels, int height, int width) const {
+    const Impl& m = *impl_;
+    if (!m.config.encoder)
+        throw Error("the model has no picture encoder, so it cannot read pictures", m.path,
+                    "convert a checkpoint that holds the VQGAN's encoder");
+    check_picture_size(m.config, height, width);
+    CHECK(pixels.size() == static_cast<size_t>(height) * static_cast<size_t>(width) * m.config.in_channels);
+
+    Pass plan;
+    measure_encode(plan, m.config, m.weights, height, width);
+    Pass pass(m.kernels, plan);
+    Map picture = pass.make(height, width, m.config.in_channels);
+    upload(m.kernels, picture.tensor.data, pixels.data(), pixels.size_bytes());
+    Map codes = leon::encode(pass, m.weights, std::move(picture));
+    std::vector<int32_t> result(static_cast<size_t>(codes.pixels()));
+    download(m.kernels, result.data(), codes.tensor.data, codes.tensor.bytes());
+    return result;
+}
+
+std::vector<float> Vqgan::decode(std::span<const int32_t> codes, int rows, int cols) const {
+    const Impl& m = *impl_;
+    if (!m.config.decoder)
+        throw Error("the model has no picture decoder, so it cannot draw", m.path,
+                    "convert it together with a VQGAN that has one (Meta's vqgan.ckpt does)");
+    if (rows <= 0 || cols <= 0) throw Error("a grid of " + by(cols, rows) + " picture tokens is empty");
+    CHECK(codes.size() == static_cast<size_t>(rows) * static_cast<size_t>(cols));
+    for (int32_t code : codes)
+        if (code < 0 || code >= m.config.codes)
+            throw Error("picture code " + std::to_string(code) + " is outside 0.." + std::to_string(m.config.codes - 1),
+                        m.path);
+
+    Pass plan;
+    measure_decode(plan, m.weights, rows, cols);
+    Pass pass(m.kernels, plan);
+    Map grid = pass.make(rows, cols, 1, DType::I32);
+    upload(m.kernels, grid.tensor.data, codes.data(), codes.size_bytes());
+    Map picture = leon::decode(pass, m.weights, std::move(grid));
+    std::vector<float> result(static_cast<size_t>(picture.tensor.elements()));
+    download(m.kernels, result.data(), picture.tensor.data, picture.tensor.bytes());
+    return result;
+}
+
+double Vqgan::encode_macs(int height, int width) const {
+    return vqgan_encode_macs(impl_->config, height, width);
+}
+double Vqgan::decode_macs(int rows, int cols) const {
+    return vqgan_decode_macs(impl_->config, rows, cols);
+}
+
+double vqgan_encode_macs(const VqganConfig& config, int height, int width) {
+    CHECK(config.encoder);
+    check_picture_size(config, height, width);
+    Pass pass;
+    measure_encode(pass, config, bind_shapes(config), height, width);
+    return pass.macs();
+}
+
+double vqgan_decode_macs(const VqganConfig& config, int rows, int cols) {
+    CHECK(config.decoder && rows > 0 && cols > 0);
+    Pass pass;
+    measure_decode(pass, bind_shapes(config), rows, cols);
+    return pass.macs();
+}
+
+}  // namespace leon
