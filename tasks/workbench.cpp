@@ -58,6 +58,25 @@ CodeGrid encode_picture(const Model& model, const Picture& picture, Fit fit) {
     return {frame.height / patch, frame.width / patch, encoder.encode(to_floats(frame), frame.height, frame.width)};
 }
 
+DecodedGrid decode_grid(const Model& model, std::span<const int32_t> codes, std::span<const int64_t> shape,
+                        const std::string& where) {
+    constexpr int64_t MAX_SIDE = 1024;  // tokens; 16,384 pixels at Chameleon's patch
+    CHECK(shape.size() == 2 && shape[0] * shape[1] == static_cast<int64_t>(codes.size()));
+    if (codes.empty() || shape[0] > MAX_SIDE || shape[1] > MAX_SIDE)
+        throw Error(
+            "a grid of " + std::to_string(shape[0]) + "x" + std::to_string(shape[1]) + " codes cannot be decoded",
+            where, "1 to " + std::to_string(MAX_SIDE) + " a side");
+    const Vqgan& decoder = model.decoder();
+    const VqganConfig& config = model.config().vqgan;
+    for (size_t i = 0; i < codes.size(); i++)
+        if (codes[i] < 0 || codes[i] >= config.codes)
+            throw Error("code " + std::to_string(i) + " is " + std::to_string(codes[i]) + ", outside the codebook of " +
+                            std::to_string(config.codes),
+                        where);
+    const int rows = static_cast<int>(shape[0]), cols = static_cast<int>(shape[1]), patch = config.patch();
+    return {decoder.decode(codes, rows, cols), rows * patch, cols * patch};
+}
+
 std::vector<float> planes(std::span<const float> pixels, int height, int width) {
     const size_t area = size_t(height) * width;
     CHECK(pixels.size() == area * 3);

@@ -25,7 +25,15 @@ std::vector<float> logits(const Model& model, std::span<const int32_t> tokens, c
 enum class Fit { Frame, Raw };
 CodeGrid encode_picture(const Model& model, const Picture& picture, Fit fit);
 
-// Pixels before clamping, [3, height, width]: the order that references exchange.
+// Codes of the given shape [rows, cols] to pixels before clamping, channels last; `where` names the source in messages.
+struct DecodedGrid {
+    std::vector<float> pixels;  // [height, width, 3]
+    int height = 0, width = 0;
+};
+DecodedGrid decode_grid(const Model& model, std::span<const int32_t> codes, std::span<const int64_t> shape,
+                        const std::string& where);
+
+// Pixels in the order that references exchange, [3, height, width], from channels last.
 std::vector<float> planes(std::span<const float> pixels, int height, int width);
 
 // "chameleon:512" or "lumina:768x512"

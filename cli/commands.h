@@ -1,0 +1,30 @@
+// The command line: each command is an option parser and one call into tasks/. No logic lives here.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+
+#include "kernels/kernels.h"
+
+namespace leon {
+
+// Options that many commands share.
+struct CommonOptions {
+    std::string model;  // -m, else $LEON_MODEL, else the model in the box
+    std::string backend = "cpu";
+    std::string compute = "f32";
+    int threads = 0;  // 0: one per processor
+    bool quiet = false;
+
+    std::string model_path() const;  // Error saying how to name a model if there is none
+    const Kernels& kernels() const;  // sets the thread count too
+};
+
+void add_model_option(CLI::App& command, CommonOptions& common);
+void add_compute_options(CLI::App& command, CommonOptions& common);  // --backend, --compute, --threads
+
+void add_task_commands(CLI::App& app, CommonOptions& common);       // draw describe ask fill demo
+void add_workbench_commands(CLI::App& app, CommonOptions& common);  // inspect tokenize detokenize logits encode ...
+void add_model_commands(CLI::App& app, CommonOptions& common);      // convert inspect bench
+
+}  // namespace leon
