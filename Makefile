@@ -8,14 +8,15 @@
 BUILD    ?= build
 PREFIX   ?= /usr/local
 CXX      := $(if $(filter default,$(origin CXX)),g++,$(CXX))
-CXXFLAGS ?= -O3
+CXXFLAGS ?= -O2
 SANITIZE ?=
+KERNEL_FLAGS := $(if $(SANITIZE),,-O3)
 
 PACKAGES := g++ make libcli11-dev nlohmann-json3-dev libstb-dev doctest-dev libpcre2-dev
 
 # Fused multiply-adds are written by hand in kernels/cpu/simd.h; the compiler may not invent others, so that every
 # compiler gives the same bits.
-FLAGS := -std=c++20 -g -Wall -Wextra -Werror -ffp-contract=off -I. -pthread $(CXXFLAGS)
+FLAGS := -std=c++20 -Wall -Wextra -Werror -ffp-contract=off -I. -pthread $(CXXFLAGS)
 LIBS  := -pthread -lpcre2-8
 ifneq ($(SANITIZE),)
 FLAGS += -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
@@ -42,7 +43,7 @@ help:
 	@echo 'make install    leon and the library into PREFIX=$(PREFIX)'
 	@echo 'make format     clang-format over the tree        make lint    clang-tidy and the layer check'
 	@echo 'make clean      remove build/'
-	@echo 'Variables: CXX=clang++  BUILD=build/other  SANITIZE=1  CXXFLAGS=-O3'
+	@echo 'Variables: CXX=clang++  BUILD=build/other  SANITIZE=1  CXXFLAGS=-O2'
 
 # --- set-up: what is missing is installed with apt-get; elsewhere the list is printed ---------------------------
 SETUP := $(BUILD)/.packages
@@ -53,6 +54,8 @@ $(SETUP): Makefile
 	@touch $@
 
 # --- compile ----------------------------------------------------------------------------------------------------
+$(BUILD)/obj/kernels/%: FLAGS += $(KERNEL_FLAGS)
+$(BUILD)/obj/tests/%: FLAGS += -O1 -DDOCTEST_CONFIG_SUPER_FAST_ASSERTS
 # One file of kernels/cpu is compiled once per instruction set; the file name says which.
 ifeq ($(ARCH),x86_64)
 $(BUILD)/obj/kernels/cpu/isa_avx2.o:   FLAGS += -mavx2 -mfma -mf16c -mbmi2
