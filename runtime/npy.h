@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,9 @@ struct Array {
 };
 
 Array load_npy(const std::string& path);  // Error on anything else: truncated, Fortran order, big endian, objects
+Array decode_npy(std::span<const uint8_t> file, const std::string& where);  // the same from memory
+
+// Byte for byte what numpy.save writes.
 void save_npy(const std::string& path, const float* values, const std::vector<int64_t>& shape);
 void save_npy(const std::string& path, const int32_t* values, const std::vector<int64_t>& shape);
 void save_npy(const std::string& path, const uint8_t* values, const std::vector<int64_t>& shape);

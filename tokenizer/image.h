@@ -21,10 +21,23 @@ struct Picture {
     const uint8_t* at(int x, int y) const { return rgb.data() + (static_cast<size_t>(y) * width + x) * 3; }
 };
 
-// PNG, JPEG, BMP, GIF (first frame), TGA, PNM by stb_image; alpha is blended on white as Meta's code does:
-// float64 (1-a)*255 + a*c, truncated, only if any alpha is below 255. Error on anything else or above 64 megapixels.
-Picture load_picture(const std::string& path);
-Picture decode_picture(std::span<const uint8_t> file, const std::string& where);  // the same from memory
+// No picture is larger, coming in or resized: 64 megapixels, and JPEG's longest side.
+constexpr int64_t MAX_PIXELS = int64_t{1} << 26;
+constexpr int MAX_SIDE = 65535;
+
+// AsStored: the pixels as they stand in the file, which is what the published pipelines fed to the models.
+// Upright: turned and mirrored as a JPEG's EXIF orientation asks, which is what a person with a camera expects.
+enum class Orientation { AsStored, Upright };
+
+// PNG, JPEG, BMP, GIF (first frame) and binary PNM. Alpha is blended on white as Meta's code does: float64
+// (1-a)*255 + a*c, truncated, only if any alpha is below 255; a colour key in an RGB PNG is ignored, as there. Error on
+// anything else, on files that end early, above the limits (before memory is taken), and on 16-bit grey PNG, which
+// Pillow clips to white (16-bit colour is cut to its high byte, like Pillow). No TGA: it has no signature, so random
+// bytes pass for it. JPEG is decoded by stb_image, which differs from libjpeg by a few grey levels
+// (measured: 2, and 10 for 4:2:2).
+Picture load_picture(const std::string& path, Orientation orientation = Orientation::AsStored);
+Picture decode_picture(std::span<const uint8_t> file, const std::string& where,
+                       Orientation orientation = Orientation::AsStored);  // the same from memory
 
 // By the ending: .png, .jpg/.jpeg (quality 95), .bmp; anything else is an Error. Atomic.
 void save_picture(const std::string& path, const Picture& picture);
