@@ -1,0 +1,131 @@
+// matmul for a few rows (decoding): out[r, o] = sum_k x[r, k] weight[o, k], as dot products.
+//
+// A thread owns a chunk of outputs and streams their weights once for all rows; a tile of ROWS x OUTPUTS accumulators
+// stays in registers. bf16 is widened by a shift and a mask, for which x is brought into pair order beforehand
+// (simd.h). Bound by memory for one and two rows, by arithmetic from about four.
+//
+// The order of additions of one (row, output) depends on nothing but depth: one vector accumulator, pairs in rising k,
+// one fixed tree at the end. A row therefore gets the same bits whatever batch it is in and whoever computes it.
+#pragma once
+
+#include "kernels/cpu/isa.h"
+#include "kernels/cpu/simd.h"
+#include "kernels/cpu/threads.h"
+
+namespace leon {
+namespace {
+
+constexpr int64_t FEW_ROWS = 16;
+
+// Rows of one tile; the x of a tile should stay in L1 with the weights passing by, so more rows mean shorter blocks.
+constexpr int64_t TILE_ROWS = 4;
+constexpr int64_t BLOCK_DEPTH = 1024;       // with TILE_ROWS: 16 KB of x
+constexpr int64_t CHUNK_BYTES = 128 << 10;  // of weights per task: it stays in L2 while the row tiles pass over it
+constexpr int64_t PREFETCH_BYTES = 1024;
+
+template <int LANES>
+constexpr int outputs_at_once(int rows) {
+    return rows <= 2 ? 4 : NATIVE_LANES == 16 || LANES == 16 ? 4 : 2;
+}
+
+// What one thread works on: `rows` rows of x in pair order against weights that start at output 0 of its chunk.
+struct FewRowsChunk {
+    float* out;
+    int64_t out_stride;
+    const float* x;
+    int64_t x_stride;
+    float* carry;  // [outputs, rows, LANES] accumulators between two blocks of depth
+    int64_t rows, depth;
+    Into into;
+};
+
+// A tile over depth [from, to): all of it, or one block with the accumulators carried in and out.
+template <int LANES, int ROWS, int OUTPUTS, class W>
+inline void dot_tile(const FewRowsChunk& c, const W* weight, int64_t row, int64_t output, int64_t from, int64_t to) {
+    constexpr int64_t STEP = 2 * LANES;
+    Vec<LANES> sums_of[ROWS][OUTPUTS];                         // [ROWS, OUTPUTS]
+    const float* x = c.x + row * c.x_stride;                   // [ROWS, depth]
+    const W* w = weight + output * c.depth;                    // [OUTPUTS, depth]
+    float* carry = c.carry + (output * c.rows + row) * LANES;  // [OUTPUTS, rows, LANES]
+
+#pragma GCC unroll 8
+    for (int o = 0; o < OUTPUTS; o++)
+#pragma GCC unroll 8
+        for (int r = 0; r < ROWS; r++)
+            sums_of[r][o] = from == 0 ? zeros<LANES>() : load<LANES>(carry + (o * c.rows + r) * LANES);
+
+    auto multiply = [&](int o, const Pair<LANES>& pair, int64_t k) __attribute__((always_inline)) {
+#pragma GCC unroll 8
+        for (int r = 0; r < ROWS; r++) {
+            sums_of[r][o] = fma(pair.first, load<LANES>(x + r * c.x_stride + k), sums_of[r][o]);
+            sums_of[r][o] = fma(pair.second, load<LANES>(x + r * c.x_stride + k + LANES), sums_of[r][o]);
+        }
+    };
+    int64_t k = from;
+    for (; k + STEP <= to; k += STEP)
+#pragma GCC unroll 8
+        for (int o = 0; o < OUTPUTS; o++) {
+            __builtin_prefetch(reinterpret_cast<const char*>(w + o * c.depth + k) + PREFETCH_BYTES);
+            multiply(o, load_pair<LANES>(w + o * c.depth + k), k);
+        }
+    if (k < to)
+#pragma GCC unroll 8
+        for (int o = 0; o < OUTPUTS; o++) multiply(o, load_pair_some<LANES>(w + o * c.depth + k, to - k), k);
+
+#pragma GCC unroll 8
+    for (int o = 0; o < OUTPUTS; o++)
+#pragma GCC unroll 8
+        for (int r = 0; r < ROWS; r++) {
+            if (to < c.depth) {
+                store(carry + (o * c.rows + r) * LANES, sums_of[r][o]);
+                continue;
+            }
+            float* out = c.out + (row + r) * c.out_stride + output + o;
+            *out = c.into == Into::Add ? *out + sum(sums_of[r][o]) : sum(sums_of[r][o]);
+        }
+}
+
+template <int LANES, int ROWS, class W>
+inline void dot_rows(const FewRowsChunk& c, const W* weight, int64_t row, int64_t outputs, int64_t from, int64_t to) {
+    constexpr int OUTPUTS = outputs_at_once<LANES>(ROWS);
+    int64_t o = 0;
+    for (; o + OUTPUTS <= outputs; o += OUTPUTS) dot_tile<LANES, ROWS, OUTPUTS>(c, weight, row, o, from, to);
+    for (; o < outputs; o++) dot_tile<LANES, ROWS, 1>(c, weight, row, o, from, to);
+}
+
+template <int LANES, class W>
+inline void dot_chunk(const FewRowsChunk& c, const W* weight, int64_t outputs) {
+    const int64_t block = c.rows <= 2 ? c.depth : BLOCK_DEPTH;
+    for (int64_t from = 0; from < c.depth; from += block) {
+        const int64_t to = smaller(from + block, c.depth);
+        int64_t row = 0;
+        for (; row + TILE_ROWS <= c.rows; row += TILE_ROWS)
+            dot_rows<LANES, TILE_ROWS>(c, weight, row, outputs, from, to);
+        if (c.rows - row == 3) dot_rows<LANES, 3>(c, weight, row, outputs, from, to);
+        if (c.rows - row == 2) dot_rows<LANES, 2>(c, weight, row, outputs, from, to);
+        if (c.rows - row == 1) dot_rows<LANES, 1>(c, weight, row, outputs, from, to);
+    }
+}
+
+template <int LANES, class W>
+void matmul_few_rows(const MatmulArguments& m) {
+    static_assert(BLOCK_DEPTH % (2 * LANES) == 0);
+    const int64_t x_stride = round_up(m.depth, 2 * LANES);
+    const int64_t row_bytes = m.depth * static_cast<int64_t>(sizeof(W));
+    const int64_t chunk = larger(4, round_up(CHUNK_BYTES / larger(row_bytes, 1), 4));  // outputs per task
+    const int64_t carry_floats = chunk * m.rows * LANES;
+
+    float* x = scratch_floats(m.rows * x_stride + cpu_workers() * carry_floats);
+    float* carry = x + m.rows * x_stride;
+    for (int64_t r = 0; r < m.rows; r++) to_pair_order<LANES, W>(x + r * x_stride, m.x + r * m.depth, m.depth, 1.0f);
+
+    const W* weight = static_cast<const W*>(m.weight);
+    parallel(ceil_div(m.n, chunk), [=](int64_t task, int worker) {
+        const int64_t first = task * chunk, outputs = smaller(chunk, m.n - first);
+        FewRowsChunk c = {m.out + first, m.n, x, x_stride, carry + worker * carry_floats, m.rows, m.depth, m.into};
+        dot_chunk<LANES>(c, weight + first * m.depth, outputs);
+    });
+}
+
+}  // namespace
+}  // namespace leon

@@ -1,0 +1,16 @@
+// Operations that no instruction set makes faster: they move bytes, or are a handful of instructions per row. Compiled
+// once, shared by every variant; contracts in kernels/kernels.h.
+#pragma once
+
+#include "kernels/kernels.h"
+
+namespace leon::plain {
+
+void gather(Tensor out, Tensor table, Tensor ids);
+void gather_add(Tensor x, Tensor table, Tensor ids, int offset);
+void rope(Tensor x, Tensor position, float theta);
+void add(Tensor x, Tensor y);
+void relu(Tensor x);
+void append(KvPages cache, Tensor k, Tensor v, Placement at);
+
+}  // namespace leon::plain

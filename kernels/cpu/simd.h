@@ -1,0 +1,294 @@
+// A vector of LANES floats, and the few things that plain C++ cannot say about it.
+//
+// Kernels are templates over LANES. A Vec is one native register, or several side by side when LANES is wider than the
+// registers of this compilation: that is how the 16-lane code of AVX-512 also runs, and is tested, on AVX2.
+// Arithmetic is GCC/clang vector extensions, so the same source serves SSE2, AVX2, AVX-512 and NEON.
+//
+// Everything here and in the kernel headers lives in an anonymous namespace on purpose: each instruction set is a
+// translation unit of its own, and no function compiled for AVX-512 may ever be linked into the baseline. For the same
+// reason these headers include no inline function of the standard library or of leon.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+namespace leon {
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int NATIVE_LANES = 16;
+#elif defined(__AVX2__)
+constexpr int NATIVE_LANES = 8;
+#else
+constexpr int NATIVE_LANES = 4;
+#endif
+
+typedef float Native __attribute__((vector_size(NATIVE_LANES * 4)));
+typedef uint32_t NativeBits __attribute__((vector_size(NATIVE_LANES * 4)));
+typedef int32_t NativeInts __attribute__((vector_size(NATIVE_LANES * 4)));
+typedef float NativeAt __attribute__((vector_size(NATIVE_LANES * 4), aligned(4), may_alias));
+typedef uint32_t NativeBitsAt __attribute__((vector_size(NATIVE_LANES * 4), aligned(2), may_alias));
+
+// Four floats or words: what transposes and sums across lanes are made of on every instruction set.
+typedef float Quad __attribute__((vector_size(16)));
+typedef uint32_t QuadBits __attribute__((vector_size(16)));
+typedef float QuadAt __attribute__((vector_size(16), aligned(4), may_alias));
+typedef uint32_t QuadBitsAt __attribute__((vector_size(16), aligned(2), may_alias));
+
+template <int LANES>
+struct Vec {
+    static_assert(LANES % NATIVE_LANES == 0);
+    static constexpr int PARTS = LANES / NATIVE_LANES;
+    Native part[PARTS];
+};
+
+// --- memory -----------------------------------------------------------------------------------------------------
+
+template <int LANES>
+[[gnu::always_inline]] inline Vec<LANES> load(const float* from) {
+    Vec<LANES> v;
+    for (int i = 0; i < Vec<LANES>::PARTS; i++) v.part[i] = *reinterpret_cast<const NativeAt*>(from + i * NATIVE_LANES);
+    return v;
+}
+
+template <int LANES>
+[[gnu::always_inline]] inline void store(float* to, const Vec<LANES>& v) {
+    for (int i = 0; i < Vec<LANES>::PARTS; i++) *reinterpret_cast<NativeAt*>(to + i * NATIVE_LANES) = v.part[i];
+}
+
+template <int LANES>
+[[gnu::always_inline]] inline Vec<LANES> broadcast(float value) {
+    Vec<LANES> v;
+    for (int i = 0; i < Vec<LANES>::PARTS; i++) v.part[i] = Native{} + value;
+    return v;
+}
+
+template <int LANES>
+[[gnu::always_inline]] inline Vec<LANES> zeros() {
+    Vec<LANES> v;
+    for (int i = 0; i < Vec<LANES>::PARTS; i++) v.part[i] = Native{};
+    return v;
+}
+
+// The first `count` < LANES values, the rest zero; and their way back.
+template <int LANES>
+[[gnu::always_inline]] inline Vec<LANES> load_some(const float* from, int64_t count) {
+    float lanes[LANES] = {};
+    for (int64_t i = 0; i < count; i++) lanes[i] = from[i];
+    return load<LANES>(lanes);
+}
+template <int LANES>
+[[gnu::always_inline]] inline void store_some(float* to, const Vec<LANES>& v, int64_t count) {
+    float lanes[LANES];
+    store(lanes, v);
+    for (int64_t i = 0; i < count; i++) to[i] = lanes[i];
+}
+
+// --- arithmetic -------------------------------------------------------------------------------------------------
+
+template <int LANES>
+[[gnu::always_inline]] inline Vec<LANES> operator+(Vec<LANES> a, const Vec<LANES>& b) {
+    for (int i = 0; i < Vec<LANES>::PARTS; i++) a.part[i] += b.part[i];
+    return a;
+}
+template <int LANES>
+[[gnu::always_inline]] inline Vec<LANES> operator-(Vec<LANES> a, const Vec<LANES>& b) {
+    for (int i = 0; i < Vec<LANES>::PARTS; i++) a.part[i] -= b.part[i];
+    return a;
+}
+template <int LANES>
+[[gnu::always_inline]] inline Vec<LANES> operator*(Vec<LANES> a, const Vec<LANES>& b) {
+    for (int i = 0; i < Vec<LANES>::PARTS; i++) a.part[i] *= b.part[i];
+    return a;
+}
+template <int LANES>
+[[gnu::always_inline]] inline Vec<LANES> operator/(Vec<LANES> a, const Vec<LANES>& b) {
+    for (int i = 0; i < Vec<LANES>::PARTS; i++) a.part[i] /= b.part[i];
+    return a;
+}
+template <int LANES>
+[[gnu::always_inline]] inline Vec<LANES> max(Vec<LANES> a, const Vec<LANES>& b) {
+    for (int i = 0; i < Vec<LANES>::PARTS; i++) a.part[i] = a.part[i] > b.part[i] ? a.part[i] : b.part[i];
+    return a;
+}
+template <int LANES>
+[[gnu::always_inline]] inline Vec<LANES> min(Vec<LANES> a, const Vec<LANES>& b) {
+    for (int i = 0; i < Vec<LANES>::PARTS; i++) a.part[i] = a.part[i] < b.part[i] ? a.part[i] : b.part[i];
+    return a;
+}
+
+// a * b + c with one rounding where the processor can, with two elsewhere.
+[[gnu::always_inline]] inline Native fma_native(Native a, Native b, Native c) {
+#if defined(__AVX512F__)
+    return _mm512_fmadd_ps(a, b, c);
+#elif defined(__AVX2__) && defined(__FMA__)
+    return _mm256_fmadd_ps(a, b, c);
+#elif defined(__aarch64__)
+    return vfmaq_f32(c, a, b);
+#else
+    return a * b + c;
+#endif
+}
+template <int LANES>
+[[gnu::always_inline]] inline Vec<LANES> fma(const Vec<LANES>& a, const Vec<LANES>& b, Vec<LANES> c) {
+    for (int i = 0; i < Vec<LANES>::PARTS; i++) c.part[i] = fma_native(a.part[i], b.part[i], c.part[i]);
+    return c;
+}
+
+// Sum over the lanes, always by the same tree: halves are added until four lanes are left, then (0 + 1) + (2 + 3).
+[[gnu::always_inline]] inline Quad fold(Native v) {
+#if defined(__AVX512F__)
+    typedef float Octet __attribute__((vector_size(32)));
+    Octet half = __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7) +
+                 __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15);
+    return __builtin_shufflevector(half, half, 0, 1, 2, 3) + __builtin_shufflevector(half, half, 4, 5, 6, 7);
+#elif defined(__AVX2__)
+    return __builtin_shufflevector(v, v, 0, 1, 2, 3) + __builtin_shufflevector(v, v, 4, 5, 6, 7);
+#else
+    return v;
+#endif
+}
+template <int LANES>
+[[gnu::always_inline]] inline Quad fold(const Vec<LANES>& v) {
+    Native sum = v.part[0];
+    for (int i = 1; i < Vec<LANES>::PARTS; i++) sum += v.part[i];
+    return fold(sum);
+}
+template <int LANES>
+[[gnu::always_inline]] inline float sum(const Vec<LANES>& v) {
+    Quad q = fold(v);
+    return (q[0] + q[1]) + (q[2] + q[3]);
+}
+
+// Rows become columns: afterwards a holds the first lane of each, b the second, and so on.
+[[gnu::always_inline]] inline void transpose(Quad& a, Quad& b, Quad& c, Quad& d) {
+    Quad ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    Quad cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5), cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    a = __builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5);
+    b = __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7);
+    c = __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5);
+    d = __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7);
+}
+
+// Four sums over lanes at once, each by the same tree as sum().
+template <int LANES>
+[[gnu::always_inline]] inline Quad sums(const Vec<LANES>& a, const Vec<LANES>& b, const Vec<LANES>& c,
+                                        const Vec<LANES>& d) {
+    Quad w = fold(a), x = fold(b), y = fold(c), z = fold(d);
+    transpose(w, x, y, z);
+    return (w + x) + (y + z);
+}
+
+template <int LANES>
+[[gnu::always_inline]] inline float largest(const Vec<LANES>& v) {
+    float lanes[LANES];
+    store(lanes, v);
+    float best = lanes[0];
+    for (int i = 1; i < LANES; i++) best = lanes[i] > best ? lanes[i] : best;
+    return best;
+}
+
+// e^x to about one unit in the last place for -87.3 <= x <= 88.3; 0 below, saturated (2.3e38) above, NaN stays NaN.
+// x = n ln 2 + r, |r| <= ln 2 / 2; e^r by a polynomial of degree 6; 2^n through the exponent bits.
+[[gnu::always_inline]] inline Native exp_native(Native x) {
+    Native zero = {}, clamped = x > 88.3f ? zero + 88.3f : x;
+    const Native round = zero + 12582912.0f;  // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
+    Native shifted = fma_native(clamped, zero + 1.44269504f, round), n = shifted - round;
+    Native r = fma_native(n, zero - 0.693359375f, clamped);  // ln 2 in two parts: n times the first is exact
+    r = fma_native(n, zero + 2.12194440e-4f, r);
+    Native p = zero + 1.9875691500e-4f;
+    p = fma_native(p, r, zero + 1.3981999507e-3f);
+    p = fma_native(p, r, zero + 8.3334519073e-3f);
+    p = fma_native(p, r, zero + 4.1665795894e-2f);
+    p = fma_native(p, r, zero + 1.6666665459e-1f);
+    p = fma_native(p, r, zero + 5.0000001201e-1f);
+    p = fma_native(p, r * r, r) + 1.0f;
+    NativeInts scale = ((NativeInts)shifted - 0x4b400000 + 127) << 23;
+    return x < -87.3f ? zero : p * (Native)scale;
+}
+template <int LANES>
+[[gnu::always_inline]] inline Vec<LANES> exp(Vec<LANES> v) {
+    for (int i = 0; i < Vec<LANES>::PARTS; i++) v.part[i] = exp_native(v.part[i]);
+    return v;
+}
+
+// --- two vectors of weights at once -----------------------------------------------------------------------------
+//
+// 2 LANES adjacent weights, in the order in which they widen for free. Two bf16 share a 32-bit word, so a shift and a
+// mask give the even and the odd ones; the other operand of a dot product is brought into that "pair order" once:
+//
+//   bf16   first = w0 w2 w4 ...   second = w1 w3 w5 ...        f32   first = w0 w1 ...   second = wLANES ...
+
+template <int LANES>
+struct Pair {
+    Vec<LANES> first, second;
+};
+template <int LANES>
+[[gnu::always_inline]] inline Pair<LANES> load_pair(const float* from) {
+    return {load<LANES>(from), load<LANES>(from + LANES)};
+}
+template <int LANES>
+[[gnu::always_inline]] inline Pair<LANES> load_pair(const uint16_t* from) {
+    Pair<LANES> pair;
+    for (int i = 0; i < Vec<LANES>::PARTS; i++) {
+        NativeBits bits = *reinterpret_cast<const NativeBitsAt*>(from + 2 * i * NATIVE_LANES);
+        pair.first.part[i] = (Native)(bits << 16);
+        pair.second.part[i] = (Native)(bits & 0xffff0000u);
+    }
+    return pair;
+}
+// The last count < 2 LANES weights of a row, zeros behind them.
+template <int LANES, class W>
+[[gnu::always_inline]] inline Pair<LANES> load_pair_some(const W* from, int64_t count) {
+    W lanes[2 * LANES] = {};
+    for (int64_t i = 0; i < count; i++) lanes[i] = from[i];
+    return load_pair<LANES>(lanes);
+}
+
+// Where value i of a row stands once the row is in pair order for weights of type W.
+template <int LANES>
+constexpr int64_t pair_place(int64_t i, const float*) {
+    return i;
+}
+template <int LANES>
+constexpr int64_t pair_place(int64_t i, const uint16_t*) {
+    int64_t within = i % (2 * LANES);
+    return i - within + within / 2 + (within % 2) * LANES;
+}
+// out [round_up(count, 2 LANES)] = x * factor in pair order, zeros behind.
+template <int LANES, class W>
+inline void to_pair_order(float* __restrict__ out, const float* __restrict__ x, int64_t count, float factor) {
+    int64_t whole = count - count % (2 * LANES);
+    for (int64_t block = 0; block < whole; block += 2 * LANES)
+        for (int64_t i = 0; i < 2 * LANES; i++)
+            out[block + pair_place<LANES>(i, static_cast<const W*>(nullptr))] = x[block + i] * factor;
+    if (whole == count) return;
+    for (int64_t i = 0; i < 2 * LANES; i++) {
+        float value = whole + i < count ? x[whole + i] * factor : 0.0f;
+        out[whole + pair_place<LANES>(i, static_cast<const W*>(nullptr))] = value;
+    }
+}
+
+// --- small integers ---------------------------------------------------------------------------------------------
+
+constexpr int64_t smaller(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+constexpr int64_t larger(int64_t a, int64_t b) {
+    return a > b ? a : b;
+}
+constexpr int64_t ceil_div(int64_t a, int64_t b) {
+    return (a + b - 1) / b;
+}
+constexpr int64_t round_up(int64_t a, int64_t b) {
+    return ceil_div(a, b) * b;
+}
+
+}  // namespace
+}  // namespace leon
