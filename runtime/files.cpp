@@ -167,6 +167,17 @@ void write_file(const std::string& path, const void* data, size_t bytes) {
     file.commit();
 }
 
+void check_writable(const std::string& path) {
+    const size_t slash = path.rfind('/');
+    const std::string folder = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
+    struct stat status;
+    const bool exists = stat(path.c_str(), &status) == 0;
+    if (exists && S_ISDIR(status.st_mode)) throw Error("is a folder", path);
+    // A regular file is replaced, which its folder must allow; a device or pipe is written to itself.
+    const std::string& target = exists && !S_ISREG(status.st_mode) ? path : folder;
+    if (access(target.c_str(), W_OK) != 0) throw Error("cannot be written: " + reason(), path);
+}
+
 void remove_temporaries() {
     for (int i = 0; i < MAX_TEMPORARIES; i++)
         if (temporary_used[i]) unlink(temporary_paths[i]);

@@ -53,6 +53,9 @@ private:
 std::vector<uint8_t> read_file(const std::string& path, size_t limit = size_t{1} << 31);
 void write_file(const std::string& path, const void* data, size_t bytes);  // atomic
 
+// Error if `path` could not be written later: no such folder, or not writable. For use before long work.
+void check_writable(const std::string& path);
+
 // Deletes the temporaries of all open AtomicFiles; async-signal-safe, for a SIGINT handler.
 void remove_temporaries();
 

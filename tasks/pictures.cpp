@@ -107,6 +107,13 @@ Drawing draw(const Model& model, const std::string& text, const Settings& settin
     return drawing;
 }
 
+Picture candidate_sheet(const Drawing& drawing) {
+    const int count = static_cast<int>(drawing.pictures.size());
+    int columns = 1;
+    while (columns * columns < count) columns++;
+    return contact_sheet(drawing.pictures, columns);
+}
+
 PixelBox parse_box(const std::string& text) {
     PixelBox box;
     char excess;

@@ -22,6 +22,9 @@ struct Drawing {
 // Error if the model lacks a part, a setting is out of range, or the text does not fit the context.
 Drawing draw(const Model& model, const std::string& text, const Settings& settings, const Progress& progress = {});
 
+// All candidates on one sheet, about as wide as high.
+Picture candidate_sheet(const Drawing& drawing);
+
 // Half open, in pixels of the picture as it was given: x0 <= x < x1.
 struct PixelBox {
     int x0 = 0, y0 = 0, x1 = 0, y1 = 0;

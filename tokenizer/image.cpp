@@ -303,7 +303,14 @@ std::vector<uint8_t> encode_png(const Picture& picture) {
     return bytes;
 }
 
+void check_picture_path(const std::string& path) {
+    for (const char* ending : {".png", ".jpg", ".jpeg", ".bmp"})
+        if (ends_with(path, ending)) return check_writable(path);
+    throw Error("pictures are written as .png, .jpg or .bmp", path, "choose one of these endings");
+}
+
 void save_picture(const std::string& path, const Picture& picture) {
+    check_picture_path(path);
     CHECK(picture.width > 0 && picture.height > 0);
     const int width = picture.width, height = picture.height;
     std::vector<uint8_t> bytes;
@@ -312,10 +319,8 @@ void save_picture(const std::string& path, const Picture& picture) {
         bytes = encode_png(picture);
     else if (ends_with(path, ".jpg") || ends_with(path, ".jpeg"))
         written = stbi_write_jpg_to_func(append, &bytes, width, height, 3, picture.rgb.data(), JPEG_QUALITY);
-    else if (ends_with(path, ".bmp"))
-        written = stbi_write_bmp_to_func(append, &bytes, width, height, 3, picture.rgb.data());
     else
-        throw Error("pictures are written as .png, .jpg or .bmp", path, "choose one of these endings");
+        written = stbi_write_bmp_to_func(append, &bytes, width, height, 3, picture.rgb.data());
     if (!written) throw Error("the picture could not be encoded", path);
     write_file(path, bytes.data(), bytes.size());
 }

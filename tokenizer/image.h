@@ -41,6 +41,8 @@ Picture decode_picture(std::span<const uint8_t> file, const std::string& where,
 
 // By the ending: .png, .jpg/.jpeg (quality 95), .bmp; anything else is an Error. Atomic.
 void save_picture(const std::string& path, const Picture& picture);
+// The same complaints before any work is done: a wrong ending, a folder that is not there or not writable.
+void check_picture_path(const std::string& path);
 std::vector<uint8_t> encode_png(const Picture& picture);
 
 enum class Filter { Box, Bilinear, Bicubic, Lanczos };
