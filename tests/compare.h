@@ -2,7 +2,8 @@
 //
 //   1. NaN and infinities stand in the same places, with the same signs
 //   2. |got - want| <= tolerance.error * (scale + |want|) for every element; the worst is printed with its coordinates
-//   3. the angle: 1 - cosine(got, want) <= tolerance.cosine, which sees a bias that hides below stage 2
+//   3. the angle: 1 - cosine(got, want) <= tolerance.cosine, which sees a bias that hides below stage 2; an array that
+//      is nothing but rounding has no angle
 //
 // `scale` is the size of a typical element: 1 in nearly all tests. Tolerances are never written here but come from the
 // table of the test (tests/test_kernels.cpp), where the measured error stands beside each.
@@ -46,14 +47,15 @@ inline std::string describe(const char* what, size_t index, const std::vector<in
 }
 
 // 1 - cosine, as half the squared distance of the unit vectors: exact near zero, where 1 - dot/(|a||b|) is all
-// rounding.
-inline double cosine_distance(std::span<const float> a, std::span<const float> b) {
+// rounding. Zero if both are no longer than `nothing`.
+inline double cosine_distance(std::span<const float> a, std::span<const float> b, double nothing) {
     double aa = 0, bb = 0, distance = 0;
     for (size_t i = 0; i < a.size(); i++) {
         aa += static_cast<double>(a[i]) * a[i];
         bb += static_cast<double>(b[i]) * b[i];
     }
-    if (aa == 0 || bb == 0) return aa == bb ? 0 : 1;
+    if (aa <= nothing * nothing && bb <= nothing * nothing) return 0;
+    if (aa == 0 || bb == 0) return 1;
     for (size_t i = 0; i < a.size(); i++) {
         double difference = a[i] / std::sqrt(aa) - b[i] / std::sqrt(bb);
         distance += difference * difference / 2;
@@ -88,7 +90,8 @@ inline Comparison compare(std::span<const float> got, std::span<const float> wan
             worst = i;
         }
     }
-    result.cosine = cosine_distance(finite_got, finite_want);
+    const double rounding = tolerance.error * scale * std::sqrt(static_cast<double>(finite_want.size()));
+    result.cosine = cosine_distance(finite_got, finite_want, rounding);
     char limit[120];
     if (result.error > tolerance.error) {
         std::snprintf(limit, sizeof limit, ", relative %.3g, allowed %.3g", result.error, tolerance.error);

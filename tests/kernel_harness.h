@@ -4,11 +4,14 @@
 //   Memory   arrays of one backend; put() uploads, make() poisons with NaN or -1 (so that an element that nobody writes
 //   is
 //            seen), get() downloads. Every array stands between two guards, checked by intact().
+//   Case     one call with its data; hold(), in tests/test_kernels.cpp, runs it on every backend and judges the results
 #pragma once
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <functional>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -166,5 +169,37 @@ private:
     const Kernels& kernels_;
     std::vector<Block> blocks_;
 };
+
+// One call with its data, ready for any backend.
+struct Case {
+    const char* operation;
+    DType dtype;  // of the weight or of the cache
+    std::string what;
+    std::function<std::vector<Tensor>(const Kernels&, Memory&)> call;  // uploads, calls, returns the results
+    double scale = 1;                                                  // of a typical element of the result
+};
+
+// Runs the cases on the reference and on every other backend, with one, two and three threads, and demands that the
+// results agree within the tolerance of the operation, that they are the same bits whatever the number of threads, and
+// that nothing beside the arrays was written.
+void hold(const std::vector<Case>& cases);
+
+// The largest errors that hold() has seen so far, as rows of its table.
+void print_measured();
+
+inline std::vector<const Kernels*> backends() {
+    return {cpu_variants().begin(), cpu_variants().end()};
+}
+
+template <typename... Parts>
+std::string text(const Parts&... parts) {
+    std::ostringstream stream;
+    (stream << ... << parts);
+    return stream.str();
+}
+
+// One, primes, and one below and above the widths that kernels are made of.
+inline const std::vector<int64_t> ODD_SIZES = {1, 2, 3, 7, 13, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127};
+constexpr DType WEIGHT_DTYPES[] = {DType::F32, DType::BF16};
 
 }  // namespace leon

@@ -1,0 +1,165 @@
+// append and attention of every backend against the reference: grouped heads, pages in any order and shared between
+// streams, ragged batches of streams in any order, both dtypes of the cache.
+#include <numeric>
+
+#include "kernels/kernels.h"
+#include "tests/compare.h"
+#include "tests/kernel_harness.h"
+
+#include "tests/testing.h"
+
+namespace leon {
+namespace {
+
+struct Run {  // adjacent rows of one stream
+    int32_t stream, first, count;
+};
+
+// A cache whose pages are handed out in a shuffled order. Every position that no stream has reached is NaN: whoever
+// reads it is found out. With `shared_pages`, the leading pages of all streams are the same ones.
+struct AttentionData {
+    Host keys, values, page_table, q, stream, position;
+    int64_t heads, kv_heads, head_dim, tokens;
+
+    AttentionData(Random& random, DType dtype, std::vector<int64_t> sizes, const std::vector<Run>& runs,
+                  int shared_pages = 0, float size = 1)
+        : heads(sizes[0]), kv_heads(sizes[1]), head_dim(sizes[2]), tokens(0) {
+        int32_t streams = 0, longest = 0;
+        std::vector<int32_t> stream_of, position_of;
+        for (const Run& r : runs) {
+            streams = std::max(streams, r.stream + 1);
+            longest = std::max(longest, r.first + r.count);
+            for (int32_t i = 0; i < r.count; i++) stream_of.push_back(r.stream), position_of.push_back(r.first + i);
+        }
+        tokens = static_cast<int64_t>(stream_of.size());
+        stream = int_host(stream_of);
+        position = int_host(position_of);
+        const int32_t max_pages = (longest + PAGE_TOKENS - 1) / PAGE_TOKENS;
+        std::vector<int32_t> pages(static_cast<size_t>(streams * max_pages + 1));
+        std::iota(pages.begin(), pages.end(), 0);
+        for (size_t i = pages.size() - 1; i > 0; i--) std::swap(pages[i], pages[random.below(static_cast<int>(i) + 1)]);
+        for (int32_t s = 1; s < streams; s++)
+            for (int32_t p = 0; p < std::min(shared_pages, max_pages); p++) pages[s * max_pages + p] = pages[p];
+        const int64_t count = static_cast<int64_t>(pages.size());
+        keys = Host(dtype, {count, kv_heads, PAGE_TOKENS, head_dim});
+        values = Host(dtype, keys.shape);
+        for (size_t i = 0; i < keys.elements(); i++) keys.set(i, NAN), values.set(i, NAN);
+        for (const Run& r : runs)
+            for (int32_t p = 0; p < r.first + r.count; p++)
+                for (int64_t h = 0; h < kv_heads; h++)
+                    for (int64_t i = 0; i < head_dim; i++) {
+                        int64_t page = pages[static_cast<size_t>(r.stream * max_pages + p / PAGE_TOKENS)];
+                        int64_t at = ((page * kv_heads + h) * PAGE_TOKENS + p % PAGE_TOKENS) * head_dim + i;
+                        keys.set(static_cast<size_t>(at), random.normal());
+                        values.set(static_cast<size_t>(at), random.normal());
+                    }
+        pages.resize(static_cast<size_t>(streams * max_pages));
+        page_table = int_host(pages, {streams, max_pages});
+        q = random_host(random, {tokens, heads, head_dim}, size);
+    }
+    KvPages put_cache(Memory& m) const { return {m.put(keys), m.put(values), m.put(page_table)}; }
+};
+
+// heads, kv_heads, head_dim: small and odd, the storybook model's, and a slice of Chameleon-30B's.
+const std::vector<std::vector<int64_t>> HEADS = {{1, 1, 1}, {2, 1, 3},  {3, 3, 17},  {4, 2, 33},
+                                                 {5, 1, 8}, {4, 4, 64}, {8, 1, 128}, {16, 2, 128}};
+
+struct Placed {
+    const char* what;
+    std::vector<Run> runs;
+    int shared_pages = 0;
+};
+const std::vector<Placed> PLACEMENTS = {
+    {"the first token", {{0, 0, 1}}},
+    {"a token at a page's end", {{0, 31, 1}}},
+    {"a token at a page's start", {{0, 32, 1}}},
+    {"a token at position 200", {{0, 200, 1}}},
+    {"17 tokens from 0", {{0, 0, 17}}},
+    {"65 tokens from 0", {{0, 0, 65}}},
+    {"5 tokens across a page boundary", {{0, 30, 5}}},
+    {"three streams out of order", {{2, 5, 1}, {0, 40, 1}, {1, 0, 1}}},
+    {"ragged chunks", {{1, 33, 8}, {0, 64, 1}, {2, 0, 16}, {4, 90, 3}}},
+    {"streams that share a prefix", {{1, 70, 1}, {0, 66, 2}, {2, 64, 1}}, 2},
+    {"twenty streams that share a prefix",
+     [] {
+         std::vector<Run> runs;
+         for (int32_t s = 0; s < 20; s++) runs.push_back({19 - s, 32 + s, 1});
+         return runs;
+     }(),
+     1},
+};
+
+TEST_CASE("kernels: append") {
+    Random random(120);
+    std::vector<Case> cases;
+    for (DType dtype : WEIGHT_DTYPES)
+        for (const auto& sizes : HEADS)
+            for (const Placed& placed : PLACEMENTS) {
+                AttentionData data(random, dtype, sizes, placed.runs);  // no shared page: each is written once
+                Host rows = random_host(random, {data.tokens, data.kv_heads, data.head_dim});
+                Host more = random_host(random, rows.shape, 1e4f);
+                cases.push_back(
+                    {"append", dtype, text(data.kv_heads, " heads of ", data.head_dim, ", ", placed.what),
+                     [=](const Kernels& k, Memory& m) {
+                         KvPages cache = data.put_cache(m);
+                         append(k, cache, m.put(rows), m.put(more), {m.put(data.stream), m.put(data.position)});
+                         return std::vector{cache.keys, cache.values};
+                     }});
+            }
+    hold(cases);
+}
+
+std::vector<Tensor> attend(const Kernels& k, Memory& m, const AttentionData& data) {
+    Tensor out = m.make(data.q.shape);
+    attention(k, out, m.put(data.q), data.put_cache(m), {m.put(data.stream), m.put(data.position)});
+    return {out};
+}
+
+TEST_CASE("kernels: attention") {
+    Random random(121);
+    for (DType dtype : WEIGHT_DTYPES) {
+        std::vector<Case> cases;
+        for (const auto& sizes : HEADS)
+            for (const Placed& placed : PLACEMENTS)
+                for (float size : {1.0f, 30.0f}) {  // 30: nearly all of the mass on one position
+                    AttentionData data(random, dtype, sizes, placed.runs, placed.shared_pages, size);
+                    cases.push_back(
+                        {"attention", dtype,
+                         text(sizes[0], "/", sizes[1], " heads of ", sizes[2], ", ", placed.what, ", size ", size),
+                         [=](const Kernels& k, Memory& m) { return attend(k, m, data); }, size});
+                }
+        hold(cases);
+    }
+}
+
+TEST_CASE("kernels: a row of attention does not depend on the rows beside it, nor on where its pages lie") {
+    Random random(122);
+    for (DType dtype : WEIGHT_DTYPES)
+        for (const auto& sizes : HEADS)
+            for (const Placed& placed : PLACEMENTS) {
+                AttentionData data(random, dtype, sizes, placed.runs, placed.shared_pages);
+                for (const Kernels* k : backends()) {
+                    Memory m(*k);
+                    std::vector<float> want = m.get(attend(*k, m, data)[0]).floats();
+                    const size_t width = static_cast<size_t>(data.heads * data.head_dim);
+                    KvPages cache = data.put_cache(m);
+                    Tensor q = m.put(data.q), stream = m.put(data.stream), position = m.put(data.position);
+                    for (int64_t t = 0; t < data.tokens; t++) {
+                        Tensor row(q.f32() + t * static_cast<int64_t>(width), DType::F32,
+                                   {1, data.heads, data.head_dim});
+                        Tensor out = m.make({1, data.heads, data.head_dim});
+                        attention(
+                            *k, out, row, cache,
+                            {Tensor(stream.i32() + t, DType::I32, {1}), Tensor(position.i32() + t, DType::I32, {1})});
+                        std::string fault = first_difference(
+                            m.get(out).floats(), std::span(want).subspan(static_cast<size_t>(t) * width, width),
+                            {1, data.heads, data.head_dim});
+                        CHECK_MESSAGE(fault == "", text("attention on ", k->name, ", ", placed.what, ", row ", t,
+                                                        " alone: ", fault));
+                    }
+                }
+            }
+}
+
+}  // namespace
+}  // namespace leon

@@ -1,0 +1,154 @@
+// The picture operations of every backend against the reference: convolutions as the picture tokenizer uses them, group
+// norms, attention over pixels, and the search for the nearest code.
+#include "kernels/kernels.h"
+#include "tests/kernel_harness.h"
+
+#include "tests/testing.h"
+
+namespace leon {
+namespace {
+
+struct Picture {
+    int64_t height, width, in, out;
+};
+
+Case convolution_case(Random& random, DType dtype, const Picture& p, const Convolution& shape) {
+    Host x = random_host(random, {p.height, p.width, p.in}), bias = random_host(random, {p.out});
+    float size = 1 / std::sqrt(static_cast<float>(shape.kernel * shape.kernel * p.in));
+    Host weight = random_host(random, {p.out, shape.kernel, shape.kernel, p.in}, size, dtype);
+    std::string what = text(p.height, "x", p.width, ", ", p.in, " -> ", p.out, " channels, kernel ", shape.kernel,
+                            ", stride ", shape.stride, ", upsample ", shape.upsample);
+    return {"conv2d", dtype, what, [=](const Kernels& k, Memory& m) {
+                Tensor out = m.make({convolved(p.height, shape), convolved(p.width, shape), p.out});
+                conv2d(k, out, m.put(x), m.put(weight), m.put(bias), shape);
+                return std::vector{out};
+            }};
+}
+
+TEST_CASE("kernels: conv2d") {
+    Random random(130);
+    // As the picture tokenizer uses it: 3x3, 1x1, downsampling, upsampling; and the two 1x1 forms of the last two.
+    const Convolution shapes[] = {{},
+                                  {.kernel = 1, .pad_before = 0, .pad_after = 0},
+                                  {.stride = 2, .pad_before = 0, .pad_after = 1},
+                                  {.upsample = 2},
+                                  {.kernel = 1, .stride = 2, .pad_before = 0, .pad_after = 0},
+                                  {.kernel = 1, .pad_before = 0, .pad_after = 0, .upsample = 2}};
+    const int64_t channels[] = {1, 3, 4, 31, 32, 64, 65};
+    for (DType dtype : WEIGHT_DTYPES) {
+        std::vector<Case> cases;
+        for (const Convolution& shape : shapes) {
+            for (int64_t in : channels)
+                for (int64_t out : channels)
+                    if (in * out < 2500) cases.push_back(convolution_case(random, dtype, {2, 5, in, out}, shape));
+            for (auto [height, width] :
+                 {std::pair<int64_t, int64_t>{1, 1}, {2, 2}, {3, 1}, {1, 17}, {16, 15}, {17, 33}}) {
+                if (convolved(height, shape) < 1 || convolved(width, shape) < 1) continue;
+                cases.push_back(convolution_case(random, dtype, {height, width, 3, 32}, shape));
+                cases.push_back(convolution_case(random, dtype, {height, width, 33, 16}, shape));
+            }
+            cases.push_back(convolution_case(random, dtype, {6, 7, 64, 65}, shape));
+            cases.push_back(convolution_case(random, dtype, {4, 4, 128, 64}, shape));
+        }
+        hold(cases);
+    }
+}
+
+TEST_CASE("kernels: group_norm, in place too") {
+    Random random(131);
+    struct Shape {
+        int64_t height, width, channels;
+        int groups;
+    };
+    std::vector<Case> cases;
+    for (Shape s : {Shape{1, 1, 32, 32},
+                    {3, 5, 32, 32},
+                    {7, 9, 64, 32},
+                    {5, 5, 96, 32},
+                    {16, 17, 128, 32},
+                    {2, 3, 1, 1},
+                    {4, 4, 6, 3},
+                    {33, 31, 64, 32},
+                    {3, 3, 65, 1},
+                    {2, 2, 65, 65},
+                    {4, 8, 512, 32}})
+        for (float offset : {0.0f, 10.0f})
+            for (float size : {0.0f, 1.0f, 1e4f}) {  // 0: constant groups
+                Host x = random_host(random, {s.height, s.width, s.channels}, size);
+                for (size_t i = 0; i < x.elements(); i++) x.set(i, x.at(i) + offset);
+                Host weight = random_gain(random, {s.channels}), bias = random_host(random, {s.channels});
+                for (Activation activation : {Activation::None, Activation::Swish})
+                    for (bool in_place : {false, true})
+                        cases.push_back({"group_norm", DType::F32,
+                                         text(s.height, "x", s.width, "x", s.channels, ", ", s.groups, " groups, size ",
+                                              size, ", offset ", offset, in_place ? ", in place" : ""),
+                                         [=](const Kernels& k, Memory& m) {
+                                             Tensor in = m.put(x), out = in_place ? in : m.make(x.shape);
+                                             group_norm(k, out, in, m.put(weight), m.put(bias), s.groups, 1e-6f,
+                                                        activation);
+                                             return std::vector{out};
+                                         }});
+            }
+    hold(cases);
+}
+
+TEST_CASE("kernels: spatial_attention") {
+    Random random(132);
+    std::vector<Case> cases;
+    for (int64_t pixels : {1, 2, 15, 16, 17, 33, 63, 64, 65, 130})
+        for (int64_t channels : {1, 3, 31, 32, 65, 128})
+            for (float size : {1.0f, 30.0f}) {
+                Host q = random_host(random, {pixels, channels}, size), key = random_host(random, {pixels, channels});
+                Host v = random_host(random, {pixels, channels});
+                cases.push_back({"spatial_attention", DType::F32,
+                                 text(pixels, " pixels, ", channels, " channels, size ", size),
+                                 [=](const Kernels& k, Memory& m) {
+                                     Tensor out = m.make({pixels, channels});
+                                     spatial_attention(k, out, m.put(q), m.put(key), m.put(v));
+                                     return std::vector{out};
+                                 },
+                                 size});
+            }
+    hold(cases);
+}
+
+TEST_CASE("kernels: nearest_code, the first of equals") {
+    Random random(133);
+    struct Shape {
+        int64_t pixels, codes, width;
+    };
+    std::vector<Case> cases;
+    for (Shape s : {Shape{1, 1, 1},
+                    {5, 7, 3},
+                    {16, 256, 16},
+                    {33, 65, 31},
+                    {17, 1024, 32},
+                    {64, 128, 12},
+                    {7, 129, 17},
+                    {2, 2048, 256}})
+        for (float offset : {0.0f, 3.0f}) {
+            Host z = random_host(random, {s.pixels, s.width}), codebook = random_host(random, {s.codes, s.width});
+            for (size_t i = 0; i < z.elements(); i++) z.set(i, z.at(i) + offset);
+            for (size_t i = 0; i < codebook.elements(); i++) codebook.set(i, codebook.at(i) + offset);
+            // The second half of the codebook repeats the first, so that every winner has an equal behind it.
+            const size_t half = static_cast<size_t>((s.codes + 1) / 2 * s.width);
+            for (size_t i = half; i < codebook.elements(); i++) codebook.set(i, codebook.at(i - half));
+            cases.push_back({"nearest_code", DType::F32,
+                             text(s.pixels, " pixels, ", s.codes, " codes of ", s.width, ", offset ", offset),
+                             [=](const Kernels& k, Memory& m) {
+                                 Tensor codes = m.make({s.pixels}, DType::I32);
+                                 nearest_code(k, codes, m.put(z), m.put(codebook));
+                                 return std::vector{codes};
+                             }});
+        }
+    hold(cases);
+}
+
+// leon_tests --no-skip -tc="kernels:*" prints the rows for the table of tolerances; every backend that the processor
+// can run counts. Stands here because doctest runs the files in alphabetical order.
+TEST_CASE("kernels: print what was measured" * doctest::skip()) {
+    print_measured();
+}
+
+}  // namespace
+}  // namespace leon
