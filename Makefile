@@ -71,7 +71,7 @@ $(BUILD)/libleon.a: $(OBJECTS)
 	ar rcs $@ $^
 $(BUILD)/leon: $(CLI) $(BUILD)/libleon.a
 	$(CXX) $^ -o $@ $(LIBS)
-$(BUILD)/leon_tests: $(TESTS) $(BUILD)/libleon.a
+$(BUILD)/leon_tests: $(TESTS) $(BUILD)/obj/cli/terminal.o $(BUILD)/libleon.a
 	$(CXX) $^ -o $@ $(LIBS)
 $(BUILD)/examples/%: $(BUILD)/obj/examples/%.o $(BUILD)/libleon.a
 	@mkdir -p $(@D)

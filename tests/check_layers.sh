@@ -24,7 +24,7 @@ check() {
         below = "include/ training/ tasks/ weights_converter/ retrieval/ tokenizer/ runtime/ kernels/"
         may["cli"] = "cli/ " below
         may["examples"] = "examples/ " below
-        may["tests"] = "tests/ " below
+        may["tests"] = "tests/ cli/ " below
 
         families = "chameleon|cm3leon|anole|lumina"
         checkpoint_names = "self_attn|[qkvo]_proj|embed_tokens|embed_positions|lm_head|input_layernorm|vqmodel|" \
