@@ -31,6 +31,10 @@ struct StoredTensor {
     size_t bytes = 0;
 };
 
+// For messages: a name out of a file in quotes, shortened, without unprintable bytes; a shape as "[4, 8]".
+std::string in_quotes(const std::string& name);
+std::string shape_text(const std::vector<int64_t>& shape);
+
 class SafetensorsFile {
 public:
     explicit SafetensorsFile(const std::string& path);
@@ -89,6 +93,7 @@ private:
         std::vector<int64_t> shape;
         size_t bytes, padding_before;
     };
+    std::string path_;
     AtomicFile file_;
     std::string config_json_, tokenizer_json_;
     std::vector<Entry> entries_;
