@@ -1,0 +1,259 @@
+// The configuration as JSON, strictly: every key must be there, none may be unknown, every number is in a range that
+// keeps all later size arithmetic far from overflow. Keys that a configuration has no use for (a rotary base without
+// rotary positions) are unknown to it. See docs/weights_format.md for the keys.
+#include "runtime/config.h"
+
+#include <charconv>
+#include <cmath>
+#include <cstdint>
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "kernels/check.h"
+#include "runtime/strict_json.h"
+#include "runtime/weights_file.h"
+
+namespace leon {
+namespace {
+
+using nlohmann::json;
+using nlohmann::ordered_json;
+
+constexpr int MAX_LAYERS = 1024;
+constexpr int MAX_HEADS = 4096;
+constexpr int MAX_DIM = 1 << 20;      // dim, heads * head_dim, and a picture level's channels stay below
+constexpr int MAX_FFN_DIM = 1 << 22;  // so that the largest matrix has 2^42 elements
+constexpr int MAX_VOCAB = 1 << 22;
+constexpr int MAX_CONTEXT = 1 << 24;
+constexpr int MAX_POSITION_OFFSET = 1024;
+constexpr int MAX_CHANNELS = 1 << 14;
+constexpr int MAX_MULTIPLIER = 64;
+constexpr int MAX_LEVELS = 8;
+constexpr int MAX_RES_BLOCKS = 64;
+constexpr int MAX_RESOLUTION = 1 << 14;
+constexpr int NORM_GROUPS = 32;  // of the VQGAN's group norms
+
+// One enum's names, both ways.
+template <typename Enum>
+struct Name {
+    Enum value;
+    const char* text;
+};
+constexpr Name<Norm> NORMS[] = {{Norm::RMS, "rms"}, {Norm::LayerNorm, "layernorm"}};
+constexpr Name<NormPlacement> PLACEMENTS[] = {{NormPlacement::Before, "before"}, {NormPlacement::After, "after"}};
+constexpr Name<Positions> POSITIONS[] = {{Positions::Rotary, "rotary"}, {Positions::Learned, "learned"}};
+constexpr Name<FeedForward> FEED_FORWARDS[] = {{FeedForward::SwiGLU, "swiglu"}, {FeedForward::ReLU, "relu"}};
+constexpr Name<Layout> LAYOUTS[] = {{Layout::Chameleon, "chameleon"}, {Layout::CM3Leon, "cm3leon"}};
+
+template <typename Enum, size_t N>
+const char* text_of(const Name<Enum> (&names)[N], Enum value) {
+    for (const Name<Enum>& name : names)
+        if (name.value == value) return name.text;
+    check_failed(__FILE__, __LINE__, "known enum value");
+}
+
+// One JSON object, read key by key; finish() refuses what was not asked for.
+class Reader {
+public:
+    Reader(const json& object, std::string name, std::string where)
+        : object_(object), name_(std::move(name)), where_(std::move(where)) {
+        if (!object_.is_object()) throw Error(path("") + " must be an object", where_);
+    }
+
+    bool has(const char* key) const { return object_.contains(key); }
+    const json& value(const char* key) {
+        used_.insert(key);
+        auto found = object_.find(key);
+        if (found == object_.end()) throw Error("the configuration lacks '" + path(key) + "'", where_);
+        return *found;
+    }
+    bool boolean(const char* key) {
+        if (!value(key).is_boolean()) fail(key, "must be true or false");
+        return value(key).get<bool>();
+    }
+    std::string text(const char* key) {
+        if (!value(key).is_string()) fail(key, "must be a string");
+        return value(key).get<std::string>();
+    }
+    int integer(const char* key, int least, int most) { return integer(key, value(key), least, most); }
+    int integer(const char* key, const json& number, int least, int most) {
+        if (!number.is_number_integer()) fail(key, "must be a whole number");
+        const bool too_big = number.is_number_unsigned() && number.get<uint64_t>() > static_cast<uint64_t>(most);
+        if (too_big || number.get<int64_t>() < least || number.get<int64_t>() > most)
+            fail(key, "must lie in " + std::to_string(least) + ".." + std::to_string(most));
+        return number.get<int>();
+    }
+    float number(const char* key, double least, double most) {
+        if (!value(key).is_number()) fail(key, "must be a number");
+        const double number = value(key).get<double>();
+        if (!(number >= least && number <= most)) fail(key, "is out of range");
+        return static_cast<float>(number);
+    }
+    template <typename Enum, size_t N>
+    Enum one_of(const char* key, const Name<Enum> (&names)[N]) {
+        const std::string found = text(key);
+        std::string known;
+        for (const Name<Enum>& name : names) {
+            if (found == name.text) return name.value;
+            known += (known.empty() ? "" : ", ") + std::string(name.text);
+        }
+        fail(key, "is " + in_quotes(found) + ", but must be one of " + known);
+    }
+    [[noreturn]] void fail(const char* key, const std::string& why) const {
+        throw Error("configuration: '" + path(key) + "' " + why, where_);
+    }
+    void finish() const {
+        for (const auto& [key, ignored] : object_.items())
+            if (used_.count(key) == 0) throw Error("the configuration has an unknown key " + in_quotes(key), where_);
+    }
+
+private:
+    const json& object_;
+    std::string name_, where_;
+    std::set<std::string> used_;
+
+    std::string path(const std::string& key) const {
+        if (key.empty()) return name_.empty() ? "the configuration" : "'" + name_ + "'";
+        return name_.empty() ? key : name_ + "." + key;
+    }
+};
+
+TransformerConfig read_transformer(const json& object, const std::string& where) {
+    Reader r(object, "transformer", where);
+    TransformerConfig c;
+    c.norm = r.one_of("norm", NORMS);
+    c.norm_placement = r.one_of("norm_placement", PLACEMENTS);
+    c.positions = r.one_of("positions", POSITIONS);
+    c.feed_forward = r.one_of("feed_forward", FEED_FORWARDS);
+    c.qk_norm = r.boolean("qk_norm");
+    c.tied_output = r.boolean("tied_output");
+    c.layers = r.integer("layers", 1, MAX_LAYERS);
+    c.dim = r.integer("dim", 1, MAX_DIM);
+    c.heads = r.integer("heads", 1, MAX_HEADS);
+    c.kv_heads = r.integer("kv_heads", 1, MAX_HEADS);
+    c.head_dim = r.integer("head_dim", 1, MAX_DIM);
+    c.ffn_dim = r.integer("ffn_dim", 1, MAX_FFN_DIM);
+    c.vocab = r.integer("vocab", 1, MAX_VOCAB);
+    c.context = r.integer("context", 1, MAX_CONTEXT);
+    c.norm_eps = r.number("norm_eps", 1e-12, 0.1);
+    if (c.qk_norm) c.qk_norm_eps = r.number("qk_norm_eps", 1e-12, 0.1);
+    if (c.positions == Positions::Rotary) c.rope_theta = r.number("rope_theta", 1, 1e12);
+    if (c.positions == Positions::Learned) c.position_offset = r.integer("position_offset", 0, MAX_POSITION_OFFSET);
+    r.finish();
+
+    if (c.heads % c.kv_heads != 0) r.fail("kv_heads", "must divide the number of heads");
+    if (static_cast<int64_t>(c.heads) * c.head_dim > MAX_DIM) r.fail("head_dim", "times heads exceeds 2^20");
+    if (c.positions == Positions::Rotary && c.head_dim % 2 != 0)
+        r.fail("head_dim", "must be even for rotary positions");
+    return c;
+}
+
+VqganConfig read_vqgan(const json& object, const std::string& where) {
+    Reader r(object, "vqgan", where);
+    VqganConfig c;
+    c.channels = r.integer("channels", NORM_GROUPS, MAX_CHANNELS);
+    const json& multipliers = r.value("multipliers");
+    if (!multipliers.is_array() || multipliers.empty() || multipliers.size() > MAX_LEVELS)
+        r.fail("multipliers", "must be a list of 1 to " + std::to_string(MAX_LEVELS) + " numbers");
+    for (const json& m : multipliers) c.multipliers.push_back(r.integer("multipliers", m, 1, MAX_MULTIPLIER));
+    c.res_blocks = r.integer("res_blocks", 1, MAX_RES_BLOCKS);
+    c.in_channels = r.integer("in_channels", 3, 3);
+    c.z_channels = r.integer("z_channels", 1, MAX_CHANNELS);
+    c.code_dim = r.integer("code_dim", 1, MAX_CHANNELS);
+    c.codes = r.integer("codes", 1, MAX_VOCAB);
+    c.resolution = r.integer("resolution", 1, MAX_RESOLUTION);
+    c.encoder = r.boolean("encoder");
+    c.decoder = r.boolean("decoder");
+    r.finish();
+
+    if (c.channels % NORM_GROUPS != 0) r.fail("channels", "must be a multiple of 32, the groups of its norms");
+    if (c.resolution % c.patch() != 0) r.fail("resolution", "must be a multiple of " + std::to_string(c.patch()));
+    if (!c.encoder && !c.decoder) r.fail("encoder", "or decoder must be true");
+    return c;
+}
+
+// A float as the shortest decimal that reads back as the same float: 1e-05, not 9.999999747378752e-06.
+double shortest(float value) {
+    char text[32];
+    std::to_chars_result end = std::to_chars(text, text + sizeof text, value);
+    return std::strtod(std::string(text, end.ptr).c_str(), nullptr);
+}
+
+}  // namespace
+
+const char* name_of(Norm value) {
+    return text_of(NORMS, value);
+}
+const char* name_of(NormPlacement value) {
+    return text_of(PLACEMENTS, value);
+}
+const char* name_of(Positions value) {
+    return text_of(POSITIONS, value);
+}
+const char* name_of(FeedForward value) {
+    return text_of(FEED_FORWARDS, value);
+}
+const char* name_of(Layout value) {
+    return text_of(LAYOUTS, value);
+}
+
+ModelConfig parse_config(const std::string& text, const std::string& where) {
+    const json object = parse_json(text, where);
+    Reader r(object, "", where);
+    ModelConfig c;
+    c.name = r.text("name");
+    c.layout = r.one_of("layout", LAYOUTS);
+    c.has_transformer = r.has("transformer");
+    c.has_vqgan = r.has("vqgan");
+    if (c.has_transformer) c.transformer = read_transformer(r.value("transformer"), where);
+    if (c.has_vqgan) c.vqgan = read_vqgan(r.value("vqgan"), where);
+    r.finish();
+    if (!c.has_transformer && !c.has_vqgan) throw Error("the configuration has neither transformer nor vqgan", where);
+    return c;
+}
+
+std::string print_config(const ModelConfig& config) {
+    ordered_json object;
+    object["name"] = config.name;
+    object["layout"] = name_of(config.layout);
+    if (config.has_transformer) {
+        const TransformerConfig& c = config.transformer;
+        ordered_json& t = object["transformer"];
+        t["norm"] = name_of(c.norm);
+        t["norm_placement"] = name_of(c.norm_placement);
+        t["positions"] = name_of(c.positions);
+        t["feed_forward"] = name_of(c.feed_forward);
+        t["qk_norm"] = c.qk_norm;
+        t["tied_output"] = c.tied_output;
+        t["layers"] = c.layers;
+        t["dim"] = c.dim;
+        t["heads"] = c.heads;
+        t["kv_heads"] = c.kv_heads;
+        t["head_dim"] = c.head_dim;
+        t["ffn_dim"] = c.ffn_dim;
+        t["vocab"] = c.vocab;
+        t["context"] = c.context;
+        t["norm_eps"] = shortest(c.norm_eps);
+        if (c.qk_norm) t["qk_norm_eps"] = shortest(c.qk_norm_eps);
+        if (c.positions == Positions::Rotary) t["rope_theta"] = shortest(c.rope_theta);
+        if (c.positions == Positions::Learned) t["position_offset"] = c.position_offset;
+    }
+    if (config.has_vqgan) {
+        const VqganConfig& c = config.vqgan;
+        ordered_json& v = object["vqgan"];
+        v["channels"] = c.channels;
+        v["multipliers"] = c.multipliers;
+        v["res_blocks"] = c.res_blocks;
+        v["in_channels"] = c.in_channels;
+        v["z_channels"] = c.z_channels;
+        v["code_dim"] = c.code_dim;
+        v["codes"] = c.codes;
+        v["resolution"] = c.resolution;
+        v["encoder"] = c.encoder;
+        v["decoder"] = c.decoder;
+    }
+    return object.dump(1);
+}
+
+}  // namespace leon

@@ -1,0 +1,131 @@
+// The list of tensors for a configuration; see schema.h.
+#include "runtime/schema.h"
+
+namespace leon {
+namespace {
+
+constexpr Precision MATRIX = Precision::Matrix, EXACT = Precision::Exact;
+using Specs = std::vector<TensorSpec>;
+
+void add_transformer(Specs& specs, const TransformerConfig& c) {
+    const int64_t dim = c.dim, ffn_dim = c.ffn_dim, vocab = c.vocab;
+    const int64_t heads = c.heads, kv_heads = c.kv_heads, head_dim = c.head_dim;
+    auto add = [&](const std::string& name, std::vector<int64_t> shape, Precision precision) {
+        specs.push_back({"transformer." + name, std::move(shape), precision});
+    };
+    auto add_norm = [&](const std::string& name, NormPlacement placement) {
+        if (c.norm == Norm::RMS && c.norm_placement == placement) add(name, {dim}, EXACT);
+    };
+
+    add("embedding", {vocab, dim}, MATRIX);
+    if (c.positions == Positions::Learned) add("positions", {c.context + c.position_offset, dim}, MATRIX);
+    for (int i = 0; i < c.layers; i++) {
+        const std::string layer = "layers." + std::to_string(i) + ".";
+        add_norm(layer + "attention_norm", NormPlacement::Before);
+        add(layer + "q", {heads * head_dim, dim}, MATRIX);
+        add(layer + "k", {kv_heads * head_dim, dim}, MATRIX);
+        add(layer + "v", {kv_heads * head_dim, dim}, MATRIX);
+        if (c.qk_norm) {
+            add(layer + "q_norm.weight", {heads, head_dim}, EXACT);
+            add(layer + "q_norm.bias", {heads, head_dim}, EXACT);
+            add(layer + "k_norm.weight", {kv_heads, head_dim}, EXACT);
+            add(layer + "k_norm.bias", {kv_heads, head_dim}, EXACT);
+        }
+        add(layer + "o", {dim, heads * head_dim}, MATRIX);
+        add_norm(layer + "attention_norm", NormPlacement::After);
+        add_norm(layer + "ffn_norm", NormPlacement::Before);
+        if (c.feed_forward == FeedForward::SwiGLU) add(layer + "gate", {ffn_dim, dim}, MATRIX);
+        add(layer + "up", {ffn_dim, dim}, MATRIX);
+        add(layer + "down", {dim, ffn_dim}, MATRIX);
+        add_norm(layer + "ffn_norm", NormPlacement::After);
+    }
+    if (c.norm == Norm::RMS) add("norm", {dim}, EXACT);
+    if (!c.tied_output) add("output", {vocab, dim}, MATRIX);
+}
+
+// Appends the parts of which encoder and decoder are built. `precision` is that of the convolution weights.
+struct PictureParts {
+    Specs& specs;
+    Precision precision;
+
+    void norm(const std::string& name, int64_t channels) {
+        specs.push_back({name + ".weight", {channels}, EXACT});
+        specs.push_back({name + ".bias", {channels}, EXACT});
+    }
+    void conv(const std::string& name, int64_t in, int64_t out, int64_t side) {
+        specs.push_back({name + ".weight", {out, side, side, in}, precision});
+        specs.push_back({name + ".bias", {out}, EXACT});
+    }
+    void res_block(const std::string& name, int64_t in, int64_t out) {
+        norm(name + ".norm1", in);
+        conv(name + ".conv1", in, out, 3);
+        norm(name + ".norm2", out);
+        conv(name + ".conv2", out, out, 3);
+        if (in != out) conv(name + ".nin_shortcut", in, out, 1);
+    }
+    void middle(const std::string& name, int64_t channels) {
+        res_block(name + ".block_1", channels, channels);
+        norm(name + ".attn_1.norm", channels);
+        for (const char* part : {".attn_1.q", ".attn_1.k", ".attn_1.v", ".attn_1.proj_out"})
+            conv(name + part, channels, channels, 1);
+        res_block(name + ".block_2", channels, channels);
+    }
+};
+
+void add_encoder(Specs& specs, const VqganConfig& c) {
+    PictureParts parts{specs, EXACT};
+    int64_t width = c.channels;
+    parts.conv("vqgan.encoder.conv_in", c.in_channels, width, 3);
+    for (int level = 0; level < c.levels(); level++) {
+        const std::string name = "vqgan.encoder.down." + std::to_string(level);
+        const int64_t out = static_cast<int64_t>(c.channels) * c.multipliers[level];
+        for (int block = 0; block < c.res_blocks; block++) {
+            parts.res_block(name + ".block." + std::to_string(block), width, out);
+            width = out;
+        }
+        if (level + 1 < c.levels()) parts.conv(name + ".downsample.conv", width, width, 3);
+    }
+    parts.middle("vqgan.encoder.mid", width);
+    parts.norm("vqgan.encoder.norm_out", width);
+    parts.conv("vqgan.encoder.conv_out", width, c.z_channels, 3);
+    parts.conv("vqgan.quant_conv", c.z_channels, c.code_dim, 1);
+}
+
+void add_decoder(Specs& specs, const VqganConfig& c) {
+    PictureParts parts{specs, MATRIX};
+    int64_t width = static_cast<int64_t>(c.channels) * c.multipliers.back();
+    parts.conv("vqgan.post_quant_conv", c.code_dim, c.z_channels, 1);
+    parts.conv("vqgan.decoder.conv_in", c.z_channels, width, 3);
+    parts.middle("vqgan.decoder.mid", width);
+    for (int level = c.levels() - 1; level >= 0; level--) {
+        const std::string name = "vqgan.decoder.up." + std::to_string(level);
+        const int64_t out = static_cast<int64_t>(c.channels) * c.multipliers[level];
+        for (int block = 0; block <= c.res_blocks; block++) {  // one more than in the encoder
+            parts.res_block(name + ".block." + std::to_string(block), width, out);
+            width = out;
+        }
+        if (level > 0) parts.conv(name + ".upsample.conv", width, width, 3);
+    }
+    parts.norm("vqgan.decoder.norm_out", width);
+    parts.conv("vqgan.decoder.conv_out", width, c.in_channels, 3);
+}
+
+}  // namespace
+
+int64_t TensorSpec::elements() const {
+    int64_t n = 1;
+    for (int64_t d : shape) n *= d;
+    return n;
+}
+
+std::vector<TensorSpec> tensors_of(const ModelConfig& config) {
+    Specs specs;
+    if (config.has_transformer) add_transformer(specs, config.transformer);
+    if (!config.has_vqgan) return specs;
+    if (config.vqgan.encoder) add_encoder(specs, config.vqgan);
+    specs.push_back({"vqgan.codebook", {config.vqgan.codes, config.vqgan.code_dim}, EXACT});
+    if (config.vqgan.decoder) add_decoder(specs, config.vqgan);
+    return specs;
+}
+
+}  // namespace leon
