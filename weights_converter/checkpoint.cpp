@@ -1,0 +1,141 @@
+// Hugging Face folders as sources of tensors; see checkpoint.h. The shards stay mapped and are read in place. An index
+// may only name files of its own folder.
+#include "weights_converter/checkpoint.h"
+
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+
+#include "kernels/tensor.h"
+#include "runtime/strict_json.h"
+#include "runtime/weights_file.h"
+
+namespace leon {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr size_t MAX_INDEX_BYTES = size_t{64} << 20;
+constexpr const char* SINGLE = "model.safetensors";
+constexpr const char* INDEX = "model.safetensors.index.json";
+
+class SafetensorsCheckpoint : public Checkpoint {
+public:
+    const std::map<std::string, SourceTensor>& tensors() const override { return tensors_; }
+
+    void read_rows(const SourceTensor& tensor, int64_t first, int64_t count, float* out) const override {
+        const Place& place = places_.at(tensor.name);
+        const size_t width = static_cast<size_t>(tensor.row_elements());
+        const size_t elements = static_cast<size_t>(count) * width;
+        const uint8_t* data = place.shard->data(*place.stored);
+        if (tensor.dtype == "F32") {
+            std::memcpy(out, data + static_cast<size_t>(first) * width * sizeof(float), elements * sizeof(float));
+            return;
+        }
+        const bool bf16 = tensor.dtype == "BF16";
+        if (!bf16 && tensor.dtype != "F16")
+            throw Error("tensor " + in_quotes(tensor.name) + " has dtype " + tensor.dtype, tensor.file,
+                        "only F32, BF16 and F16 can be converted");
+        data += static_cast<size_t>(first) * width * sizeof(uint16_t);
+        for (size_t i = 0; i < elements; i++) {
+            uint16_t half;
+            std::memcpy(&half, data + i * sizeof half, sizeof half);
+            out[i] = bf16 ? bf16_to_float(half) : f16_to_float(half);
+        }
+    }
+
+    // Opens one shard and lists its tensors; a name that is already there is an Error.
+    void add(const std::string& path) {
+        shards_.push_back(std::make_unique<SafetensorsFile>(path));
+        const SafetensorsFile* shard = shards_.back().get();
+        for (const auto& [name, stored] : shard->tensors()) {
+            if (!places_.insert({name, {shard, &stored}}).second)
+                throw Error("tensor " + in_quotes(name) + " is also in " + tensors_.at(name).file, path);
+            for (int64_t d : stored.shape)
+                if (d == 0) throw Error("tensor " + in_quotes(name) + " is empty", path);
+            tensors_[name] = {name, stored.dtype, stored.shape, path};
+        }
+    }
+
+private:
+    struct Place {
+        const SafetensorsFile* shard;
+        const StoredTensor* stored;
+    };
+    std::vector<std::unique_ptr<SafetensorsFile>> shards_;
+    std::map<std::string, SourceTensor> tensors_;
+    std::map<std::string, Place> places_;
+};
+
+// The index's map from tensor to file, checked: plain file names only.
+std::map<std::string, std::string> read_index(const std::string& path) {
+    const std::vector<uint8_t> text = read_file(path, MAX_INDEX_BYTES);
+    const nlohmann::json index =
+        parse_json(std::string_view(reinterpret_cast<const char*>(text.data()), text.size()), path);
+    const auto weight_map = index.is_object() ? index.find("weight_map") : index.end();
+    if (!index.is_object() || weight_map == index.end() || !weight_map->is_object() || weight_map->empty())
+        throw Error("holds no 'weight_map'", path);
+    std::map<std::string, std::string> files;
+    for (const auto& [name, file] : weight_map->items()) {
+        if (!file.is_string()) throw Error("the file of tensor " + in_quotes(name) + " is not a string", path);
+        const std::string text = file.get<std::string>();
+        if (text.empty() || text[0] == '.' || text.find_first_of(std::string("/\\\0", 3)) != std::string::npos)
+            throw Error("the file " + in_quotes(text) + " of tensor " + in_quotes(name) + " is not in this folder",
+                        path);
+        files[name] = text;
+    }
+    return files;
+}
+
+std::unique_ptr<Checkpoint> open_shards(const std::string& folder, const std::string& index_path) {
+    auto checkpoint = std::make_unique<SafetensorsCheckpoint>();
+    const std::map<std::string, std::string> files = read_index(index_path);
+    std::map<std::string, bool> opened;
+    for (const auto& [name, file] : files)
+        if (opened.insert({file, true}).second) checkpoint->add((fs::path(folder) / file).string());
+    for (const auto& [name, file] : files) {
+        auto tensor = checkpoint->tensors().find(name);
+        const std::string path = (fs::path(folder) / file).string();
+        if (tensor == checkpoint->tensors().end() || tensor->second.file != path)
+            throw Error("lacks tensor " + in_quotes(name) + ", which the index promises", path);
+    }
+    for (const auto& [name, tensor] : checkpoint->tensors())
+        if (files.count(name) == 0) throw Error("tensor " + in_quotes(name) + " is not in the index", tensor.file);
+    return checkpoint;
+}
+
+}  // namespace
+
+int64_t SourceTensor::row_elements() const {
+    int64_t n = 1;
+    for (size_t i = 1; i < shape.size(); i++) n *= shape[i];
+    return n;
+}
+
+std::unique_ptr<Checkpoint> open_huggingface(const std::string& folder) {
+    const std::string single = (fs::path(folder) / SINGLE).string(), index = (fs::path(folder) / INDEX).string();
+    std::error_code unreadable;
+    if (fs::exists(single, unreadable)) {
+        auto checkpoint = std::make_unique<SafetensorsCheckpoint>();
+        checkpoint->add(single);
+        return checkpoint;
+    }
+    if (fs::exists(index, unreadable)) return open_shards(folder, index);
+    throw Error(std::string("holds neither ") + SINGLE + " nor " + INDEX, folder);
+}
+
+float f16_to_float(uint16_t half) {
+    const uint32_t sign = static_cast<uint32_t>(half & 0x8000u) << 16;
+    const uint32_t exponent = (half >> 10) & 31u, fraction = half & 0x3ffu;
+    if (exponent == 0) {  // zero or subnormal: fraction * 2^-24, exact in float32
+        const float value = std::ldexp(static_cast<float>(fraction), -24);
+        return sign ? -value : value;
+    }
+    const uint32_t widened = exponent == 31 ? 255u : exponent + (127 - 15);
+    const uint32_t bits = sign | (widened << 23) | (fraction << 13);
+    float value;
+    std::memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+}  // namespace leon

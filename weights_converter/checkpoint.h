@@ -1,0 +1,36 @@
+// A checkpoint as a source of named tensors, whatever file format it lies in. The converter asks for rows and gets
+// float32; it never sees files, shards or storage types, so a new format is a new implementation of this interface.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace leon {
+
+struct SourceTensor {
+    std::string name;
+    std::string dtype;  // "F32", "BF16", "F16"; others can be listed, but not read
+    std::vector<int64_t> shape;
+    std::string file;  // for messages
+
+    int64_t rows() const { return shape.empty() ? 1 : shape[0]; }
+    int64_t row_elements() const;  // product of all dimensions but the first
+};
+
+class Checkpoint {
+public:
+    virtual ~Checkpoint() = default;
+    virtual const std::map<std::string, SourceTensor>& tensors() const = 0;
+    // Rows [first, first + count) of the first dimension, widened exactly to float32.
+    virtual void read_rows(const SourceTensor& tensor, int64_t first, int64_t count, float* out) const = 0;
+};
+
+// A Hugging Face folder: model.safetensors, or else the shards that model.safetensors.index.json names.
+std::unique_ptr<Checkpoint> open_huggingface(const std::string& folder);
+
+float f16_to_float(uint16_t half);  // exact, subnormal numbers included
+
+}  // namespace leon

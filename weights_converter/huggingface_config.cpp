@@ -1,0 +1,249 @@
+// config.json of Hugging Face folders; see huggingface_config.h.
+//
+// Two dialects: top-level rope_theta and rope_scaling (transformers 4), rope_parameters (transformers 5).
+// transformers writes only those keys of the nested vq_config that differ from the defaults of ChameleonVQVAEConfig,
+// so there, and only there, an absent key has a value: that default. The tensors' shapes then confirm it.
+#include "weights_converter/huggingface_config.h"
+
+#include <limits>
+#include <vector>
+
+#include "kernels/check.h"
+#include "runtime/files.h"
+#include "runtime/strict_json.h"
+#include "runtime/weights_file.h"
+
+namespace leon {
+namespace {
+
+using nlohmann::json;
+
+constexpr size_t MAX_CONFIG_BYTES = size_t{64} << 20;  // Chameleon's holds its whole vocabulary: 1.7 MB
+constexpr float QK_NORM_EPS = 1e-5f;                   // fixed in the model's code, whatever rms_norm_eps says
+constexpr float OPT_NORM_EPS = 1e-5f;                  // OPT's LayerNorm has PyTorch's default
+constexpr int OPT_POSITION_OFFSET = 2;                 // OPT's positions start behind the id of padding
+
+class Reader {
+public:
+    Reader(const json& object, std::string prefix, std::string where)
+        : object_(object), prefix_(std::move(prefix)), where_(std::move(where)) {}
+
+    // The value, or null if the key is absent or null: Hugging Face writes both for "not set".
+    const json& find(const char* key) const {
+        static const json NONE;
+        auto found = object_.find(key);
+        return found == object_.end() ? NONE : *found;
+    }
+    const json& need(const char* key) const {
+        const json& value = find(key);
+        if (value.is_null()) throw Error("lacks " + name(key), where_);
+        return value;
+    }
+    int integer(const char* key) const { return to_integer(key, need(key)); }
+    int integer(const char* key, int if_absent) const {
+        return find(key).is_null() ? if_absent : to_integer(key, find(key));
+    }
+    std::vector<int> integers(const char* key, std::vector<int> if_absent) const {
+        const json& list = find(key);
+        if (list.is_null()) return if_absent;
+        if (!list.is_array()) throw Error(name(key) + " must be a list", where_);
+        std::vector<int> values;
+        for (const json& value : list) values.push_back(to_integer(key, value));
+        return values;
+    }
+    float number(const char* key) const {
+        const json& value = need(key);
+        if (!value.is_number()) throw Error(name(key) + " must be a number", where_);
+        return value.get<float>();
+    }
+    bool boolean(const char* key) const {
+        const json& value = need(key);
+        if (!value.is_boolean()) throw Error(name(key) + " must be true or false", where_);
+        return value.get<bool>();
+    }
+    std::string text(const char* key) const {
+        const json& value = need(key);
+        if (!value.is_string()) throw Error(name(key) + " must be a string", where_);
+        return value.get<std::string>();
+    }
+    // leon implements one value of this setting. If it is absent, that value must be its default.
+    void require(const char* key, const json& only) const {
+        if (need(key) != only) refuse(key, find(key), only);
+    }
+    void require_or_absent(const char* key, const json& only) const {
+        if (!find(key).is_null() && find(key) != only) refuse(key, find(key), only);
+    }
+    std::string name(const char* key) const { return "'" + prefix_ + key + "'"; }
+    const std::string& where() const { return where_; }
+
+private:
+    const json& object_;
+    std::string prefix_, where_;
+
+    int to_integer(const char* key, const json& value) const {
+        constexpr uint64_t MOST = std::numeric_limits<int>::max();  // parse_config() has the real limits
+        if (!value.is_number_unsigned() || value.get<uint64_t>() > MOST)
+            throw Error(name(key) + " must be a whole number below 2^31", where_);
+        return value.get<int>();
+    }
+    [[noreturn]] void refuse(const char* key, const json& found, const json& only) const {
+        throw Error(
+            name(key) + " is " + in_quotes(found.dump(-1, ' ', true)) + ", but leon supports only " + only.dump(),
+            where_);
+    }
+};
+
+// Any rotary scaling changes the network: only its absence, spelled in one of several ways, is accepted.
+void refuse_rope_scaling(const Reader& config, const char* key, const json& settings) {
+    if (settings.is_null()) return;
+    if (!settings.is_object()) throw Error(config.name(key) + " must be an object", config.where());
+    for (const auto& [name, value] : settings.items()) {
+        const bool is_type = name == "rope_type" || name == "type";
+        const bool harmless = name == "rope_theta" || value.is_null() || (is_type && value == "default") ||
+                              (name == "partial_rotary_factor" && value == 1.0);
+        if (!harmless)
+            throw Error(config.name(key) + " asks for " + in_quotes(name) + " = " +
+                            in_quotes(value.dump(-1, ' ', true)) + ", but leon supports only plain rotary positions",
+                        config.where());
+    }
+}
+
+float read_rope_theta(const Reader& config) {
+    refuse_rope_scaling(config, "rope_scaling", config.find("rope_scaling"));
+    const json& parameters = config.find("rope_parameters");
+    refuse_rope_scaling(config, "rope_parameters", parameters);
+    if (parameters.is_null()) return config.number("rope_theta");
+    const float theta = Reader(parameters, "rope_parameters.", config.where()).number("rope_theta");
+    if (!config.find("rope_theta").is_null() && config.number("rope_theta") != theta)
+        throw Error("'rope_theta' and 'rope_parameters.rope_theta' disagree", config.where());
+    return theta;
+}
+
+void divide_heads(TransformerConfig& t, const std::string& where) {
+    if (t.heads == 0 || t.dim % t.heads != 0)
+        throw Error("'hidden_size' " + std::to_string(t.dim) + " is not a multiple of 'num_attention_heads' " +
+                        std::to_string(t.heads),
+                    where);
+    t.head_dim = t.dim / t.heads;
+}
+
+TransformerConfig read_chameleon(const Reader& config) {
+    config.require("hidden_act", "silu");
+    config.require_or_absent("attention_bias", false);
+    config.require_or_absent("mlp_bias", false);
+    config.require_or_absent("tie_word_embeddings", false);
+    TransformerConfig t;
+    t.norm = Norm::RMS;
+    t.norm_placement = config.boolean("swin_norm") ? NormPlacement::After : NormPlacement::Before;
+    t.positions = Positions::Rotary;
+    t.feed_forward = FeedForward::SwiGLU;
+    t.qk_norm = true;
+    t.tied_output = false;
+    t.layers = config.integer("num_hidden_layers");
+    t.dim = config.integer("hidden_size");
+    t.heads = config.integer("num_attention_heads");
+    t.kv_heads = config.integer("num_key_value_heads");
+    divide_heads(t, config.where());
+    config.require_or_absent("head_dim", t.head_dim);
+    t.ffn_dim = config.integer("intermediate_size");
+    t.vocab = config.integer("vocab_size");
+    t.context = config.integer("max_position_embeddings");
+    t.norm_eps = config.number("rms_norm_eps");
+    t.qk_norm_eps = QK_NORM_EPS;
+    t.rope_theta = read_rope_theta(config);
+    return t;
+}
+
+TransformerConfig read_opt(const Reader& config) {
+    config.require("activation_function", "relu");
+    config.require("do_layer_norm_before", true);
+    config.require("enable_bias", false);
+    config.require("layer_norm_elementwise_affine", false);
+    config.require_or_absent("_remove_final_layer_norm", false);
+    config.require_or_absent("tie_word_embeddings", true);
+    TransformerConfig t;
+    t.norm = Norm::LayerNorm;
+    t.norm_placement = NormPlacement::Before;
+    t.positions = Positions::Learned;
+    t.feed_forward = FeedForward::ReLU;
+    t.qk_norm = false;
+    t.tied_output = true;
+    t.layers = config.integer("num_hidden_layers");
+    t.dim = config.integer("hidden_size");
+    config.require_or_absent("word_embed_proj_dim", t.dim);
+    t.heads = t.kv_heads = config.integer("num_attention_heads");
+    divide_heads(t, config.where());
+    t.ffn_dim = config.integer("ffn_dim");
+    t.vocab = config.integer("vocab_size");
+    t.context = config.integer("max_position_embeddings");
+    t.norm_eps = OPT_NORM_EPS;
+    t.position_offset = OPT_POSITION_OFFSET;
+    return t;
+}
+
+VqganConfig read_vqgan(const Reader& config) {
+    config.require_or_absent("double_latent", false);
+    config.require_or_absent("attn_type", "vanilla");
+    config.require_or_absent("attn_resolutions", json::array());
+    VqganConfig v;
+    v.channels = config.integer("base_channels", 128);
+    v.multipliers = config.integers("channel_multiplier", {1, 1, 2, 2, 4});
+    v.res_blocks = config.integer("num_res_blocks", 2);
+    v.in_channels = config.integer("in_channels", 3);
+    v.z_channels = config.integer("latent_channels", 256);
+    v.code_dim = config.integer("embed_dim", 256);
+    v.codes = config.integer("num_embeddings", 8192);
+    v.resolution = config.integer("resolution", 512);
+    return v;
+}
+
+Family family_of(const Reader& config) {
+    const std::string type = config.text("model_type");
+    if (type == "chameleon") return Family::Chameleon;
+    if (type == "opt") return Family::Opt;
+    if (type == "chameleon_vqgan") return Family::Vqgan;
+    throw Error("'model_type' is " + in_quotes(type) + ", but leon converts chameleon, opt and chameleon_vqgan",
+                config.where());
+}
+
+Layout layout_of(const Reader& config, Family family) {
+    if (config.find("leon_layout").is_null()) return family == Family::Opt ? Layout::CM3Leon : Layout::Chameleon;
+    const std::string text = config.text("leon_layout");
+    for (Layout layout : {Layout::Chameleon, Layout::CM3Leon})
+        if (text == name_of(layout)) return layout;
+    throw Error("'leon_layout' is " + in_quotes(text) + ", but must be chameleon or cm3leon", config.where());
+}
+
+}  // namespace
+
+CheckpointConfig read_huggingface_config(const std::string& path) {
+    const std::vector<uint8_t> bytes = read_file(path, MAX_CONFIG_BYTES);
+    const json object = parse_json(std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()), path);
+    if (!object.is_object()) throw Error("is not a JSON object", path);
+    const Reader config(object, "", path);
+
+    CheckpointConfig result;
+    result.family = family_of(config);
+    result.layout = layout_of(config, result.family);
+    switch (result.family) {
+        case Family::Chameleon: {
+            result.transformer = read_chameleon(config);
+            result.model_parallel_size = config.integer("model_parallel_size");
+            result.qk_layernorm = config.find("qk_layernorm") == true;
+            const json& vq = config.find("vq_config");
+            if (!vq.is_null() && !vq.is_object()) throw Error("'vq_config' must be an object", path);
+            const json defaults = json::object();
+            result.vqgan = read_vqgan(Reader(vq.is_null() ? defaults : vq, "vq_config.", path));
+            break;
+        }
+        case Family::Opt:
+            result.transformer = read_opt(config);
+            break;
+        case Family::Vqgan:
+            result.vqgan = read_vqgan(config);
+            break;
+    }
+    return result;
+}
+
+}  // namespace leon

@@ -1,0 +1,39 @@
+// What a conversion will do, decided and checked before the first byte is written: which tensor of the checkpoint
+// becomes which tensor of the leon file, and how.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernels/tensor.h"
+#include "runtime/config.h"
+#include "runtime/schema.h"
+#include "weights_converter/checkpoint.h"
+#include "weights_converter/convert.h"
+#include "weights_converter/name_maps.h"
+
+namespace leon {
+
+struct Step {
+    TensorSpec target;
+    DType dtype;
+    const Checkpoint* checkpoint;
+    const SourceTensor* source;
+    Treatment treatment;
+    bool adjacent_pairs;  // the source has rotary channels as pairs (2i, 2i+1), not (i, i + head_dim/2)
+};
+
+struct Plan {
+    ModelConfig config;
+    std::string tokenizer_json;
+    std::vector<Step> steps;  // in file order
+    std::vector<std::string> notes;
+    std::vector<std::unique_ptr<Checkpoint>> checkpoints;  // own what the steps point to
+
+    size_t bytes() const;  // of all targets
+};
+
+Plan plan_conversion(const std::string& folder, const ConvertOptions& options);
+
+}  // namespace leon
