@@ -1,10 +1,20 @@
 // From logits to a token, as pure functions: the mathematics of decoding, with no model and no state.
 //
 // A chain says what happens, in this order: `per_stream` on the logits of every stream, `mix` to one row, `ops` in
-// order. Sources: cm3leon.md §5 (guidance, CD-K), chameleon.md §6 (order of operations, three-stream guidance, both
-// top-p rules). The parameters are checked by check_chain(); a chain that passes cannot fail in score().
+// order. The same chain can be run twice: score() is the definition, in plain loops and full sorts over the whole
+// vocabulary; sample() is what the decode loop calls, and gives exactly the id that draw(score(...), u) gives.
+//
+// Laws that hold for every operation
+//   excluded   An id whose logit is -inf is excluded, and stays so. An id excluded in one stream of a mix is excluded
+//              from the result, whatever the scales say: no inf - inf, and no infinite winner.
+//   empty      A chain can exclude every id (two streams with disjoint top-k sets). score() is then all -inf and
+//              softmax() all zero; draw() and sample() throw an Error, for there is nothing to draw.
+//   broken     A logit that is NaN or +inf, allowed or not, is an Error: "the model produced NaN".
+//   range      Finite scores that leave the range of float stay at its end; they never turn into infinities.
+//   equals     Among equal logits the lowest id counts as the largest, for Greedy as for the order of top-p.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -15,44 +25,58 @@
 namespace leon {
 
 namespace op {
+// l / t; t = 0 means Greedy.
 struct Temperature {
     float t;
-};  // l / t; t = 0 means Greedy
+};
+// Keep l >= the k-th largest (ties stay); k <= 0 or k >= vocab: off.
 struct TopK {
     int k;
-};  // keep l >= the k-th largest (ties stay); k <= 0 or k >= vocab: off
+};
+// The nucleus: the most probable ids up to and including the one with which their mass reaches p; never empty, p = 1 is
+// off. Two sources word it differently (and differ only in rounding). Chameleon: sort ascending, drop while the
+// cumulative mass <= 1 - p, the last one stays. CM3Leon: sort descending, keep while the mass before the id < p.
 struct TopP {
     float p;
-};  // Chameleon: sort ascending, drop while cumulative <= 1-p; the top one stays
+};
 struct TopPBefore {
     float p;
-};  // CM3Leon: sort descending, keep while the mass before the token < p
+};
+// l < 0 ? l * penalty : l / penalty, for every id present in the sequence so far, once.
 struct RepetitionPenalty {
     float penalty;
-};  // l < 0 ? l*r : l/r for every id present in the sequence so far, once
+};
+// Inclusive ranges, in any order; all other ids become -inf.
 struct Allow {
     std::vector<std::pair<int32_t, int32_t>> ranges;
-};  // inclusive; all other ids become -inf
+};
+// These ids become -inf.
 struct Forbid {
     std::vector<int32_t> ids;
-};                 // -inf
-struct Greedy {};  // all mass on the first maximum
+};
+// All mass on the first maximum.
+struct Greedy {};
 }  // namespace op
 using SamplerOp = std::variant<op::Temperature, op::TopK, op::TopP, op::TopPBefore, op::RepetitionPenalty, op::Allow,
                                op::Forbid, op::Greedy>;
 
 namespace mix {
-struct None {};  // one stream
+// One stream.
+struct None {};
+// Streams (c, u): u + scale * (c - u).
 struct Guidance {
     float scale;
-};  // streams (c, u): u + scale*(c - u)
+};
+// Streams (full, img, unc): unc + scale_image * (img - unc) + scale_text * (full - img).
 struct Guidance3 {
     float scale_image, scale_text;
-};  // streams (full, img, unc): unc + si*(img-unc) + st*(full-img)
+};
+// Streams (c, u): log p_c - log p_u where p_c >= alpha * (k-th largest p_c), else -inf. With fewer than k ids left in
+// c, or alpha = 0, every id that is left in both streams stays.
 struct ContrastiveTopK {
     int k;
     float alpha;
-};  // streams (c, u): log p_c - log p_u where p_c >= alpha * kth(p_c)
+};
 }  // namespace mix
 using Mix = std::variant<mix::None, mix::Guidance, mix::Guidance3, mix::ContrastiveTopK>;
 
@@ -64,27 +88,36 @@ struct SamplerChain {
 
 int streams_of(const Mix& mix);  // 1, 2 or 3
 
-// The chain as the golden cases write it: {"per_stream": [...], "mix": {...} or null, "ops": [...]}; unknown names are
-// an Error.
+// The chain as JSON: {"per_stream": [...], "mix": {"mix": "cfg", "scale": 3} or null, "ops": [{"op": "top_k", "k": 8}]}
+//   ops    temperature t   top_k k   top_p p   top_p_before p   repetition_penalty penalty   allow ranges   forbid ids
+//          greedy          mixes    cfg scale   cfg3 scale_image scale_text   cdk k alpha
+// All three keys must be there, and unknown names are an Error. A whole sampling case (tests/vectors/sampling) is
+// accepted: "kind" must then be "sampling", "streams" must name as many streams as the mix has, and the case's file
+// names and measurements are passed over.
 SamplerChain parse_chain(const std::string& json, const std::string& where);
+
+// Error naming the parameter, unless every one is in its range: t >= 0, penalty > 0, p and alpha in [0, 1], k >= 1 for
+// cdk, scales finite, ids and ranges within the vocabulary and not reversed. After it, score() fails only for what the
+// model or the sequence hold (laws "broken" above, and an id of the sequence outside the vocabulary).
 void check_chain(const SamplerChain& chain, int vocab, const std::string& where);
 
-// Final scores [vocab], -inf = excluded; softmax(scores) are the probabilities. An id that is -inf in all streams stays
-// so.
+// Final scores [vocab], -inf = excluded; softmax(scores) are the probabilities. Computed in double, rounded at the end.
 //   logits   one row of `vocab` per stream, in the mix's order          ids   the sequence so far (repetition penalty)
 std::vector<float> score(const SamplerChain& chain, std::span<const float* const> logits, int vocab,
                          std::span<const int32_t> ids);
 std::vector<float> softmax(std::span<const float> scores);
 
-// Counter-based random numbers (Philox4x32-10): the same (seed, lane, counter) gives the same number on every machine.
+// Random numbers by counting (Philox4x32-10; Salmon et al., SC 2011): a pure function of counter and key.
+std::array<uint32_t, 4> philox(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key);
+
+// Uniform in [0, 1), the same on every machine for the same (seed, lane, counter).
 //   lane     separates independent draws of one seed      counter   the position in the sequence
-// Uniform in [0, 1).
 double uniform(uint64_t seed, uint64_t lane, uint64_t counter);
 
-// Inverse-CDF draw in id order: the first id whose cumulative probability exceeds u. Never an excluded id.
+// Inverse-CDF draw in id order: the first id whose cumulative probability exceeds u, 0 <= u < 1. Never an excluded id.
 int32_t draw(std::span<const float> scores, double u);
 
-// score + draw in one pass over the surviving ids only: what the decode loop calls. Equal to draw(score(...), u).
+// Equal to draw(score(chain, logits, vocab, ids), u), but works on the surviving ids only and sorts nothing.
 int32_t sample(const SamplerChain& chain, std::span<const float* const> logits, int vocab, std::span<const int32_t> ids,
                double u);
 

@@ -19,3 +19,11 @@ done
 
 mkdir -p "$here/hostile"
 install -m 644 "$golden"/hostile/*.safetensors "$here/hostile/"
+
+for case in "$golden"/sampling_*; do
+    to="$here/sampling/$(basename "$case" | sed 's/^sampling_//')"
+    mkdir -p "$to"
+    for file in case.json logits.npy ids.npy probs.npy; do
+        [ ! -f "$case/$file" ] || install -m 644 "$case/$file" "$to/"
+    done
+done
