@@ -289,6 +289,22 @@ TEST_CASE("image: JPEG files with thousands of scans or impossible Huffman table
     CHECK(contains(complaint(text.substr(0, 2) + segment('\xC4', short_table) + text.substr(2)), "Huffman"));
 }
 
+TEST_CASE("image: a JPEG whose sums overflow is decoded to something") {
+    // 64 x 8 grey: every quantiser 65535; code 0 means a difference of 15 bits (DC) or the end of the block (AC).
+    std::string bits, data;
+    for (int block = 0; block < 8; block++) bits += "0" + std::string(15, '1') + "0";
+    for (size_t i = 0; i < bits.size(); i += 8) {
+        data += static_cast<char>(std::stoi(bits.substr(i, 8), nullptr, 2));
+        if (data.back() == '\xFF') data += '\0';
+    }
+    const std::string one_code = '\1' + std::string(15, '\0');
+    const std::string file = "\xFF\xD8" + segment('\xDB', '\x10' + std::string(128, '\xFF')) +
+                             segment('\xC0', std::string("\x08\0\x08\0\x40\1\1\x11\0", 9)) +
+                             segment('\xC4', '\0' + one_code + '\x0F') + segment('\xC4', '\x10' + one_code + '\0') +
+                             segment('\xDA', std::string("\1\1\0\0\x3F\0", 6)) + data + "\xFF\xD9";
+    CHECK(complaint(file) == "");  // under the sanitizer, the build must have allowed wrapping
+}
+
 TEST_CASE("image: EXIF that is nonsense means upright") {
     auto with_exif = [](const std::string& tiff) {
         std::string text = "\xFF\xD8" + segment('\xE1', std::string("Exif\0\0", 6) + tiff) + "\xFF\xD9";
