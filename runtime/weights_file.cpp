@@ -26,7 +26,6 @@ constexpr size_t ALIGNMENT = 64;                    // leon: of every tensor
 constexpr int MAX_STORED_RANK = 16;
 constexpr const char* FORMAT = "leon";
 constexpr const char* VERSION = "1";
-constexpr const char* PADDING_PREFIX = "leon.padding.";
 
 // Bytes per element of every dtype of safetensors that fills whole bytes; 0 for an unknown name.
 size_t size_of_stored(const std::string& dtype) {

@@ -22,6 +22,9 @@
 
 namespace leon {
 
+// Names of the tensors that only fill the space up to the next aligned one; no reader has a use for them.
+constexpr const char* PADDING_PREFIX = "leon.padding.";
+
 // A tensor as a file describes it. `dtype` is the safetensors name ("F32", "BF16", "F16", "I64", ...).
 struct StoredTensor {
     std::string name;

@@ -1,0 +1,29 @@
+// Models of published shapes with random weights: what a benchmark needs of a checkpoint that is not at hand.
+//
+//   write_random_model("7b.leon", preset("7b", WithVqgan::No), DType::BF16, 1);
+//
+// The values are such that activations keep the size that they have in a trained model: no infinities, no denormals,
+// nothing that a processor would treat in a special way.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "kernels/tensor.h"
+#include "runtime/config.h"
+
+namespace leon {
+
+enum class WithVqgan { No, Yes };
+
+// "350m", "760m", "cm3leon-7b" (CM3Leon, arXiv 2309.02591, table 3), "7b", "30b" (Chameleon, arXiv 2405.09818). With
+// the VQGAN of 512 x 512 pixels and 8,192 codes that they share. Error listing the names for any other.
+ModelConfig preset(const std::string& name, WithVqgan vqgan);
+std::vector<std::string> preset_names();
+
+// A leon file with no tokenizer. `matrices` is F32 or BF16. The same seed gives the same bytes. Memory stays at a few
+// megabytes whatever the size. Error if the file cannot be written.
+void write_random_model(const std::string& path, const ModelConfig& config, DType matrices, uint64_t seed);
+
+}  // namespace leon
