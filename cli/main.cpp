@@ -56,6 +56,10 @@ int main(int argc, char** argv) {
         return app.exit(help);
     } catch (const CLI::ParseError& error) {
         const auto chosen = app.get_subcommands();
+        if (chosen.empty() && argc > 1 && argv[1][0] != '-') {
+            std::fprintf(stderr, "leon: there is no command '%s'; see leon --help\n", argv[1]);
+            return 2;
+        }
         return usage_error(error, chosen.empty() ? "" : chosen.front()->get_name() + " ");
     } catch (const std::bad_alloc&) {
         return failure("there is not enough memory for this; use a smaller model, picture or number of candidates");

@@ -34,7 +34,7 @@ void add_picture_options(CLI::App& command, TaskOptions& o) {
     command.add_option("--guidance", o.settings.guidance, "classifier-free guidance; 1 is none");
     command
         .add_option("--candidates", o.settings.candidates,
-                    "pictures to draw, with rising seeds; OUTPUT becomes a contact sheet")
+                    "pictures to draw, with rising seeds; OUTPUT becomes a contact sheet, each is OUTPUT-1, -2, ...")
         ->capture_default_str();
     add_sampling_options(command, o);
 }
@@ -59,11 +59,17 @@ Progress growing_picture(const Model& model, GrowingPicture& screen, Preview& pr
     return progress;
 }
 
+// "car.png" -> "car-2.png"
+std::string numbered_path(const std::string& path, size_t number) {
+    const size_t dot = path.rfind('.');
+    return path.substr(0, dot) + "-" + std::to_string(number) + path.substr(dot);
+}
+
 void save_drawing(const Drawing& drawing, const std::string& output) {
     if (drawing.pictures.size() == 1) return save_picture(output, drawing.pictures[0]);
     for (size_t i = 0; i < drawing.pictures.size(); i++)
         save_picture(numbered_path(output, i + 1), drawing.pictures[i]);
-    save_picture(output, candidate_sheet(drawing.pictures));
+    save_picture(output, candidate_sheet(drawing));
 }
 
 void say_speed(const CommonOptions& common, const GenerateStatistics& statistics, double picture_seconds) {
@@ -97,7 +103,7 @@ void draw_command(const CommonOptions& common, const TaskOptions& o) {
 void fill_command(const CommonOptions& common, const TaskOptions& o) {
     check_picture_path(o.output);
     const PixelBox box = parse_box(o.box);
-    const Picture picture = load_picture(o.picture);
+    const Picture picture = load_picture(o.picture, Orientation::Upright);
     const Model model(common.model_path(), common.kernels());
     Preview preview(model.decoder());
     GrowingPicture screen(common.quiet ? Display::Quiet : Display::Terminal, "filling");
@@ -123,7 +129,7 @@ void add_task_commands(CLI::App& app, CommonOptions& common) {
     command->add_option("--max-tokens", o->settings.max_tokens, "longest answer")->capture_default_str();
     add_sampling_options(*command, *o);
     command->callback([&common, o] {
-        const Picture picture = load_picture(o->picture);
+        const Picture picture = load_picture(o->picture, Orientation::Upright);
         const Model model(common.model_path(), common.kernels());
         const Answer answer = describe(model, picture, settings_of(*o));
         print_answer(answer);
@@ -136,7 +142,7 @@ void add_task_commands(CLI::App& app, CommonOptions& common) {
     command->add_option("--max-tokens", o->settings.max_tokens, "longest answer")->capture_default_str();
     add_sampling_options(*command, *o);
     command->callback([&common, o] {
-        const Picture picture = load_picture(o->picture);
+        const Picture picture = load_picture(o->picture, Orientation::Upright);
         const Model model(common.model_path(), common.kernels());
         const Answer answer = ask(model, picture, o->question, settings_of(*o));
         print_answer(answer);

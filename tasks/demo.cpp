@@ -113,14 +113,15 @@ std::string run_demo(const Model& model, const std::string& folder,
     }
     save_picture(folder + "/sheet.png", contact_sheet(pictures, COLUMNS));
 
-    const Picture& first = pictures.front();
-    const PixelBox box{first.width / 4, first.height / 2, first.width, first.height};
-    const std::string wish = "a dog on a sandy beach";
-    const Picture filled = fill(model, first, box, wish, settings).pictures.at(0);
+    // The cactus gives way: a hole over the right of the fourth picture, filled with a desert that has only a balloon.
+    const Picture& whole = pictures.at(3);
+    const PixelBox box{whole.width * 9 / 16, whole.height / 4, whole.width, whole.height * 7 / 8};
+    const std::string wish = "a balloon in a desert";
+    const Picture filled = fill(model, whole, box, wish, settings).pictures.at(0);
     save_picture(folder + "/filled.png", filled);
     page += "</div>\n<h2>A hole, filled</h2>\n<div class=grid><figure>" +
-            image_tag(with_hole(first, box), "with a hole") +
-            "<figcaption>the first picture with a hole</figcaption></figure><figure>" + image_tag(filled, wish) +
+            image_tag(with_hole(whole, box), "with a hole") +
+            "<figcaption>the fourth picture with a hole</figcaption></figure><figure>" + image_tag(filled, wish) +
             "<figcaption><b>" + escaped(wish) + "</b>sees: " + escaped(describe(model, filled, settings).text) +
             "</figcaption></figure></div>\n";
     say("hole filled with \"" + wish + "\" -> filled.png");

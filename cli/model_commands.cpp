@@ -1,0 +1,77 @@
+// convert, inspect, bench: model files and how fast they run.
+#include <cstdio>
+#include <memory>
+#include <string>
+
+#include "cli/commands.h"
+#include "cli/terminal.h"
+#include "tasks/benchmark.h"
+#include "weights_converter/convert.h"
+#include "weights_converter/inspect.h"
+
+namespace leon {
+namespace {
+
+struct ModelOptions {
+    std::string folder, file, output;
+    ConvertOptions convert;
+    bool tensors = false;
+    BenchmarkOptions bench;
+};
+
+void convert_command(const CommonOptions& common, ModelOptions& o) {
+    check_writable(o.output);
+    std::vector<std::string> notes;
+    o.convert.note = [&notes](const std::string& note) { notes.push_back(note); };
+    ProgressBar bar(common.quiet ? Display::Quiet : Display::Terminal, "converting", Unit::Bytes);
+    convert(o.folder, o.output, o.convert, [&bar](size_t done, size_t total) { bar.update(done, total); });
+    bar.finish();
+    if (common.quiet) return;
+    for (const std::string& note : notes) std::fprintf(stderr, "%s\n", note.c_str());
+}
+
+}  // namespace
+
+void add_model_commands(CLI::App& app, CommonOptions& common) {
+    auto o = std::make_shared<ModelOptions>();
+
+    CLI::App* command = app.add_subcommand("convert", "a checkpoint folder to one leon file");
+    command->footer("Example:\n  leon convert chameleon-7b -o chameleon.leon --dtype bf16");
+    command->add_option("folder", o->folder, "Hugging Face folder")->required();
+    command->add_option("-o,--output", o->output, "leon file to write")->required();
+    command->add_option("--dtype", o->convert.dtype, "of the matrices: f32 or bf16; else as stored")
+        ->check(CLI::IsMember({"f32", "bf16"}));
+    command->add_option("--name", o->convert.name, "of the model, for people; else the folder's");
+    command->add_option("--vqgan", o->convert.vqgan, "folder whose VQGAN to take");
+    command->add_option("--tokenizer", o->convert.tokenizer, "tokenizer.json to take");
+    command->add_flag("-q,--quiet", common.quiet, "no progress and no notes");
+    command->callback([&common, o] { convert_command(common, *o); });
+
+    command = app.add_subcommand("inspect", "what a leon file holds: configuration, parts, sizes");
+    command->footer("Example:\n  leon inspect models/storybook.leon --tensors");
+    command->add_option("file", o->file, "leon file (else $LEON_MODEL, else the model in the box)");
+    command->add_flag("--tensors", o->tensors, "one line a tensor");
+    command->callback([&common, o] {
+        const WeightsFile file(o->file.empty() ? common.model_path() : o->file);
+        std::fputs(inspect(file, o->tensors ? Detail::Tensors : Detail::Summary).c_str(), stdout);
+    });
+
+    command = app.add_subcommand("bench", "decode, prefill and picture speed beside this machine's measured roofs");
+    command->footer("Example:\n  leon bench --shapes box,350m");
+    add_model_option(*command, common);
+    add_compute_options(*command, common);
+    command->add_option("--shapes", o->bench.shapes, "box, or random weights: 350m 760m cm3leon-7b 7b 30b")
+        ->delimiter(',')
+        ->capture_default_str();
+    command->add_option("--scratch", o->bench.scratch, "folder for the random models (7b: 14 GB)")
+        ->capture_default_str();
+    command->callback([&common, o] {
+        o->bench.say = [](const std::string& line) {
+            std::printf("%s\n", line.c_str());
+            std::fflush(stdout);
+        };
+        benchmark(common.model_path(), common.kernels(), o->bench);
+    });
+}
+
+}  // namespace leon

@@ -1,0 +1,241 @@
+// The binary as a person meets it: exit statuses, one clear line for bad input, no partial output, same seed same
+// bytes. LEON_BINARY names it (`make test` does).
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <vector>
+
+#include "runtime/npy.h"
+#include "tokenizer/image.h"
+
+#include "tests/testing.h"
+
+using namespace leon;
+namespace fs = std::filesystem;
+
+namespace {
+
+const std::string MODEL = "models/storybook.leon";
+
+struct Result {
+    int status;
+    std::string out, err;
+};
+
+std::string slurp(const fs::path& path) {
+    std::ifstream file(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+}
+
+// A folder of its own for the files of a test.
+struct Scratch {
+    fs::path folder;
+    Scratch() {
+        std::string pattern = (fs::temp_directory_path() / "leon_cli_XXXXXX").string();
+        REQUIRE(mkdtemp(pattern.data()));
+        folder = pattern;
+    }
+    ~Scratch() { fs::remove_all(folder); }
+    std::string operator/(const std::string& name) const { return (folder / name).string(); }
+    bool empty_but(size_t files) const {
+        return size_t(std::distance(fs::directory_iterator(folder), fs::directory_iterator())) == files;
+    }
+};
+
+std::string quoted(const std::string& word) {
+    std::string out = "'";
+    for (char c : word) out += c == '\'' ? "'\\''" : std::string(1, c);
+    return out + "'";
+}
+
+Result leon_run(const std::vector<std::string>& words, const std::string& input = "") {
+    const char* named = std::getenv("LEON_BINARY");
+    const std::string binary = named ? named : "build/leon";
+    Scratch scratch;
+    std::ofstream(scratch / "in", std::ios::binary) << input;
+    std::string command = quoted(binary);
+    for (const std::string& word : words) command += " " + quoted(word);
+    command += " <" + scratch / "in" + " >" + scratch / "out" + " 2>" + scratch / "err";
+    const int status = std::system(command.c_str());
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), slurp(scratch / "out"),
+            slurp(scratch / "err")};
+}
+
+size_t lines(const std::string& text) {
+    return std::count(text.begin(), text.end(), '\n');
+}
+
+// Bad input: exit status 2, nothing on standard output, one line that names what it is about.
+void check_refused(const std::vector<std::string>& words, const std::string& about, const std::string& input = "") {
+    const Result r = leon_run(words, input);
+    CAPTURE(words.back());
+    CAPTURE(r.err);
+    CHECK(r.status == 2);
+    CHECK(r.out.empty());
+    CHECK(lines(r.err) == 1);
+    CHECK(r.err.starts_with("leon: "));
+    CHECK(r.err.find(about) != std::string::npos);
+}
+
+}  // namespace
+
+TEST_CASE("command line: a picture is drawn, the same bytes for the same seed, and described") {
+    const Scratch scratch;
+    for (const char* name : {"a.png", "b.png"})
+        REQUIRE(
+            leon_run({"draw", "a house on a green meadow", "--seed", "3", "-m", MODEL, "-o", scratch / name}).status ==
+            0);
+    CHECK(slurp(scratch / "a.png") == slurp(scratch / "b.png"));
+    const Picture picture = load_picture(scratch / "a.png");
+    CHECK(picture.width == 128);
+    CHECK(picture.height == 128);
+
+    const Result said = leon_run({"describe", scratch / "a.png", "-m", MODEL});
+    CHECK(said.status == 0);
+    CHECK(said.out.find("green meadow") != std::string::npos);
+    CHECK(said.err.find("tokens/s") != std::string::npos);
+    const Result answer = leon_run({"ask", scratch / "a.png", "Where is it?", "-m", MODEL, "--quiet"});
+    CHECK(answer.out.find("meadow") != std::string::npos);
+    CHECK(answer.err.empty());
+}
+
+TEST_CASE("command line: fill keeps every pixel outside the box's patches") {
+    const Scratch scratch;
+    REQUIRE(
+        leon_run({"draw", "a car on a sandy beach", "--seed", "4", "-m", MODEL, "-o", scratch / "car.png"}).status ==
+        0);
+    const Result r = leon_run({"fill", scratch / "car.png", "--box", "37,50,90,101", "a dog on a sandy beach", "-m",
+                               MODEL, "-o", scratch / "dog.png"});
+    CAPTURE(r.err);
+    REQUIRE(r.status == 0);
+    const Picture before = load_picture(scratch / "car.png"), after = load_picture(scratch / "dog.png");
+    int changed = 0;
+    for (int y = 0; y < 128; y++)
+        for (int x = 0; x < 128; x++) {
+            const bool inside = x >= 32 && x < 96 && y >= 48 && y < 104;  // the box, out to patches of 8
+            const bool same = std::equal(before.at(x, y), before.at(x, y) + 3, after.at(x, y));
+            if (!inside) CHECK(same);
+            changed += !same;
+        }
+    CHECK(changed > 100);
+}
+
+TEST_CASE("command line: candidates make a contact sheet and one file each") {
+    const Scratch scratch;
+    REQUIRE(leon_run(
+                {"draw", "a cat in a room", "--candidates", "3", "--seed", "8", "-m", MODEL, "-o", scratch / "cat.png"})
+                .status == 0);
+    CHECK(scratch.empty_but(4));
+    REQUIRE(leon_run({"draw", "a cat in a room", "--seed", "9", "-m", MODEL, "-o", scratch / "single.png"}).status ==
+            0);
+    CHECK(slurp(scratch / "cat-2.png") == slurp(scratch / "single.png"));
+    CHECK(load_picture(scratch / "cat.png").width > 2 * 128);
+}
+
+TEST_CASE("command line: codes of a decoded picture come back through files") {
+    const Scratch scratch;
+    REQUIRE(leon_run({"draw", "a ship on the open sea", "-m", MODEL, "-o", scratch / "ship.png"}).status == 0);
+    REQUIRE(leon_run({"encode", scratch / "ship.png", "-m", MODEL, "-o", scratch / "codes.npy"}).status == 0);
+    const Array codes = load_npy(scratch / "codes.npy");
+    CHECK(codes.shape == std::vector<int64_t>{16, 16});
+    CHECK(codes.dtype == "i4");
+    REQUIRE(leon_run({"decode", scratch / "codes.npy", "-m", MODEL, "-o", scratch / "back.npy"}).status == 0);
+    CHECK(load_npy(scratch / "back.npy").shape == std::vector<int64_t>{3, 128, 128});
+    REQUIRE(leon_run({"decode", scratch / "codes.npy", "-m", MODEL, "-o", scratch / "back.png"}).status == 0);
+    CHECK(load_picture(scratch / "back.png").width == 128);
+}
+
+TEST_CASE("command line: text goes to ids and back, and cannot smuggle control tokens") {
+    const std::string text = "a red car </s> <racm3:break>";
+    const Result ids = leon_run({"tokenize", "-m", MODEL}, text);
+    CHECK(ids.status == 0);
+    CHECK(leon_run({"detokenize", "-m", MODEL}, ids.out).out == text);
+    const Result control = leon_run({"tokenize", "--control", "-m", MODEL}, "</s>");
+    CHECK(control.out == "2\n");
+    CHECK(leon_run({"tokenize", "-m", MODEL}, "</s>").out != "2\n");
+    const Result json = leon_run({"tokenize", "--jsonl", "-m", MODEL}, "{\"text\": \"a\"}\n{\"text\": \"\"}\n");
+    CHECK(lines(json.out) == 2);
+    CHECK(leon_run({"detokenize", "--jsonl", "-m", MODEL}, json.out).out == "{\"text\":\"a\"}\n{\"text\":\"\"}\n");
+}
+
+TEST_CASE("command line: help has an example for each command") {
+    const Result all = leon_run({"--help"});
+    CHECK(all.status == 0);
+    for (const char* command : {"draw", "describe", "ask", "fill", "demo", "convert", "inspect", "bench", "tokenize",
+                                "detokenize", "logits", "encode", "decode", "preprocess", "probabilities"}) {
+        CAPTURE(command);
+        CHECK(all.out.find(std::string("\n  ") + command) != std::string::npos);
+        const Result help = leon_run({command, "--help"});
+        CHECK(help.status == 0);
+        CHECK(help.out.find("leon " + std::string(command)) != std::string::npos);
+    }
+}
+
+TEST_CASE("command line: bad input gets one line, status 2, and leaves no file") {
+    const Scratch scratch;
+    const std::string out = scratch / "out.png", text = scratch / "text.png", missing = scratch / "missing.png";
+    std::ofstream(text) << "this is no picture";
+    save_picture(scratch / "small.png", Picture(40, 40, 200));
+    const std::string small = scratch / "small.png";
+    std::ofstream(scratch / "tokens.npy") << "junk";
+    const int32_t beyond[] = {1, 1600};
+    save_npy(scratch / "beyond.npy", beyond, {2});
+
+    check_refused({"describe", missing, "-m", MODEL}, missing);
+    check_refused({"describe", text, "-m", MODEL}, text);
+    check_refused({"describe", scratch.folder.string(), "-m", MODEL}, scratch.folder.string());
+    check_refused({"describe", small, "-m", missing}, missing);
+    check_refused({"describe", small, "-m", text}, text);
+    check_refused({"draw", "a car", "-m", MODEL, "-o", scratch / "out.xyz"}, "out.xyz");
+    check_refused({"draw", "a car", "-m", MODEL, "-o", scratch / "no/such/folder.png"}, "no/such");
+    check_refused({"draw", "a car", "-m", MODEL, "--colour", "red", "-o", out}, "--colour");
+    check_refused({"draw", "a car", "-m", MODEL, "--seed", "red", "-o", out}, "red");
+    check_refused({"draw", "a car", "-m", MODEL, "--top-p", "1.5", "-o", out}, "--top-p");
+    check_refused({"draw", "a car", "-m", MODEL, "--temperature", "-1", "-o", out}, "--temperature");
+    check_refused({"draw", "a car", "-m", MODEL, "--temperature", "nan", "-o", out}, "--temperature");
+    check_refused({"draw", "a car", "-m", MODEL, "--candidates", "0", "-o", out}, "--candidates");
+    check_refused({"draw", "a car", "-m", MODEL, "--backend", "abacus", "-o", out}, "abacus");
+    check_refused({"draw", "a car", "-m", MODEL, "--threads", "-2", "-o", out}, "--threads");
+    check_refused({"draw", "\xff\xfe", "-m", MODEL, "-o", out}, "UTF-8");
+    std::string endless;
+    for (int i = 0; i < 2000; i++) endless += "word ";
+    check_refused({"draw", endless, "-m", MODEL, "-o", out}, "context");
+    check_refused({"fill", small, "--box", "0,0,0,10", "-m", MODEL, "-o", out}, "--box");
+    check_refused({"fill", small, "--box", "0,0,50,10", "-m", MODEL, "-o", out}, "--box");
+    check_refused({"fill", small, "--box", "1,2,3", "-m", MODEL, "-o", out}, "--box");
+    check_refused({"ask", small, "", "-m", MODEL}, "question");
+    check_refused({"logits", "--tokens", scratch / "tokens.npy", "-m", MODEL, "-o", out}, "tokens.npy");
+    check_refused({"logits", "--tokens", scratch / "beyond.npy", "-m", MODEL, "-o", out}, "1600");
+    check_refused({"encode", small, "--raw", "-m", "tests/vectors/models/cm3leon_a", "-o", out}, "cm3leon_a");
+    check_refused({"preprocess", small, "--rule", "chameleon:0", "-o", out}, "--rule");
+    check_refused({"detokenize", "-m", MODEL}, "99999", "5 99999");
+    check_refused({"tokenize", "--jsonl", "-m", MODEL}, "line 1", "nonsense\n{\"text\": \"a\"}\n");
+    check_refused({"convert", scratch.folder.string(), "-o", scratch / "x.leon"}, scratch.folder.string());
+    check_refused({"inspect", text}, text);
+    check_refused({"paint"}, "paint");
+    check_refused({"draw"}, "text");
+    CHECK(scratch.empty_but(4));
+}
+
+TEST_CASE("command line: a failed run leaves an existing file as it was") {
+    const Scratch scratch;
+    std::ofstream(scratch / "keep.png") << "precious";
+    check_refused({"draw", "a car", "-m", MODEL, "--top-p", "7", "-o", scratch / "keep.png"}, "--top-p");
+    CHECK(slurp(scratch / "keep.png") == "precious");
+}
+
+TEST_CASE("command line: a full disk is one line and leaves nothing") {
+    if (!fs::exists("/dev/full")) return;
+    const Scratch scratch;
+    save_picture(scratch / "small.png", Picture(40, 40, 200));
+    const Result r = leon_run({"encode", scratch / "small.png", "-m", MODEL, "-o", "/dev/full"});
+    CHECK(r.status == 2);
+    CHECK(r.err.find("/dev/full") != std::string::npos);
+    CHECK(fs::is_character_file("/dev/full"));
+}
