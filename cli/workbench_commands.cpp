@@ -112,7 +112,11 @@ void add_workbench_commands(CLI::App& app, CommonOptions& common) {
     command = add_command(app, "preprocess", "resize and crop a picture by a published rule",
                           "leon preprocess photo.jpg --rule chameleon:512 -o frame.png");
     command->add_option("picture", o->input, "picture file")->required();
-    command->add_option("--rule", o->rule, "chameleon:SIZE or lumina:WIDTHxHEIGHT")->required();
+    command
+        ->add_option(
+            "--rule", o->rule,
+            "chameleon:SIZE, lumina:WIDTHxHEIGHT, or a step alone: rgb, lanczos|bicubic|bilinear|box:WIDTHxHEIGHT")
+        ->required();
     command->add_option("-o,--output", o->output, "picture to write")->required();
     command->callback([o] {
         check_picture_path(o->output);

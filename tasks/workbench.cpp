@@ -100,15 +100,21 @@ int side(std::string_view text) {
 Picture preprocess(const Picture& picture, const std::string& rule) {
     const size_t colon = rule.find(':');
     const std::string name = rule.substr(0, colon), size = colon == std::string::npos ? "" : rule.substr(colon + 1);
+    if (rule == "rgb") return picture;
     if (name == "chameleon" && side(size) > 0) return chameleon_preprocess(picture, side(size));
-    const size_t by = size.find('x');
-    if (name == "lumina" && by != std::string::npos) {
+    if (const size_t by = size.find('x'); by != std::string::npos) {
         const int width = side(std::string_view(size).substr(0, by)),
                   height = side(std::string_view(size).substr(by + 1));
-        if (width > 0 && height > 0) return lumina_preprocess(picture, width, height);
+        if (width > 0 && height > 0) {
+            if (name == "lumina") return lumina_preprocess(picture, width, height);
+            if (name == "box") return resize(picture, width, height, Filter::Box);
+            if (name == "bilinear") return resize(picture, width, height, Filter::Bilinear);
+            if (name == "bicubic") return resize(picture, width, height, Filter::Bicubic);
+            if (name == "lanczos") return resize(picture, width, height, Filter::Lanczos);
+        }
     }
     throw Error("'" + rule + "' is not a rule", "--rule",
-                "write chameleon:SIZE or lumina:WIDTHxHEIGHT, for example chameleon:512");
+                "write chameleon:SIZE, lumina:WIDTHxHEIGHT, rgb, or a filter such as lanczos:WIDTHxHEIGHT");
 }
 
 Tokenizer open_tokenizer(const std::string& path) {
@@ -183,8 +189,8 @@ void detokenize(const Tokenizer& tokenizer, std::istream& in, std::ostream& out,
     for (size_t number = 1; std::getline(in, line); number++) {
         if (line.empty()) continue;
         const std::string text = tokenizer.decode(member<std::vector<int32_t>>(line, "ids", number));
-        // Ids may cut a character in two; JSON can only hold whole ones.
-        out << Json{{"text", text}}.dump(-1, ' ', false, Json::error_handler_t::replace) << '\n';
+        // Ids may cut a character in two; JSON can only hold whole ones. In ASCII alone: U+2028 ends a line for some.
+        out << Json{{"text", text}}.dump(-1, ' ', true, Json::error_handler_t::replace) << '\n';
     }
 }
 

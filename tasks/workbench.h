@@ -36,7 +36,8 @@ DecodedGrid decode_grid(const Model& model, std::span<const int32_t> codes, std:
 // Pixels in the order that references exchange, [3, height, width], from channels last.
 std::vector<float> planes(std::span<const float> pixels, int height, int width);
 
-// "chameleon:512" or "lumina:768x512"
+// The published rules "chameleon:512" and "lumina:768x512", or one of their steps alone: "lanczos:640x480" (also box,
+// bilinear, bicubic) resizes, "rgb" gives the pixels after alpha was blended on white.
 Picture preprocess(const Picture& picture, const std::string& rule);
 
 // The bare tokenizer of a leon file, or of a tokenizer.json.
