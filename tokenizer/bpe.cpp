@@ -12,6 +12,7 @@
 #include <array>
 
 #include "kernels/check.h"
+#include "runtime/weights_file.h"
 #include "tokenizer/merges.h"
 #include "tokenizer/pretokenizer.h"
 #include "tokenizer/string_index.h"
@@ -122,7 +123,7 @@ Tokenizer::Impl::Impl(TokenizerFile file, const std::string& where)
     bytes.resize(count);
     for (int32_t id = 0; id < count; id++) {
         if (names[id].empty()) continue;
-        if (!by_name.add(names, id)) throw Error("token \"" + names[id] + "\" has two ids", where);
+        if (!by_name.add(names, id)) throw Error("token " + in_quotes(names[id]) + " has two ids", where);
         bytes[id] = added_at[id] < 0 ? alphabet.bytes_of(names[id]) : names[id];
     }
 
@@ -133,7 +134,7 @@ Tokenizer::Impl::Impl(TokenizerFile file, const std::string& where)
         const bool occurs_in_utf8 = b != 0xC0 && b != 0xC1 && b < 0xF5;
         if (!id && occurs_in_utf8) throw Error("the vocabulary has no token for byte " + std::to_string(b), where);
         if (id && added_at[*id] >= 0)
-            throw Error("added token \"" + names[*id] + "\" is also the token of a single byte", where,
+            throw Error("added token " + in_quotes(names[*id]) + " is also the token of a single byte", where,
                         "text could not be told from it");
     }
 
@@ -144,7 +145,9 @@ Tokenizer::Impl::Impl(TokenizerFile file, const std::string& where)
         auto id_of = [&](const std::string& name) {
             const auto id = by_name.find(names, name);
             if (!id)
-                throw Error("merge \"" + left + " " + right + "\": \"" + name + "\" is not in the vocabulary", where);
+                throw Error(
+                    "merge " + in_quotes(left + " " + right) + ": " + in_quotes(name) + " is not in the vocabulary",
+                    where);
             return *id;
         };
         joined.assign(left).append(right);

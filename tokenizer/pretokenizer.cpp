@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "kernels/check.h"
+#include "runtime/weights_file.h"
 #include "tokenizer/unicode.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
@@ -88,7 +89,7 @@ std::optional<size_t> find_foreign_syntax(std::string_view pattern) {
 class Regex {
 public:
     Regex(const std::string& pattern, const std::string& where) : pattern_(pattern) {
-        const std::string name = "the pre-tokenizer's expression \"" + pattern + "\"";
+        const std::string name = "the pre-tokenizer's expression " + in_quotes(pattern);
         if (auto position = find_foreign_syntax(pattern))
             throw Error(name + " uses unsupported syntax at byte " + std::to_string(*position), where,
                         "use literals, [classes], groups, | and greedy * + ? {n,m} only");
@@ -112,8 +113,8 @@ public:
                                     nullptr);
             if (count == PCRE2_ERROR_NOMATCH) return;
             if (count < 0)
-                throw Error("the pre-tokenizer's expression \"" + pattern_ +
-                            "\" failed on this text: " + message(count));
+                throw Error("the pre-tokenizer's expression " + in_quotes(pattern_) +
+                            " failed on this text: " + message(count));
             const PCRE2_SIZE* bounds = pcre2_get_ovector_pointer(data);
             found(bounds[0], bounds[1]);
             from = bounds[1];
@@ -232,7 +233,8 @@ std::string text_of(const Json& object, const char* name, const std::string& whe
 
 void require_isolated(const Json& object, const std::string& where) {
     if (const std::string behavior = text_of(object, "behavior", where); behavior != "Isolated")
-        throw Error("pre-tokenizer behavior \"" + behavior + "\" is not supported", where, "only \"Isolated\" is");
+        throw Error("pre-tokenizer behavior " + in_quotes(behavior) + " is not supported", where,
+                    "only \"Isolated\" is");
 }
 
 }  // namespace
@@ -271,11 +273,11 @@ Pretokenizer::Pretokenizer(const Json& spec, const std::string& where) {
             if (flag(step, "add_prefix_space", std::nullopt, where)) steps_.push_back({Step::Kind::PrefixSpace});
             if (flag(step, "use_regex", true, where)) steps_.push_back({Step::Kind::ByteLevel});
         } else {
-            throw Error("pre-tokenizer \"" + type + "\" is not supported here", where,
+            throw Error("pre-tokenizer " + in_quotes(type) + " is not supported here", where,
                         "Split, Digits, Punctuation and, at the end, ByteLevel are");
         }
         if (i + 1 == list.size() && type != "ByteLevel")
-            throw Error("the last step of the pre-tokenizer is \"" + type + "\"", where, "it must be ByteLevel");
+            throw Error("the last step of the pre-tokenizer is " + in_quotes(type), where, "it must be ByteLevel");
     }
 }
 

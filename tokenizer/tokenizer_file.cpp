@@ -4,6 +4,8 @@
 #include <algorithm>
 
 #include "kernels/check.h"
+#include "runtime/strict_json.h"
+#include "runtime/weights_file.h"
 
 namespace leon {
 
@@ -32,12 +34,13 @@ AddedEntry read_added(const Json& entry, const std::string& where) {
     AddedEntry result{entry["content"], entry["id"], {}};
     auto flag = [&](const char* name) {
         if (!entry.value(name, Json()).is_boolean())
-            throw Error(std::string("\"") + name + "\" of added token \"" + result.name + "\" must be true or false",
-                        where);
+            throw Error(
+                std::string("\"") + name + "\" of added token " + in_quotes(result.name) + " must be true or false",
+                where);
         return entry[name].get<bool>();
     };
     if (flag("single_word"))
-        throw Error("\"single_word\" of added token \"" + result.name + "\" is not supported", where);
+        throw Error("\"single_word\" of added token " + in_quotes(result.name) + " is not supported", where);
     result.token = {0, flag("lstrip"), flag("rstrip"), flag("normalized")};
     return result;
 }
@@ -69,7 +72,7 @@ public:
         } else if (list_ == List::Merges) {
             const size_t space = value.find(' ');
             if (space == std::string::npos || value.find(' ', space + 1) != std::string::npos)
-                throw Error("merge \"" + value + "\" is not two tokens with a space between them", where_);
+                throw Error("merge " + in_quotes(value) + " is not two tokens with a space between them", where_);
             merge_parts.push_back(value.substr(0, space));
             merge_parts.push_back(value.substr(space + 1));
         } else {
@@ -85,7 +88,7 @@ public:
         if (list_ == List::None && is_at("model") && key_ == "vocab")
             list_ = List::Vocabulary;
         else
-            open_.push_back(place(Json::object()));
+            open(Json::object());
         return true;
     }
     bool end_object() override {
@@ -107,7 +110,7 @@ public:
         else if (list_ == List::None && is_at("model") && key_ == "merges")
             list_ = List::Merges;
         else
-            open_.push_back(place(Json::array()));
+            open(Json::array());
         return true;
     }
     bool end_array() override {
@@ -132,6 +135,11 @@ private:
     // Are we inside this member of the file, and not deeper?
     bool is_at(const char* name) const { return open_.size() == 2 && tree.contains(name) && open_[1] == &tree[name]; }
 
+    // Copies and messages walk the tree by recursion, so it must not be deep.
+    void open(Json value) {
+        if (open_.size() == JSON_DEPTH) throw Error("nested too deeply in JSON", where_);
+        open_.push_back(place(std::move(value)));
+    }
     Json* place(Json value) {
         if (list_ != List::None)
             throw Error(list_ == List::Vocabulary ? "an id of the vocabulary is not a whole number from 0 on"
@@ -160,13 +168,14 @@ void require_known_keys(const Json& object, std::initializer_list<const char*> k
     if (!object.is_object()) throw Error(std::string(what) + " is missing or not an object", where);
     for (const auto& [key, value] : object.items())
         if (std::find(known.begin(), known.end(), key) == known.end())
-            throw Error("unknown key \"" + key + "\" in " + what, where);
+            throw Error("unknown key " + in_quotes(key) + " in " + what, where);
 }
 
-// The value's "type", for messages and comparisons; "null" for null.
+// The value's "type" in quotes, for messages and comparisons; null for null.
 std::string type_of(const Json& value) {
     if (value.is_null()) return "null";
-    if (value.is_object() && value.contains("type") && value["type"].is_string()) return value["type"];
+    if (value.is_object() && value.contains("type") && value["type"].is_string())
+        return in_quotes(value["type"].get<std::string>());
     return "of no type";
 }
 
@@ -178,7 +187,7 @@ void check_options(const Json& tree, const std::string& where) {
     if (tree.value("version", Json()) != "1.0") throw Error("\"version\" is not \"1.0\"", where);
     if (const std::string type = type_of(tree.value("normalizer", Json())); type != "null")
         throw Error("normalizer " + type + " is not supported", where, "only null is");
-    if (const std::string type = type_of(tree.value("decoder", Json())); type != "ByteLevel")
+    if (const std::string type = type_of(tree.value("decoder", Json())); type != "'ByteLevel'")
         throw Error("decoder " + type + " is not supported", where, "only ByteLevel is");
 
     const Json model = tree.value("model", Json());
@@ -186,7 +195,7 @@ void check_options(const Json& tree, const std::string& where) {
                        {"type", "dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk",
                         "byte_fallback", "ignore_merges"},
                        "\"model\"", where);
-    if (const std::string type = type_of(model); type != "BPE")
+    if (const std::string type = type_of(model); type != "'BPE'")
         throw Error("model " + type + " is not supported", where, "only BPE is");
     // unk_token and fuse_unk never matter: every byte has a token.
     for (const char* option :
@@ -214,8 +223,9 @@ TokenizerFile read_tokenizer_file(std::string_view json, const std::string& wher
     auto check_entry = [&](const std::string& name, uint64_t id) {
         if (name.empty()) throw Error("the token of id " + std::to_string(id) + " is empty", where);
         if (id >= limit || id > INT32_MAX - 1)
-            throw Error("id " + std::to_string(id) + " of token \"" + name + "\" is far beyond the number of tokens",
-                        where);
+            throw Error(
+                "id " + std::to_string(id) + " of token " + in_quotes(name) + " is far beyond the number of tokens",
+                where);
         ids = std::max(ids, id + 1);
     };
     for (const VocabularyEntry& entry : reader.vocabulary) check_entry(entry.name, entry.id);
@@ -224,8 +234,9 @@ TokenizerFile read_tokenizer_file(std::string_view json, const std::string& wher
     TokenizerFile file;
     file.names.resize(ids);
     auto taken = [&](uint64_t id, const std::string& name) {
-        return Error("id " + std::to_string(id) + " is taken by both \"" + file.names[id] + "\" and \"" + name + "\"",
-                     where);
+        return Error(
+            "id " + std::to_string(id) + " is taken by both " + in_quotes(file.names[id]) + " and " + in_quotes(name),
+            where);
     };
     for (VocabularyEntry& entry : reader.vocabulary) {
         if (!file.names[entry.id].empty()) throw taken(entry.id, entry.name);

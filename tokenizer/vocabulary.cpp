@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "kernels/check.h"
+#include "runtime/weights_file.h"
 
 namespace leon {
 
@@ -57,7 +58,7 @@ Vocabulary read_vocabulary(const Tokenizer& tokenizer) {
     for (int32_t id = 0; id < tokenizer.size(); id++) {
         const std::string& name = tokenizer.token(id);
         if (is_image_name(name) && !v.is_image(id))
-            throw Error("picture token \"" + name + "\" stands apart: codes 0 to " + std::to_string(v.codes) +
+            throw Error("picture token " + in_quotes(name) + " stands apart: codes 0 to " + std::to_string(v.codes) +
                             " are not all there",
                         "tokenizer");
         const bool is_control = is_image_name(name) || is_control_name(name);
@@ -66,7 +67,7 @@ Vocabulary read_vocabulary(const Tokenizer& tokenizer) {
             if (is_control && !tokenizer.is_added(id)) {
                 const std::vector<int32_t> spelled = tokenizer.encode(name, ControlTokens::AsText);
                 if (std::find(spelled.begin(), spelled.end(), id) != spelled.end())
-                    throw Error("plain text can spell the control token \"" + name + "\"", "tokenizer",
+                    throw Error("plain text can spell the control token " + in_quotes(name), "tokenizer",
                                 "list it under added_tokens");
             }
             continue;
