@@ -6,7 +6,12 @@ tokenizer/unicode_ranges.h:
 
 The library takes its classes from three places, and each has another version of Unicode: the regex engine Oniguruma
 (\\p{L}, \\p{N}, \\s), Rust's char::is_numeric (Digits) and an old table of general categories (Punctuation).
+
+The last line on the terminal is the hash that tests/test_tokenizer.cpp expects: FNV-1a over one byte a code point, the
+bits of tokenizer/unicode.h.
 """
+import sys
+
 from tokenizers import Regex, pre_tokenizers, __version__
 
 CODE_POINTS = [c for c in range(0x110000) if not 0xD800 <= c <= 0xDFFF]
@@ -46,6 +51,9 @@ def split(pattern):
 
 numbers = isolated_by(split(r"\p{N}"))
 digits = isolated_by(pre_tokenizers.Digits(True))
+spaces = isolated_by(split(r"\s"))
+letters = isolated_by(split(r"\p{L}"))
+punctuation = isolated_by(pre_tokenizers.Punctuation())
 assert numbers <= digits
 print(f"""// Character classes as the `tokenizers` library {__version__} has them: ranges of code points, both ends included.
 // Made by tests/vectors/tokenizer/make_unicode_ranges.py; not edited by hand. The classes come from different
@@ -60,10 +68,16 @@ struct CodePointRange {{
     uint32_t first, last;
 }};
 """)
-show("SPACE_RANGES", r"\s of the ByteLevel pattern.", isolated_by(split(r"\s")))
+show("SPACE_RANGES", r"\s of the ByteLevel pattern.", spaces)
 show("NUMBER_RANGES", r"\p{N} of the ByteLevel pattern (Unicode 16).", numbers)
 show("LATER_NUMBER_RANGES", "What the Digits step splits beyond NUMBER_RANGES (Unicode 17).", digits - numbers)
 show("PUNCTUATION_RANGES", "What the Punctuation step splits: general category P (Unicode 8 or older) and all ASCII punctuation.",
-     isolated_by(pre_tokenizers.Punctuation()))
-show("LETTER_RANGES", r"\p{L} of the ByteLevel pattern (Unicode 16).", isolated_by(split(r"\p{L}")))
+     punctuation)
+show("LETTER_RANGES", r"\p{L} of the ByteLevel pattern (Unicode 16).", letters)
 print("}  // namespace leon")
+
+value = 0xCBF29CE484222325
+for c in range(0x110000):
+    bits = (c in spaces) | (c in letters) << 1 | (c in numbers) << 2 | (c in digits) << 3 | (c in punctuation) << 4
+    value = (value ^ bits) * 0x100000001B3 % 2**64
+print(f"classes of all code points: {value:#x}", file=sys.stderr)
