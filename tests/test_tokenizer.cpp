@@ -136,7 +136,8 @@ TEST_CASE("tokenizer: text never becomes a control token unless it is asked for"
             CHECK(tokenizer.encode(name, PARSED) == Ids{id});
             CHECK(tokenizer.decode(Ids{id}) == name);
             CHECK(tokenizer.decode(Ids{id}, true) == "");
-            for (const std::string& text : {name, "x" + name + "y", " " + name + " ", name + name, "\n" + name + "\t"}) {
+            for (const std::string& text :
+                 {name, "x" + name + "y", " " + name + " ", name + name, "\n" + name + "\t"}) {
                 const Ids ids = tokenizer.encode(text, AS_TEXT);
                 CHECK_FALSE(has_added(tokenizer, ids));
                 if (!adds_space) CHECK(tokenizer.decode(ids) == text);
@@ -165,7 +166,7 @@ TEST_CASE("tokenizer: a merge that would make a control token is never applied")
     vocabulary["<s"] = first;
     vocabulary["<s>"] = first + 1;
     file["model"]["merges"].insert(file["model"]["merges"].begin(), {json{"<", "s"}, json{"<s", ">"}});
-    const json token = {{"id", first + 1},  {"content", "<s>"}, {"single_word", false}, {"lstrip", false},
+    const json token = {{"id", first + 1}, {"content", "<s>"}, {"single_word", false}, {"lstrip", false},
                         {"rstrip", false}, {"special", true},  {"normalized", false}};
     // The pre-tokenizer would keep the three apart; without its pattern the text is one piece.
     file["pre_tokenizer"]["use_regex"] = false;
@@ -231,11 +232,11 @@ TEST_CASE("tokenizer: a megabyte of anything is encoded at once") {
     std::string letters;
     while (letters.size() < BYTES) letters += static_cast<char>('a' + random.below(26));
     const std::vector<std::string> texts = {
-        std::string(BYTES, 'a'),           std::string(BYTES, ' '),           letters,
-        std::string(BYTES, '\n'),          std::string(BYTES, '7'),           std::string(BYTES, '<'),
-        repeated("<reserved", BYTES),      repeated("<sentinel:1", BYTES),    "<sentinel:" + std::string(BYTES, '1'),
-        repeated("IMGIMGAAAA", BYTES),     repeated("'ll'", BYTES),           repeated("\xF0\x9F\xA6\x8E", BYTES),
-        repeated("<a><b> <left>", BYTES),  repeated("  <both>  ", BYTES),
+        std::string(BYTES, 'a'),          std::string(BYTES, ' '),        letters,
+        std::string(BYTES, '\n'),         std::string(BYTES, '7'),        std::string(BYTES, '<'),
+        repeated("<reserved", BYTES),     repeated("<sentinel:1", BYTES), "<sentinel:" + std::string(BYTES, '1'),
+        repeated("IMGIMGAAAA", BYTES),    repeated("'ll'", BYTES),        repeated("\xF0\x9F\xA6\x8E", BYTES),
+        repeated("<a><b> <left>", BYTES), repeated("  <both>  ", BYTES),
     };
     for (const char* folder : {"chameleon", "gpt2", "options"}) {
         const Tokenizer tokenizer = load(folder);
@@ -257,7 +258,8 @@ TEST_CASE("tokenizer: speed on English text (prints, asserts nothing)" * doctest
         const auto start = std::chrono::steady_clock::now();
         const size_t ids = tokenizer.encode(text, AS_TEXT).size();
         const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-        MESSAGE(folder << ": " << ids << " ids, " << static_cast<double>(text.size()) / 1e6 / seconds.count() << " MB/s");
+        MESSAGE(folder << ": " << ids << " ids, " << static_cast<double>(text.size()) / 1e6 / seconds.count()
+                       << " MB/s");
     }
 }
 
@@ -521,8 +523,9 @@ TEST_CASE("tokenizer: a hostile tokenizer.json is a one-line Error that names th
         steps(sequence({{"type", "Digits"}}), "individual_digits");
         steps(sequence({{"type", "Punctuation"}, {"behavior", "Removed"}}), "'Removed'");
         steps(sequence({{"type", "Split"}, {"pattern", {{"String", "a"}}}, {"behavior", "Isolated"}}), "Regex");
-        for (const char* expression : {"(", "a)", "[", "a{2", "*a", "a**", "a+?", "a++", "(?=a)", "(?<!a)", "(?i)a", "\\p{L}",
-                                       "\\d", "\\1", "\\", ".", "^a", "a$", "[[:alpha:]]", "[a&&b]", "[]a]", "{", "a{,3}"})
+        for (const char* expression :
+             {"(",   "a)",  "[",  "a{2", "*a", "a**", "a+?",         "a++",    "(?=a)", "(?<!a)", "(?i)a", "\\p{L}",
+              "\\d", "\\1", "\\", ".",   "^a", "a$",  "[[:alpha:]]", "[a&&b]", "[]a]",  "{",      "a{,3}"})
             steps(split(expression), "expression");
         steps(split("\n\x1b[0m("), "expression '??[0m('");
         steps(split(repeated("(", 5000)), "expression");
