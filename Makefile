@@ -32,7 +32,7 @@ TESTS    := $(patsubst %.cpp,$(BUILD)/obj/%.o,$(wildcard tests/test_*.cpp))
 EXAMPLES := $(patsubst examples/%.cpp,$(BUILD)/examples/%,$(wildcard examples/*.cpp))
 MODEL    := models/storybook.leon
 
-.PHONY: all setup demo test bench install uninstall examples format format-check lint layers clean help
+.PHONY: all setup demo test bench bench-kernels install uninstall examples format format-check lint layers clean help
 all: $(BUILD)/leon examples
 
 help:
@@ -40,6 +40,7 @@ help:
 	@echo 'make demo       draw, fill, describe and answer with the model in the box -> build/demo/index.html'
 	@echo 'make test       build and run every test (no GPU, no network after the set-up)'
 	@echo 'make bench      decode, prefill and picture speed against this machine'"'"'s measured roofs'
+	@echo 'make bench-kernels  the operations one by one: docs/kernels.md'
 	@echo 'make install    leon and the library into PREFIX=$(PREFIX)'
 	@echo 'make format     clang-format over the tree        make lint    clang-tidy and the layer check'
 	@echo 'make clean      remove build/'
@@ -91,6 +92,11 @@ test: $(BUILD)/leon_tests $(BUILD)/leon examples
 	LEON_BINARY=$(BUILD)/leon $(BUILD)/leon_tests $(TEST_ARGS)
 bench: $(BUILD)/leon
 	$(BUILD)/leon bench
+# Each operation of the CPU backend against the roofs: docs/kernels.md. BENCH_ARGS="cpu-avx2 -g conv"
+bench-kernels: $(BUILD)/bench_kernels
+	$(BUILD)/bench_kernels $(BENCH_ARGS)
+$(BUILD)/bench_kernels: $(BUILD)/obj/tests/bench_kernels.o $(BUILD)/libleon.a
+	$(CXX) $^ -o $@ $(LIBS)
 
 install: $(BUILD)/leon
 	install -D -m 755 $(BUILD)/leon $(DESTDIR)$(PREFIX)/bin/leon
@@ -112,4 +118,4 @@ lint: layers | $(SETUP)
 clean:
 	rm -rf build $(BUILD)
 
--include $(OBJECTS:.o=.d) $(CLI:.o=.d) $(TESTS:.o=.d) $(EXAMPLES:$(BUILD)/examples/%=$(BUILD)/obj/examples/%.d)
+-include $(OBJECTS:.o=.d) $(CLI:.o=.d) $(TESTS:.o=.d) $(BUILD)/obj/tests/bench_kernels.d $(EXAMPLES:$(BUILD)/examples/%=$(BUILD)/obj/examples/%.d)
