@@ -41,6 +41,7 @@ int main(int argc, char** argv) {
 
     CLI::App app{"leon draws pictures from sentences and talks about pictures, with one model and one token stream."};
     app.name("leon");
+    app.set_version_flag("--version", "leon 0.1.0");
     app.require_subcommand(1);
     app.footer(
         "Start with:\n  leon draw \"a red car on a sandy beach\" -o car.png\n  leon describe car.png\n\n"
@@ -52,7 +53,7 @@ int main(int argc, char** argv) {
     try {
         app.parse(argc, argv);
         return std::fflush(stdout) == 0 ? 0 : failure("standard output cannot be written");
-    } catch (const CLI::Success& help) {  // --help
+    } catch (const CLI::Success& help) {  // --help, --version
         return app.exit(help);
     } catch (const CLI::ParseError& error) {
         const auto chosen = app.get_subcommands();

@@ -51,7 +51,9 @@ void add_model_commands(CLI::App& app, CommonOptions& common) {
     command->footer("Example:\n  leon inspect models/storybook.leon --tensors");
     command->add_option("file", o->file, "leon file (else $LEON_MODEL, else the model in the box)");
     command->add_flag("--tensors", o->tensors, "one line a tensor");
+    add_compute_options(*command, common);
     command->callback([&common, o] {
+        common.kernels();
         const WeightsFile file(o->file.empty() ? common.model_path() : o->file);
         std::fputs(inspect(file, o->tensors ? Detail::Tensors : Detail::Summary).c_str(), stdout);
     });

@@ -1,4 +1,7 @@
-// The workbench: one step of the pipeline at a time, on arrays and files.
+// The workbench: one step of the pipeline at a time, on arrays and files. Every command takes --backend and --compute,
+// so that a script can pass them throughout; those that compute on no backend (text, resizing, probabilities) only
+// check them.
+#include <chrono>
 #include <iostream>
 #include <memory>
 #include <string>
@@ -30,9 +33,11 @@ void add_tokenizer_commands(CLI::App& app, CommonOptions& common, const Shared& 
     CLI::App* command =
         add_command(app, "tokenize", "standard input to token ids", "echo -n \"a red car\" | leon tokenize");
     add_model_option(*command, common);
+    add_compute_options(*command, common);
     command->add_flag("--jsonl", o->jsonl, "read {\"text\": ...} lines, print {\"ids\": [...]} lines");
     command->add_flag("--control", o->control, "let text that spells a control token become that token");
     command->callback([&common, o] {
+        common.kernels();
         tokenize(open_tokenizer(common.model_path()), std::cin, std::cout, o->format(), o->control_tokens());
         std::cout.flush();
     });
@@ -40,8 +45,10 @@ void add_tokenizer_commands(CLI::App& app, CommonOptions& common, const Shared& 
     command =
         add_command(app, "detokenize", "token ids from standard input to text", "echo 64 266 315 | leon detokenize");
     add_model_option(*command, common);
+    add_compute_options(*command, common);
     command->add_flag("--jsonl", o->jsonl, "read {\"ids\": [...]} lines, print {\"text\": ...} lines");
     command->callback([&common, o] {
+        common.kernels();
         detokenize(open_tokenizer(common.model_path()), std::cin, std::cout, o->format());
         std::cout.flush();
     });
@@ -61,8 +68,12 @@ void logits_command(const CommonOptions& common, const WorkbenchOptions& o) {
 void encode_command(const CommonOptions& common, const WorkbenchOptions& o) {
     const Picture picture = load_picture(o.input);
     const Model model(common.model_path(), common.kernels());
+    GenerateStatistics no_tokens;
+    const auto start = std::chrono::steady_clock::now();
     const CodeGrid grid = encode_picture(model, picture, o.raw ? Fit::Raw : Fit::Frame);
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
     save_npy(o.output, grid.codes.data(), {grid.rows, grid.cols});
+    if (!common.quiet) std::cerr << speed_line(no_tokens, seconds.count()) << '\n';
 }
 
 void decode_command(const CommonOptions& common, const WorkbenchOptions& o) {
@@ -71,12 +82,16 @@ void decode_command(const CommonOptions& common, const WorkbenchOptions& o) {
     const std::vector<int32_t> codes = stored.ints(o.input);
     if (!o.output.ends_with(".npy")) check_picture_path(o.output);
     const Model model(common.model_path(), common.kernels());
+    GenerateStatistics no_tokens;
+    const auto start = std::chrono::steady_clock::now();
     const DecodedGrid decoded = decode_grid(model, codes, stored.shape, o.input);
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
     if (o.output.ends_with(".npy"))
         save_npy(o.output, planes(decoded.pixels, decoded.height, decoded.width).data(),
                  {3, decoded.height, decoded.width});
     else
         save_picture(o.output, to_picture(decoded.pixels, decoded.width, decoded.height));
+    if (!common.quiet) std::cerr << speed_line(no_tokens, seconds.count()) << '\n';
 }
 
 }  // namespace
@@ -118,7 +133,9 @@ void add_workbench_commands(CLI::App& app, CommonOptions& common) {
             "chameleon:SIZE, lumina:WIDTHxHEIGHT, or a step alone: rgb, lanczos|bicubic|bilinear|box:WIDTHxHEIGHT")
         ->required();
     command->add_option("-o,--output", o->output, "picture to write")->required();
-    command->callback([o] {
+    add_compute_options(*command, common);
+    command->callback([&common, o] {
+        common.kernels();
         check_picture_path(o->output);
         save_picture(o->output, preprocess(load_picture(o->input), o->rule));
     });
@@ -129,7 +146,11 @@ void add_workbench_commands(CLI::App& app, CommonOptions& common) {
     command->add_option("--chain", o->chain, "JSON with per_stream, mix and ops")->required();
     command->add_option("--ids", o->ids, ".npy of the ids so far, for the repetition penalty");
     command->add_option("-o,--output", o->output, ".npy [vocab] float32 to write")->required();
-    command->callback([o] { probabilities(o->logits, o->chain, o->ids, o->output); });
+    add_compute_options(*command, common);
+    command->callback([&common, o] {
+        common.kernels();
+        probabilities(o->logits, o->chain, o->ids, o->output);
+    });
 }
 
 }  // namespace leon

@@ -1,6 +1,7 @@
 // The line that every run ends with; see report.h.
 #include "tasks/report.h"
 
+#include <algorithm>
 #include <cstdio>
 
 #include "kernels/roof.h"
@@ -20,7 +21,9 @@ std::string text_of(const char* format, Arguments... arguments) {
 std::string speed_line(const GenerateStatistics& s, double picture_seconds) {
     std::string line;
     auto add = [&](const std::string& part) { line += (line.empty() ? "" : "; ") + part; };
-    if (s.prompt_tokens > 0) add(text_of("prompt %d tokens in %.2f s", s.prompt_tokens, s.prefill_seconds));
+    if (s.prompt_tokens > 0)
+        add(text_of("prompt %d tokens in %.2f s = %.0f tokens/s", s.prompt_tokens, s.prefill_seconds,
+                    s.prompt_tokens / std::max(s.prefill_seconds, 1e-6)));
     if (s.steps > 0 && s.decode_seconds > 0) {
         const double weights = s.decode_weight_bytes / s.decode_seconds / 1e9;
         const double roof = read_bandwidth(Effort::Quick);

@@ -76,8 +76,11 @@ struct Expected {
     const char* model;
     const char* size;  // as the file names have it: of the picture, height x width
 };
-const Expected ENCODED[] = {{"vqgan_f16", "64x64"},          {"vqgan_f16", "48x80"},   {"chameleon_mha", "8x12"},
-                            {"chameleon_gqa_swin", "4x5"}, {"chameleon_bf16", "3x6"}};
+const Expected ENCODED[] = {{"vqgan_f16", "64x64"},
+                            {"vqgan_f16", "48x80"},
+                            {"chameleon_mha", "8x12"},
+                            {"chameleon_gqa_swin", "4x5"},
+                            {"chameleon_bf16", "3x6"}};
 
 // Measured: 6.8e-6 from the torch model on any backend, 8.7e-6 from one backend to another; the torch model itself is
 // 6.4e-6 away from float64.
