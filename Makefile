@@ -11,6 +11,8 @@ CXX      := $(if $(filter default,$(origin CXX)),g++,$(CXX))
 CXXFLAGS ?= -O2
 SANITIZE ?=
 KERNEL_FLAGS := $(if $(SANITIZE),,-O3)
+# All processors, unless -j says otherwise: the first `make demo` is somebody's first impression.
+MAKEFLAGS := $(MAKEFLAGS) $(if $(filter -j% --jobs%,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null || echo 1))
 
 PACKAGES := g++ make libcli11-dev nlohmann-json3-dev libstb-dev doctest-dev libpcre2-dev
 

@@ -72,6 +72,14 @@ void save_drawing(const Drawing& drawing, const std::string& output) {
     save_picture(output, candidate_sheet(drawing));
 }
 
+// The result takes the place of the preview on the terminal, and stays there.
+void show_result(GrowingPicture& screen, const Drawing& drawing) {
+    const size_t tokens = static_cast<size_t>(drawing.statistics.tokens);
+    screen.update(tokens, tokens,
+                  [&] { return drawing.pictures.size() == 1 ? drawing.pictures[0] : candidate_sheet(drawing); });
+    screen.finish();
+}
+
 void say_speed(const CommonOptions& common, const GenerateStatistics& statistics, double picture_seconds) {
     if (!common.quiet) std::fprintf(stderr, "%s\n", speed_line(statistics, picture_seconds).c_str());
 }
@@ -95,7 +103,7 @@ void draw_command(const CommonOptions& common, const TaskOptions& o) {
     Preview preview(model.decoder());
     GrowingPicture screen(common.quiet ? Display::Quiet : Display::Terminal, "drawing");
     const Drawing drawing = draw(model, o.text, settings_of(o), growing_picture(model, screen, preview));
-    screen.finish();
+    show_result(screen, drawing);
     save_drawing(drawing, o.output);
     say_speed(common, drawing.statistics, drawing.picture_seconds);
 }
@@ -108,7 +116,7 @@ void fill_command(const CommonOptions& common, const TaskOptions& o) {
     Preview preview(model.decoder());
     GrowingPicture screen(common.quiet ? Display::Quiet : Display::Terminal, "filling");
     const Drawing drawing = fill(model, picture, box, o.text, settings_of(o), growing_picture(model, screen, preview));
-    screen.finish();
+    show_result(screen, drawing);
     save_drawing(drawing, o.output);
     say_speed(common, drawing.statistics, drawing.picture_seconds);
 }
