@@ -32,6 +32,7 @@ OBJECTS  := $(SOURCES:%.cpp=$(BUILD)/obj/%.o)
 CLI      := $(patsubst %.cpp,$(BUILD)/obj/%.o,$(wildcard cli/*.cpp))
 TESTS    := $(patsubst %.cpp,$(BUILD)/obj/%.o,$(wildcard tests/test_*.cpp))
 EXAMPLES := $(patsubst examples/%.cpp,$(BUILD)/examples/%,$(wildcard examples/*.cpp))
+HEADERS  := $(wildcard kernels/*.h runtime/*.h tokenizer/*.h weights_converter/*.h tasks/*.h)
 MODEL    := models/storybook.leon
 
 .PHONY: all setup demo test bench bench-kernels install uninstall examples format format-check lint layers clean help
@@ -43,7 +44,7 @@ help:
 	@echo 'make test       build and run every test (no GPU, no network after the set-up)'
 	@echo 'make bench      decode, prefill and picture speed against this machine'"'"'s measured roofs'
 	@echo 'make bench-kernels  the operations one by one: docs/kernels.md'
-	@echo 'make install    leon and the library into PREFIX=$(PREFIX)'
+	@echo 'make install    leon, its library and headers into PREFIX=$(PREFIX)'
 	@echo 'make format     clang-format over the tree        make lint    clang-tidy and the layer check'
 	@echo 'make clean      remove build/'
 	@echo 'Variables: CXX=clang++  BUILD=build/other  SANITIZE=1  CXXFLAGS=-O2'
@@ -100,12 +101,15 @@ bench-kernels: $(BUILD)/bench_kernels
 $(BUILD)/bench_kernels: $(BUILD)/obj/tests/bench_kernels.o $(BUILD)/libleon.a
 	$(CXX) $^ -o $@ $(LIBS)
 
+# Programs against the installed library: g++ -std=c++20 -I PREFIX/include/leon program.cpp -lleon -lpcre2-8 -pthread
 install: $(BUILD)/leon
 	install -D -m 755 $(BUILD)/leon $(DESTDIR)$(PREFIX)/bin/leon
 	install -D -m 644 $(BUILD)/libleon.a $(DESTDIR)$(PREFIX)/lib/libleon.a
 	install -D -m 644 $(MODEL) $(DESTDIR)$(PREFIX)/share/leon/storybook.leon
+	for header in $(HEADERS); do install -D -m 644 $$header $(DESTDIR)$(PREFIX)/include/leon/$$header; done
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/bin/leon $(DESTDIR)$(PREFIX)/lib/libleon.a $(DESTDIR)$(PREFIX)/share/leon/storybook.leon
+	rm -f $(DESTDIR)$(PREFIX)/bin/leon $(DESTDIR)$(PREFIX)/lib/libleon.a
+	rm -rf $(DESTDIR)$(PREFIX)/share/leon $(DESTDIR)$(PREFIX)/include/leon
 
 # --- care -------------------------------------------------------------------------------------------------------
 FORMATTED = $(shell git ls-files '*.cpp' '*.h')
