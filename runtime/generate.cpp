@@ -65,6 +65,7 @@ public:
           next_run_(next_run),
           statistics_(statistics),
           vocab_(config.vocab),
+          positions_(positions),
           network_(config, weights, kernels, std::max(PREFILL_ROWS, options.candidates * MAX_LANES),
                    options.candidates * MAX_LANES),
           cache_(config, kernels, streams_for(options), positions,
@@ -166,6 +167,11 @@ private:
 
     void replace_guidance(Candidate& c, const std::vector<std::vector<int32_t>>& prompts) {
         CHECK(prompts.size() < MAX_LANES);
+        for (const std::vector<int32_t>& prompt : prompts)
+            if (static_cast<int64_t>(prompt.size()) + c.room(options_.max_tokens) - 1 > positions_)
+                throw Error("the guidance prompt has " + std::to_string(prompt.size()) + " tokens, and " +
+                                std::to_string(c.room(options_.max_tokens)) + " are to follow: too many for the context",
+                            "prompt", "generate without guidance");
         for (size_t i = 1; i < c.lanes.size(); i++) cache_.remove(c.lanes[i].stream);
         c.lanes.resize(1);
         for (const std::vector<int32_t>& prompt : prompts) c.lanes.push_back(start_lane(prompt));
@@ -249,7 +255,7 @@ private:
     const GenerateOptions& options_;
     const NextRun& next_run_;
     GenerateStatistics& statistics_;
-    const int vocab_;
+    const int vocab_, positions_;
     Transformer network_;
     KvCache cache_;
     const std::vector<int32_t>& prompt_;
@@ -275,9 +281,9 @@ std::vector<Generated> generate(const TransformerConfig& config, const Transform
                     "prompt", "shorten the text");
     GenerateStatistics unused;
     // Guidance prompts may be a little longer than the document's (a sentinel in place of an empty text).
-    const int slack = PAGE_TOKENS;
+    const int64_t room = std::min<int64_t>(positions + PAGE_TOKENS, config.context);
     DecodeLoop loop(config, weights, kernels, prompt, next_run, options, statistics ? *statistics : unused,
-                    static_cast<int>(positions) + slack);
+                    static_cast<int>(room));
     return loop.run();
 }
 

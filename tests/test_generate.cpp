@@ -193,6 +193,21 @@ TEST_CASE("generate: limits end a generation and say so") {
     CHECK_THROWS_AS(run(tiny, {}, plan({image(4)}), options), Error);
 }
 
+TEST_CASE("generate: a guidance prompt that the context cannot hold is an error, not a crash") {
+    const TinyTransformer tiny(Family::CM3Leon, VOCAB, 64);
+    GenerateOptions options;
+    auto guided = [](int tokens) {
+        Run r = image(tokens, 2);
+        r.guidance = {{2, 50, 3}};  // one longer than the prompt
+        return r;
+    };
+    options.max_tokens = 62;
+    CHECK_NOTHROW(run(tiny, {2, 3}, plan({guided(62)}), options));
+    options.max_tokens = 63;
+    CHECK_NOTHROW(run(tiny, {2, 3}, plan({image(63)}), options));
+    CHECK_THROWS_AS(run(tiny, {2, 3}, plan({guided(63)}), options), Error);
+}
+
 TEST_CASE("generate: the callback sees every token and can stop") {
     const TinyTransformer tiny(Family::CM3Leon, VOCAB);
     GenerateOptions options;
