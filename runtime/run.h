@@ -1,8 +1,9 @@
 // Run: one stretch of a generation under one rule.
 //
-// A generation is a sequence of runs: the machine in modality.h says which run comes next, generate.h carries it out.
-// A run knows token ids only. Its chain carries no Allow operation: `allowed` is the rule, and whoever carries the run
-// out puts it where the chain's family wants it.
+// A generation is a sequence of runs, carried out by generate.h. Which run comes next is said by the task that asks:
+// from a list where the shape of the answer is known (one picture, one text), or by modality.h where the model itself
+// decides when a picture begins. A run knows token ids only. Its chain carries no Allow operation: `allowed` is the
+// rule, and whoever carries the run out puts it where the chain's family wants it.
 #pragma once
 
 #include <cstdint>

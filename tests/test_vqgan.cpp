@@ -115,7 +115,8 @@ TEST_CASE("vqgan: codes become the pixels of the torch model") {
         for (size_t i = 0; i < want.size(); i++) want[i] = planes[i % 3 * pixels + i / 3];
         const Picture want_picture = picture_of(folder + "decoded_" + size + "_u8.npy");
 
-        for (const Kernels* kernels : all_backends()) {
+        const bool every_one = size == "64x64";  // the other picture on the slowest and on the fastest
+        for (const Kernels* kernels : every_one ? all_backends() : std::vector{&reference_kernels(), &cpu_kernels()}) {
             CAPTURE(size);
             CAPTURE(kernels->name);
             const std::vector<float> got = model.on(*kernels).decode(codes.ints("codes"), rows, cols);
@@ -133,7 +134,11 @@ TEST_CASE("vqgan: codes become the pixels of the torch model") {
 TEST_CASE("vqgan: any size that is a multiple of the patch, the same on every backend") {
     const Converted model("vqgan_f16");
     const Vqgan reference = model.on(reference_kernels());
-    for (auto [rows, cols] : {std::pair{1, 1}, {1, 3}, {4, 1}, {2, 3}}) {
+    struct Grid {
+        int rows, cols;
+    };
+    for (const Grid& grid : {Grid{1, 1}, {1, 3}, {2, 1}}) {
+        const int rows = grid.rows, cols = grid.cols;
         const std::vector<float> pixels = made_up_pixels(16 * rows, 16 * cols, static_cast<uint64_t>(7 * rows + cols));
         const std::vector<int32_t> codes = reference.encode(pixels, 16 * rows, 16 * cols);
         CHECK(codes.size() == static_cast<size_t>(rows) * cols);
@@ -153,7 +158,7 @@ TEST_CASE("vqgan: any size that is a multiple of the patch, the same on every ba
 TEST_CASE("vqgan: the number of threads changes no bit") {
     const Converted model("vqgan_f16");
     const int threads_before = cpu_threads();
-    const int rows = 3, cols = 5;
+    const int rows = 2, cols = 1;
     const std::vector<float> pixels = made_up_pixels(16 * rows, 16 * cols, 1);
     for (const Kernels* kernels : backends()) {
         CAPTURE(kernels->name);
@@ -161,7 +166,7 @@ TEST_CASE("vqgan: the number of threads changes no bit") {
         set_cpu_threads(1);
         const std::vector<int32_t> codes = vqgan.encode(pixels, 16 * rows, 16 * cols);
         const std::vector<float> decoded = vqgan.decode(codes, rows, cols);
-        for (int threads : {2, 3, 5}) {
+        for (int threads : {2, 3}) {
             CAPTURE(threads);
             set_cpu_threads(threads);
             CHECK(vqgan.encode(pixels, 16 * rows, 16 * cols) == codes);

@@ -93,6 +93,14 @@ Ids DocumentWriter::fill_prompt(const std::string& text, const CodeGrid& grid, c
     return join({{v.eos}, text_ids(text), {v.brk}, picture, {v.eos, v.sentinels[0]}});
 }
 
+ModalityRules DocumentWriter::modality(int codes) const {
+    const Vocabulary& v = vocabulary_;
+    ModalityRules rules{
+        .text = v.text, .image = v.image(), .begin = v.brk, .end = {v.eoss}, .stop = {v.eos}, .codes = codes};
+    if (layout_ == Layout::CM3Leon) rules.end = {v.brk, v.eos};
+    return rules;
+}
+
 int32_t DocumentWriter::end_of_answer() const {
     return layout_ == Layout::CM3Leon ? vocabulary_.eoss : vocabulary_.eos;
 }

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "runtime/config.h"
+#include "runtime/modality.h"
 #include "tokenizer/bpe.h"
 #include "tokenizer/vocabulary.h"
 
@@ -49,6 +50,9 @@ public:
     // An empty text gives the guidance stream. CM3Leon: the visible codes are part of the
     // prompt, with one sentinel a row of the hole. Chameleon: the caller forces them while it draws.
     std::vector<int32_t> fill_prompt(const std::string& text, const CodeGrid& grid, const CellBox& hole) const;
+
+    // The ids by which the model itself begins pictures of that many codes and ends the document; see modality.h.
+    ModalityRules modality(int codes) const;
 
     int32_t end_of_answer() const;  // the id that ends describe_prompt's answer
     std::vector<int32_t> image_ids(std::span<const int32_t> codes) const;
