@@ -2,7 +2,6 @@
 #include "tasks/settings.h"
 
 #include <cmath>
-#include <utility>
 
 namespace leon {
 namespace {
@@ -56,7 +55,7 @@ SamplerChain picture_chain(Layout layout, const Settings& settings, bool guided)
 SamplerChain text_chain(Layout layout, const Settings& settings) {
     SamplerChain chain;
     const float penalty = defaults(layout).repetition_penalty;
-    if (penalty != 1) chain.ops.emplace_back(std::in_place_type<op::RepetitionPenalty>, penalty);
+    if (penalty != 1) chain.ops.emplace_back(op::RepetitionPenalty{penalty});
     add_cuts(chain, layout, settings, defaults(layout).text_temperature, defaults(layout).text_top_p);
     return chain;
 }
