@@ -12,10 +12,13 @@
 namespace leon {
 namespace {
 
-// Far beyond the share of a last-level cache that this process may have; larger costs time to fill.
+// The buffer is far beyond the share of a last-level cache that this process may have; larger costs time to fill. It is
+// read in rising order part by part, so that a part has left the caches when its turn comes again.
 constexpr int64_t QUICK_BYTES = int64_t(256) << 20, THOROUGH_BYTES = int64_t(512) << 20;
-constexpr int64_t SLICE_BYTES = int64_t(2) << 20;  // what a thread reads at a time: one huge page
-constexpr int QUICK_PASSES = 4, THOROUGH_PASSES = 30;
+constexpr int64_t PART_BYTES = int64_t(32) << 20;  // of a pass: a millisecond or less
+constexpr int64_t SLICE_BYTES = int64_t(1) << 20;  // what a thread reads at a time
+constexpr int64_t SLICE = SLICE_BYTES / static_cast<int64_t>(sizeof(float)), SLICES = PART_BYTES / SLICE_BYTES;
+constexpr int QUICK_PASSES = 32, THOROUGH_PASSES = 480;
 
 constexpr int64_t QUICK_STEPS = 200'000, THOROUGH_STEPS = 4'000'000;  // of 12 multiply-adds: about 0.3 and 6 ms
 constexpr int FMA_PASSES = 40;
@@ -38,24 +41,30 @@ std::atomic<float> consumed;  // what the probes return goes here, so that nothi
 
 }  // namespace
 
-double read_bandwidth(Effort effort) {
-    const Kernels& k = cpu_kernels();
-    const IsaKernels& isa = isa_of(k);
-    const int64_t bytes = effort == Effort::Quick ? QUICK_BYTES : THOROUGH_BYTES, slices = bytes / SLICE_BYTES;
-    constexpr int64_t SLICE = SLICE_BYTES / static_cast<int64_t>(sizeof(float));
-
+ReadProbe::ReadProbe(Effort effort) : parts_((effort == Effort::Quick ? QUICK_BYTES : THOROUGH_BYTES) / PART_BYTES) {
     // Written once: memory that was never written is one page of zeros, and costs nothing to read.
-    float* memory = static_cast<float*>(allocate(k, static_cast<size_t>(bytes)));
-    parallel(slices, [=](int64_t slice, int) { std::fill_n(memory + slice * SLICE, SLICE, 1.0f); });
+    memory_ = static_cast<float*>(allocate(cpu_kernels(), static_cast<size_t>(parts_ * PART_BYTES)));
+    parallel(parts_ * SLICES, [this](int64_t slice, int) { std::fill_n(memory_ + slice * SLICE, SLICE, 1.0f); });
+}
 
+ReadProbe::~ReadProbe() {
+    release(cpu_kernels(), memory_);
+}
+
+double ReadProbe::pass() {
+    const IsaKernels& isa = isa_of(cpu_kernels());
+    const float* part = memory_ + next_ * SLICES * SLICE;
+    next_ = (next_ + 1) % parts_;
+    double seconds = seconds_of(
+        [&] { parallel(SLICES, [&](int64_t slice, int) { consumed = isa.stream_sum(part + slice * SLICE, SLICE); }); });
+    return static_cast<double>(PART_BYTES) / seconds / 1e9;
+}
+
+double read_bandwidth(Effort effort) {
+    ReadProbe probe(effort);
     double best = 0;
-    for (int pass = 0; pass < (effort == Effort::Quick ? QUICK_PASSES : THOROUGH_PASSES); pass++) {
-        double seconds = seconds_of([&] {
-            parallel(slices, [&](int64_t slice, int) { consumed = isa.stream_sum(memory + slice * SLICE, SLICE); });
-        });
-        best = std::max(best, static_cast<double>(bytes) / seconds / 1e9);
-    }
-    release(k, memory);
+    for (int i = 0; i < (effort == Effort::Quick ? QUICK_PASSES : THOROUGH_PASSES); i++)
+        best = std::max(best, probe.pass());
     return best;
 }
 

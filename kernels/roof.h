@@ -23,4 +23,20 @@ double fma_peak(Effort effort);
 // The same for one of cpu_variants(): an instruction set with narrower registers has a lower roof.
 double fma_peak(Effort effort, const Kernels& variant);
 
+// The passes of read_bandwidth() one by one, for whoever measures something else in turn. Each is shorter than a time
+// slice, so that even on a busy machine some are not interrupted.
+class ReadProbe {
+public:
+    explicit ReadProbe(Effort effort);
+    ~ReadProbe();
+    ReadProbe(const ReadProbe&) = delete;
+    ReadProbe& operator=(const ReadProbe&) = delete;
+
+    double pass();  // GB/s of reading the next part of the buffer, in about a millisecond
+
+private:
+    float* memory_;
+    int64_t parts_, next_ = 0;
+};
+
 }  // namespace leon

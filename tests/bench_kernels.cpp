@@ -3,7 +3,7 @@
 //
 //   make bench-kernels                                     every operation, on the widest variant
 //   build/bench_kernels cpu-avx512 cpu-avx2 -g conv        some variants, the groups whose name contains "conv"
-//   build/bench_kernels -t 1                               threads
+//   build/bench_kernels -t 1 -c "1 row over 4096"          threads; cases whose name contains a text
 //
 // An operation is bound by the bytes that it must move or the multiply-adds that it must do, whichever takes longer at
 // the roofs of kernels/roof.h. Roof and operation are measured in turn, because the neighbours on a machine take memory
@@ -24,8 +24,9 @@
 namespace leon {
 namespace {
 
-constexpr int ROUNDS = 8;
-constexpr double ROUND_SECONDS = 0.02;  // of calls in one round, at least one call
+constexpr int LEAST_ROUNDS = 3;
+constexpr int PROBES = 4;                                    // of memory in one round
+constexpr double CASE_SECONDS = 0.7, ROUND_SECONDS = 0.005;  // of calls in one round, at least one call
 
 struct Bench {
     std::string name;
@@ -40,20 +41,25 @@ double seconds_of(const std::function<void()>& call) {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
+std::string wanted_case;
+
 void measure(const Bench& b, const Kernels& k) {
-    double seconds = 1e9, bandwidth = 0, peak = 0;
+    if (b.name.find(wanted_case) == std::string::npos) return;
+    static ReadProbe probe(Effort::Quick);
+    double seconds = 1e9, bandwidth = 0, peak = 0, spent = 0;
     b.call();
-    for (int round = 0; round < ROUNDS; round++) {
+    for (int round = 0; round < LEAST_ROUNDS || spent < CASE_SECONDS; round++) {
         // Once one roof is clearly the lower, the other is not measured again.
         const double ratio = round == 0 ? 1 : b.bytes / bandwidth / (b.flops / peak);
-        if (ratio > 0.3) bandwidth = std::max(bandwidth, read_bandwidth(Effort::Quick) * 1e9);
-        if (ratio < 3) peak = std::max(peak, fma_peak(Effort::Quick, k) * 1e9);
-        double spent = 0;
-        while (spent < ROUND_SECONDS) {
-            const double once = seconds_of(b.call);
-            seconds = std::min(seconds, once);
-            spent += once;
-        }
+        spent += seconds_of([&] {
+            for (int i = 0; i < PROBES && ratio > 0.3; i++) bandwidth = std::max(bandwidth, probe.pass() * 1e9);
+            if (ratio < 3) peak = std::max(peak, fma_peak(Effort::Quick, k) * 1e9);
+            for (double passed = 0; passed < ROUND_SECONDS;) {
+                const double once = seconds_of(b.call);
+                seconds = std::min(seconds, once);
+                passed += once;
+            }
+        });
     }
     const double at_memory = b.bytes / bandwidth, at_arithmetic = b.flops / peak;
     const bool memory = at_memory > at_arithmetic;
@@ -102,25 +108,26 @@ using Group = void (*)(const Kernels& k);
 
 // --- the transformer --------------------------------------------------------------------------------------------
 
-// The projections of 24 layers of 1024, one after the other: what a decode step of a 350M model streams.
+// The projections of a layer of 1024, each call those of the next of 24: what a decode step of a 350M model streams.
 void few_rows(const Kernels& k) {
     constexpr int64_t DIM = 1024, FFN = 4096, LAYERS = 24;
     for (DType dtype : WEIGHT_DTYPES) {
         Arena arena;
-        std::vector<Tensor> weights;
-        for (int layer = 0; layer < LAYERS; layer++) {
+        std::vector<std::vector<Tensor>> layers(LAYERS);
+        for (std::vector<Tensor>& weights : layers) {
             for (int i = 0; i < 4; i++) weights.push_back(arena.make({DIM, DIM}, dtype));
             weights.push_back(arena.make({FFN, DIM}, dtype));
             weights.push_back(arena.make({DIM, FFN}, dtype));
         }
         double bytes = 0;
-        for (const Tensor& w : weights) bytes += static_cast<double>(w.bytes());
+        for (const Tensor& w : layers[0]) bytes += static_cast<double>(w.bytes());
+        size_t layer = 0;
         for (int64_t rows : {1, 2, 3, 4, 6, 8, 12, 16}) {
             Tensor x = arena.make({rows, FFN}), out = arena.make({rows, FFN});
-            measure({text(rows, " rows, ", name_of(dtype), ", 24 layers of 1024 / 4096"), bytes,
+            measure({text(rows, " rows, ", name_of(dtype), ", a layer of 1024 / 4096"), bytes,
                      bytes / static_cast<double>(size_of(dtype)) * 2 * static_cast<double>(rows),
                      [&] {
-                         for (const Tensor& w : weights)
+                         for (const Tensor& w : layers[layer++ % LAYERS])
                              matmul(k, Tensor(out.data, DType::F32, {rows, w.rows()}),
                                     Tensor(x.data, DType::F32, {rows, w.cols()}), w);
                      }},
@@ -212,7 +219,7 @@ struct CacheShape {
     int64_t heads, kv_heads, head_dim;
 };
 
-// Layers of a full cache, together beyond the last-level cache.
+// Each call reads the cache of the next layer; together they are beyond the last-level cache.
 void attention_benches(const Kernels& k) {
     for (DType dtype : WEIGHT_DTYPES)
         for (CacheShape s : {CacheShape{16, 16, 64}, {32, 32, 128}, {32, 8, 128}})
@@ -231,11 +238,10 @@ void attention_benches(const Kernels& k) {
                 const std::string what = text(name_of(dtype), ", ", s.heads, "/", s.kv_heads, " heads of ", s.head_dim);
                 Tensor q = arena.make({1, s.heads, s.head_dim}), out = arena.make({1, s.heads, s.head_dim});
                 Placement at = {arena.ints({0}, {1}), arena.ints({seq - 1}, {1})};
-                measure({text("1 row over ", seq, ", ", what), static_cast<double>(layers * seq * position_bytes),
-                         4.0 * static_cast<double>(layers * seq * s.heads * s.head_dim),
-                         [&] {
-                             for (KvPages& cache : caches) attention(k, out, q, cache, at);
-                         }},
+                size_t next = 0;
+                measure({text("1 row over ", seq, ", ", what), static_cast<double>(seq * position_bytes),
+                         4.0 * static_cast<double>(seq * s.heads * s.head_dim),
+                         [&] { attention(k, out, q, caches[next++ % caches.size()], at); }},
                         k);
 
                 const int32_t rows = 256;
@@ -359,6 +365,8 @@ int main(int count, char** arguments) {
         const std::string argument = arguments[i];
         if (argument == "-g" && i + 1 < count) {
             wanted = arguments[++i];
+        } else if (argument == "-c" && i + 1 < count) {
+            wanted_case = arguments[++i];
         } else if (argument == "-t" && i + 1 < count) {
             set_cpu_threads(std::atoi(arguments[++i]));
         } else {

@@ -1,8 +1,10 @@
-// Causal attention over a paged cache, with the softmax computed online: pages pass by once, nothing of length `seq`
-// is stored.   per page and query:  s = q . k;  m' = max(m, s);  l = l e^(m - m') + sum e^(s - m');  same for out
+// Causal attention over a paged cache, with the softmax computed online: the cache passes by once, nothing of length
+// `seq` is stored.   per span and query:  s = q . k;  m' = max(m, s);  l = l e^(m - m') + sum e^(s - m');  same for out
 //
-// A task owns one kv head and a run of rows of one stream: all their query heads read each page while it is in L1, four
-// queries at a time. Decoding has one row per stream and is bound by reading the cache; prefill by arithmetic.
+// A task owns one kv head and a run of rows of one stream: all their query heads read each span of four pages while it
+// is in L2, four queries at a time. Pages lie anywhere, so the processor cannot guess what comes next: while the keys
+// of a span are scored its values are prefetched, while the values are mixed the next keys are. Decoding has one row
+// per stream and is bound by reading the cache.
 //
 // The operations of one query are the same, in the same order, whatever other queries share its task, so a row gets the
 // same bits in every batch. Positions beyond a row's own are never read, so stale pages cannot leak in.
@@ -17,8 +19,13 @@ namespace {
 
 constexpr int64_t PAGE = CACHE_PAGE;
 
-constexpr int64_t TASK_QUERIES = 64;  // rows times grouped heads that share the reading of a page
+// Pages whose scores become weights together: what a softmax costs besides its exponentials is spread over 128
+// positions, and the keys of a span, 64 KB for heads of 128 in f32, are still in L2 for the next four queries.
+constexpr int64_t SPAN_PAGES = 4, SPAN = SPAN_PAGES * PAGE;
+
+constexpr int64_t TASK_QUERIES = 64;  // rows times grouped heads that share the reading of a span
 constexpr int QUERIES_AT_ONCE = 4;
+constexpr int64_t LINE_BYTES = 64;
 
 // The queries of one task, [queries, ...] each. Everything along head_dim is in pair order, padded to `stride`.
 struct QueryTile {
@@ -28,16 +35,29 @@ struct QueryTile {
     int64_t head_dim, stride;
 };
 
-// weights[r][p] = q[r] . key[p] for p < count
+// Adjacent pages of one stream and kv head, in the order in which they are read: the keys of the span, then its values,
+// then the next span's keys, as far ahead as they are prefetched. Null: there is no such page.
+constexpr int64_t PAGES_AHEAD = 1;
+template <class W>
+struct Span {
+    const W* page[2 * SPAN_PAGES + PAGES_AHEAD];
+};
+
+// Asks for `count` values of a page that is read later.
+template <class W>
+[[gnu::always_inline]] inline void prefetch(const W* from, int64_t count) {
+    for (int64_t i = 0; i < count; i += LINE_BYTES / static_cast<int64_t>(sizeof(W))) __builtin_prefetch(from + i);
+}
+
+// scores[r][p] = q[r] . key[p] for KEYS adjacent keys
 template <int LANES, int QUERIES, int KEYS, class W>
-[[gnu::always_inline]] inline void score_keys(float (*weights)[PAGE], const QueryTile& t, int64_t query, const W* keys,
-                                              int64_t first) {
+[[gnu::always_inline]] inline void score_keys(float (*scores)[SPAN], const QueryTile& t, int64_t query, const W* keys) {
     constexpr int64_t STEP = 2 * LANES;
     const float* q = t.q + query * t.stride;
     Vec<LANES> dots[QUERIES][KEYS];
 #pragma GCC unroll 4
     for (int r = 0; r < QUERIES; r++)
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (int p = 0; p < KEYS; p++) dots[r][p] = zeros<LANES>();
 
     auto multiply = [&](int p, const Pair<LANES>& key, int64_t i) __attribute__((always_inline)) {
@@ -49,48 +69,67 @@ template <int LANES, int QUERIES, int KEYS, class W>
     };
     int64_t i = 0;
     for (; i + STEP <= t.head_dim; i += STEP)
-#pragma GCC unroll 4
-        for (int p = 0; p < KEYS; p++) multiply(p, load_pair<LANES>(keys + (first + p) * t.head_dim + i), i);
+#pragma GCC unroll 8
+        for (int p = 0; p < KEYS; p++) multiply(p, load_pair<LANES>(keys + p * t.head_dim + i), i);
     if (i < t.head_dim)
-#pragma GCC unroll 4
-        for (int p = 0; p < KEYS; p++)
-            multiply(p, load_pair_some<LANES>(keys + (first + p) * t.head_dim + i, t.head_dim - i), i);
+#pragma GCC unroll 8
+        for (int p = 0; p < KEYS; p++) multiply(p, load_pair_some<LANES>(keys + p * t.head_dim + i, t.head_dim - i), i);
 
-    if constexpr (KEYS == 4) {
+    if constexpr (KEYS % 4 == 0) {
 #pragma GCC unroll 4
         for (int r = 0; r < QUERIES; r++)
-            *reinterpret_cast<QuadAt*>(&weights[r][first]) = sums(dots[r][0], dots[r][1], dots[r][2], dots[r][3]);
+#pragma GCC unroll 2
+            for (int p = 0; p < KEYS; p += 4)
+                *reinterpret_cast<QuadAt*>(&scores[r][p]) =
+                    sums(dots[r][p], dots[r][p + 1], dots[r][p + 2], dots[r][p + 3]);
     } else if constexpr (QUERIES == 4) {
 #pragma GCC unroll 4
         for (int p = 0; p < KEYS; p++) {
             Quad column = sums(dots[0][p], dots[1][p], dots[2][p], dots[3][p]);
 #pragma GCC unroll 4
-            for (int r = 0; r < QUERIES; r++) weights[r][first + p] = column[r];
+            for (int r = 0; r < QUERIES; r++) scores[r][p] = column[r];
         }
     } else {
         for (int r = 0; r < QUERIES; r++)
-            for (int p = 0; p < KEYS; p++) weights[r][first + p] = sum(dots[r][p]);
+            for (int p = 0; p < KEYS; p++) scores[r][p] = sum(dots[r][p]);
     }
 }
 
+// The registers decide: accumulators of QUERIES x KEYS.
+template <int QUERIES>
+constexpr int KEYS_AT_ONCE = QUERIES == 1         ? 8
+                             : NATIVE_LANES == 16 ? 4
+                                                  : 2;
+
+// scores[r][p] for the first `count` positions of the span; `first_reader` prefetches what is read next.
 template <int LANES, int QUERIES, class W>
-inline void score_page(float (*weights)[PAGE], const QueryTile& t, int64_t query, const W* keys, int64_t count) {
-    constexpr int KEYS = QUERIES == 1 ? 4 : 2;
-    int64_t p = 0;
-    for (; p + KEYS <= count; p += KEYS) score_keys<LANES, QUERIES, KEYS>(weights, t, query, keys, p);
-    for (; p < count; p++) score_keys<LANES, QUERIES, 1>(weights, t, query, keys, p);
+inline void score_span(float (*scores)[SPAN], const QueryTile& t, int64_t query, const Span<W>& span, int64_t count,
+                       bool first_reader) {
+    constexpr int KEYS = KEYS_AT_ONCE<QUERIES>;
+    for (int64_t page = 0; page * PAGE < count; page++) {
+        const W *keys = span.page[page], *ahead = first_reader ? span.page[page + PAGES_AHEAD] : nullptr;
+        const int64_t first = page * PAGE, end = smaller(PAGE, count - first);
+        auto to = [&](int64_t p) { return reinterpret_cast<float(*)[SPAN]>(&scores[0][first + p]); };
+        int64_t p = 0;
+        for (; p + KEYS <= end; p += KEYS) {
+            if (ahead != nullptr) prefetch(ahead + p * t.head_dim, KEYS * t.head_dim);
+            score_keys<LANES, QUERIES, KEYS>(to(p), t, query, keys + p * t.head_dim);
+        }
+        for (; p < end; p++) score_keys<LANES, QUERIES, 1>(to(p), t, query, keys + p * t.head_dim);
+    }
 }
 
 // Scores of one query become weights; returns what its sums so far must be multiplied by.
 template <int LANES>
 inline float soften(float* weights, int64_t count, float& top, float& total) {
-    for (int64_t p = count; p < PAGE; p++) weights[p] = -__builtin_inff();
-    Vec<LANES> high = load<LANES>(weights);
-    for (int64_t p = LANES; p < PAGE; p += LANES) high = max(high, load<LANES>(weights + p));
-    const float highest = largest(high), new_top = highest > top ? highest : top;
+    const int64_t end = round_up(count, LANES);
+    for (int64_t p = count; p < end; p++) weights[p] = -__builtin_inff();
+    Vec<LANES> high = broadcast<LANES>(top);
+    for (int64_t p = 0; p < end; p += LANES) high = max(high, load<LANES>(weights + p));
+    const float new_top = largest(high);
 
     Vec<LANES> added = zeros<LANES>(), shift = broadcast<LANES>(new_top);
-    for (int64_t p = 0; p < PAGE; p += LANES) {
+    for (int64_t p = 0; p < end; p += LANES) {
         Vec<LANES> e = exp(load<LANES>(weights + p) - shift);
         store(weights + p, e);
         added = added + e;
@@ -101,11 +140,11 @@ inline float soften(float* weights, int64_t count, float& top, float& total) {
     return fade;
 }
 
-// out[r] = out[r] * fade[r] + sum_p weights[r][p] value[p], where query r sees counts[r] of the page.
+// out[r] = out[r] * fade[r] + sum_p weights[r][p] value[p] over positions [from, to) of the span
 template <int LANES, int QUERIES, int PAIRS, class W>
-[[gnu::always_inline]] inline void mix_columns(const float (*weights)[PAGE], const float* fade, const QueryTile& t,
-                                               int64_t query, const W* values, int64_t count, int64_t column,
-                                               int64_t width) {
+[[gnu::always_inline]] inline void mix_columns(const float (*weights)[SPAN], const float* fade, const QueryTile& t,
+                                               int64_t query, const Span<W>& span, int64_t from, int64_t to,
+                                               int64_t column, int64_t width, bool first_reader) {
     constexpr int64_t STEP = 2 * LANES;
     float* out = t.out + query * t.stride + column;
     Vec<LANES> mixed[QUERIES][2 * PAIRS];
@@ -115,18 +154,27 @@ template <int LANES, int QUERIES, int PAIRS, class W>
         for (int i = 0; i < 2 * PAIRS; i++)
             mixed[r][i] = load<LANES>(out + r * t.stride + i * LANES) * broadcast<LANES>(fade[r]);
 
-    for (int64_t p = 0; p < count; p++)
+    for (int64_t p = from; p < to;) {
+        const int64_t page = p / PAGE, end = smaller(to, (page + 1) * PAGE);
+        const int64_t place = p % PAGE * t.head_dim + column;
+        const W* value = span.page[SPAN_PAGES + page] + place;
+        const W* ahead = first_reader ? span.page[SPAN_PAGES + page + PAGES_AHEAD] : nullptr;
+        const W* next = ahead == nullptr ? value : ahead + place;  // what is here already costs little to ask for
+        for (; p < end; p++, value += t.head_dim, next += t.head_dim) {
+            if (first_reader) prefetch(next, PAIRS * STEP);
 #pragma GCC unroll 4
-        for (int i = 0; i < PAIRS; i++) {
-            const W* value = values + p * t.head_dim + column + i * STEP;
-            Pair<LANES> pair = width == 0 ? load_pair<LANES>(value) : load_pair_some<LANES>(value, width);
+            for (int i = 0; i < PAIRS; i++) {
+                Pair<LANES> pair =
+                    width == 0 ? load_pair<LANES>(value + i * STEP) : load_pair_some<LANES>(value, width);
 #pragma GCC unroll 4
-            for (int r = 0; r < QUERIES; r++) {
-                Vec<LANES> weight = broadcast<LANES>(weights[r][p]);
-                mixed[r][2 * i] = fma(weight, pair.first, mixed[r][2 * i]);
-                mixed[r][2 * i + 1] = fma(weight, pair.second, mixed[r][2 * i + 1]);
+                for (int r = 0; r < QUERIES; r++) {
+                    Vec<LANES> weight = broadcast<LANES>(weights[r][p]);
+                    mixed[r][2 * i] = fma(weight, pair.first, mixed[r][2 * i]);
+                    mixed[r][2 * i + 1] = fma(weight, pair.second, mixed[r][2 * i + 1]);
+                }
             }
         }
+    }
 #pragma GCC unroll 4
     for (int r = 0; r < QUERIES; r++)
 #pragma GCC unroll 8
@@ -134,44 +182,62 @@ template <int LANES, int QUERIES, int PAIRS, class W>
 }
 
 template <int LANES, int QUERIES, class W>
-inline void mix_page(const float (*weights)[PAGE], const float* fade, const QueryTile& t, int64_t query,
-                     const W* values, int64_t count) {
+inline void mix_span(const float (*weights)[SPAN], const float* fade, const QueryTile& t, int64_t query,
+                     const Span<W>& span, int64_t from, int64_t to, bool first_reader) {
     constexpr int64_t STEP = 2 * LANES;
-    constexpr int PAIRS = QUERIES == 1 ? 4 : 1;
+    constexpr int MANY = QUERIES == 1 ? 4 : NATIVE_LANES == 16 ? 2 : 1, SOME = larger(1, MANY / 2);
     int64_t i = 0;
-    for (; i + PAIRS * STEP <= t.head_dim; i += PAIRS * STEP)
-        mix_columns<LANES, QUERIES, PAIRS>(weights, fade, t, query, values, count, i, 0);
+    for (; i + MANY * STEP <= t.head_dim; i += MANY * STEP)
+        mix_columns<LANES, QUERIES, MANY>(weights, fade, t, query, span, from, to, i, 0, first_reader);
+    for (; i + SOME * STEP <= t.head_dim; i += SOME * STEP)
+        mix_columns<LANES, QUERIES, SOME>(weights, fade, t, query, span, from, to, i, 0, first_reader);
     for (; i + STEP <= t.head_dim; i += STEP)
-        mix_columns<LANES, QUERIES, 1>(weights, fade, t, query, values, count, i, 0);
-    if (i < t.head_dim) mix_columns<LANES, QUERIES, 1>(weights, fade, t, query, values, count, i, t.head_dim - i);
-}
-
-// One page for queries that all see `count` of its positions.
-template <int LANES, int QUERIES, class W>
-inline void attend_page(const QueryTile& t, int64_t query, const W* keys, const W* values, int64_t count) {
-    alignas(64) float weights[QUERIES][PAGE];
-    float fade[QUERIES];
-    score_page<LANES, QUERIES>(weights, t, query, keys, count);
-    for (int r = 0; r < QUERIES; r++) fade[r] = soften<LANES>(weights[r], count, t.top[query + r], t.total[query + r]);
-    mix_page<LANES, QUERIES>(weights, fade, t, query, values, count);
+        mix_columns<LANES, QUERIES, 1>(weights, fade, t, query, span, from, to, i, 0, first_reader);
+    if (i < t.head_dim)
+        mix_columns<LANES, QUERIES, 1>(weights, fade, t, query, span, from, to, i, t.head_dim - i, first_reader);
 }
 
 inline int64_t visible_in(const QueryTile& t, int64_t query, int64_t first) {
-    return smaller(PAGE, larger(0, t.visible[query] - first));
+    return smaller(SPAN, larger(0, t.visible[query] - first));
 }
 
-// Every query of the tile sees the page that starts at position `first`.
+// Queries [query, query + QUERIES), in rising position, see the span that starts at position `first`.
+template <int LANES, int QUERIES, class W>
+inline void attend_span(const QueryTile& t, int64_t query, const Span<W>& span, int64_t first, bool first_reader) {
+    alignas(64) float weights[QUERIES][SPAN];
+    float fade[QUERIES];
+    const int64_t least = visible_in(t, query, first), most = visible_in(t, query + QUERIES - 1, first);
+    score_span<LANES, QUERIES>(weights, t, query, span, most, first_reader);
+    for (int r = 0; r < QUERIES; r++)
+        fade[r] = soften<LANES>(weights[r], visible_in(t, query + r, first), t.top[query + r], t.total[query + r]);
+    mix_span<LANES, QUERIES>(weights, fade, t, query, span, 0, least, first_reader);
+    const float kept = 1.0f;
+    if (least < most)
+        for (int r = 1; r < QUERIES; r++)
+            mix_span<LANES, 1>(weights + r, &kept, t, query + r, span, least, visible_in(t, query + r, first), false);
+}
+
+// Every query of the tile sees positions [from, to) of its stream; `from` starts a page.
 template <int LANES, class W>
-inline void attend_page(const QueryTile& t, int64_t queries, const W* keys, const W* values, int64_t first) {
-    for (int64_t i = 0; i < PAGE * t.head_dim; i += 64 / static_cast<int64_t>(sizeof(W)))
-        __builtin_prefetch(values + i);
-    for (int64_t query = 0; query < queries;) {
-        const int64_t count = visible_in(t, query, first);
-        bool alike = query + QUERIES_AT_ONCE <= queries;
-        for (int r = 1; alike && r < QUERIES_AT_ONCE; r++) alike = visible_in(t, query + r, first) == count;
-        if (alike && count > 0) attend_page<LANES, QUERIES_AT_ONCE>(t, query, keys, values, count);
-        if (!alike && count > 0) attend_page<LANES, 1>(t, query, keys, values, count);
-        query += alike ? QUERIES_AT_ONCE : 1;
+inline void attend_positions(const QueryTile& t, int64_t queries, const AttentionArguments& a, const int32_t* pages,
+                             int64_t head, int64_t from, int64_t to) {
+    auto page_at = [&](const void* memory, int64_t first) {
+        const W* none = nullptr;
+        if (first >= to) return none;
+        return static_cast<const W*>(memory) + (pages[first / PAGE] * a.kv_heads + head) * PAGE * a.head_dim;
+    };
+    for (int64_t first = from; first < to; first += SPAN) {
+        Span<W> span;
+        for (int64_t i = 0; i < SPAN_PAGES; i++) {
+            span.page[i] = page_at(a.keys, first + i * PAGE);
+            span.page[SPAN_PAGES + i] = page_at(a.values, first + i * PAGE);
+        }
+        for (int64_t i = 0; i < PAGES_AHEAD; i++)
+            span.page[2 * SPAN_PAGES + i] = page_at(a.keys, first + SPAN + i * PAGE);
+        int64_t query = 0;
+        for (; query + QUERIES_AT_ONCE <= queries; query += QUERIES_AT_ONCE)
+            attend_span<LANES, QUERIES_AT_ONCE>(t, query, span, first, query == 0);
+        for (; query < queries; query++) attend_span<LANES, 1>(t, query, span, first, query == 0);
     }
 }
 
@@ -190,13 +256,8 @@ inline void attend(const AttentionArguments& a, QueryTile& t, int32_t* visible, 
         visible[i] = a.position[row + i / group] + 1;
     }
 
-    const int32_t* pages = a.page_table + a.stream[row] * a.max_pages;
-    const int64_t end = visible[queries - 1];
-    for (int64_t first = 0; first < end; first += PAGE) {
-        const int64_t page = (pages[first / PAGE] * a.kv_heads + head) * PAGE * a.head_dim;
-        attend_page<LANES>(t, queries, static_cast<const W*>(a.keys) + page, static_cast<const W*>(a.values) + page,
-                           first);
-    }
+    attend_positions<LANES, W>(t, queries, a, a.page_table + a.stream[row] * a.max_pages, head, 0,
+                               visible[queries - 1]);
 
     for (int64_t i = 0; i < queries; i++) {
         float* out = a.out + ((row + i / group) * a.heads + head * group + i % group) * a.head_dim;

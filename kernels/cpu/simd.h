@@ -185,13 +185,28 @@ template <int LANES>
     return (w + x) + (y + z);
 }
 
+// The largest lane, by halves; of a NaN, anything.
+[[gnu::always_inline]] inline Quad fold_largest(Native v) {
+    auto larger_of = [](auto a, auto b) __attribute__((always_inline)) {
+        return a > b ? a : b;
+    };
+#if defined(__AVX512F__)
+    auto half = larger_of(__builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7),
+                          __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15));
+    return larger_of(__builtin_shufflevector(half, half, 0, 1, 2, 3), __builtin_shufflevector(half, half, 4, 5, 6, 7));
+#elif defined(__AVX2__)
+    return larger_of(__builtin_shufflevector(v, v, 0, 1, 2, 3), __builtin_shufflevector(v, v, 4, 5, 6, 7));
+#else
+    return larger_of(v, v);
+#endif
+}
 template <int LANES>
 [[gnu::always_inline]] inline float largest(const Vec<LANES>& v) {
-    float lanes[LANES];
-    store(lanes, v);
-    float best = lanes[0];
-    for (int i = 1; i < LANES; i++) best = lanes[i] > best ? lanes[i] : best;
-    return best;
+    Vec<NATIVE_LANES> best = {{v.part[0]}};
+    for (int i = 1; i < Vec<LANES>::PARTS; i++) best = max(best, Vec<NATIVE_LANES>{{v.part[i]}});
+    Quad q = fold_largest(best.part[0]);
+    const float low = q[0] > q[1] ? q[0] : q[1], high = q[2] > q[3] ? q[2] : q[3];
+    return low > high ? low : high;
 }
 
 // e^x to about one unit in the last place for -87.3 <= x <= 88.3; 0 below, saturated (2.3e38) above, NaN stays NaN.
