@@ -170,7 +170,8 @@ private:
         for (const std::vector<int32_t>& prompt : prompts)
             if (static_cast<int64_t>(prompt.size()) + c.room(options_.max_tokens) - 1 > positions_)
                 throw Error("the guidance prompt has " + std::to_string(prompt.size()) + " tokens, and " +
-                                std::to_string(c.room(options_.max_tokens)) + " are to follow: too many for the context",
+                                std::to_string(c.room(options_.max_tokens)) +
+                                " are to follow: too many for the context",
                             "prompt", "generate without guidance");
         for (size_t i = 1; i < c.lanes.size(); i++) cache_.remove(c.lanes[i].stream);
         c.lanes.resize(1);

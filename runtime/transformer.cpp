@@ -98,7 +98,7 @@ Transformer::Transformer(const TransformerConfig& config, const TransformerWeigh
       host_logits_(static_cast<size_t>(max_outputs) * config.vocab) {}
 
 size_t Transformer::weight_bytes(const Batch& batch) const {
-    const size_t row_bytes = weights_.output.bytes() / weights_.output.rows();
+    const size_t row_bytes = config_.dim * size_of(weights_.output.dtype);
     const size_t output_rows = batch.outputs.empty() ? 0 : batch.ids > 0 ? batch.ids : config_.vocab;
     return weights_.layer_bytes() + row_bytes * output_rows;
 }
@@ -134,7 +134,7 @@ const float* Transformer::forward(KvCache& cache, const Batch& batch) {
     const int ids = batch.ids > 0 ? batch.ids : config_.vocab;
     CHECK(batch.first_id >= 0 && batch.first_id + ids <= config_.vocab);
     Tensor output = weights_.output;
-    output.data = static_cast<char*>(output.data) + batch.first_id * (output.bytes() / output.rows());
+    output.data = static_cast<char*>(output.data) + size_t(batch.first_id) * config_.dim * size_of(output.dtype);
     output.shape[0] = ids;
     Tensor logits(buffers_.logits.tensor().data, DType::F32, {outputs, ids});
     matmul(kernels_, logits, picked, output);

@@ -1,5 +1,5 @@
-// The modality machine: whatever the logits say, a picture has exactly its codes, begins only where it fits, and nothing
-// follows the end. What is generated is judged as a string of one letter a token.
+// The modality machine: whatever the logits say, a picture has exactly its codes, begins only where it fits, and
+// nothing follows the end. What is generated is judged as a string of one letter a token.
 #include "runtime/generate.h"
 #include "runtime/modality.h"
 #include "tests/kernel_harness.h"
@@ -84,7 +84,7 @@ struct Kin {
     bool accepts(const std::string& text) const { return is_document(text, picture, ends); }
 };
 const Kin FAMILIES[] = {{"Chameleon", chameleon(), Family::Chameleon, "bccccce", {"s"}},
-                           {"CM3Leon", cm3leon(), Family::CM3Leon, "bcccccb", {"s", "bcccccs"}}};
+                        {"CM3Leon", cm3leon(), Family::CM3Leon, "bcccccb", {"s", "bcccccs"}}};
 
 }  // namespace
 
@@ -235,8 +235,8 @@ TEST_CASE("modality: segments take a generation apart") {
     CHECK(segments(meta, Start::Picture, Ids{4, 5, 6, 7, 8, END, BEGIN, 9, 10}) ==
           std::vector<Segment>{{Kind::Image, {4, 5, 6, 7, 8}}, {Kind::Image, {9, 10}}});
     CHECK(segments(cm3, Start::Text, Ids{41, BEGIN, 4, 5, 6, 7, 8, BEGIN, 42, BEGIN, 8, 7, 6, 5, 4, EOS}) ==
-          std::vector<Segment>{{Kind::Text, {41}}, {Kind::Image, {4, 5, 6, 7, 8}}, {Kind::Text, {42}},
-                               {Kind::Image, {8, 7, 6, 5, 4}}});
+          std::vector<Segment>{
+              {Kind::Text, {41}}, {Kind::Image, {4, 5, 6, 7, 8}}, {Kind::Text, {42}}, {Kind::Image, {8, 7, 6, 5, 4}}});
 }
 
 TEST_CASE("modality: the decode loop carries a model's own documents out") {
@@ -272,7 +272,8 @@ TEST_CASE("modality: the decode loop carries a model's own documents out") {
         // A candidate alone equals itself among others: the machine keeps no state between them.
         options.candidates = 1;
         options.seed = 3;
-        CHECK(generate(tiny.config, tiny.weights, cpu_kernels(), prompt, next, options)[0].tokens == together[3].tokens);
+        CHECK(generate(tiny.config, tiny.weights, cpu_kernels(), prompt, next, options)[0].tokens ==
+              together[3].tokens);
     }
 }
 
