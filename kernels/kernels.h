@@ -153,7 +153,7 @@ inline void rmsnorm(const Kernels& k, Tensor out, Tensor x, Tensor weight, float
     k.rmsnorm(out, x, weight, eps);
 }
 
-// out = (x - mean(x)) / sqrt(variance(x) + eps), row by row, biased variance, no gain and no bias (CM3Leon §2.3).
+// out = (x - mean(x)) / sqrt(variance(x) + eps), row by row, biased variance, no gain and no bias.
 //   out, x [rows, dim]    out may alias x
 inline void layernorm(const Kernels& k, Tensor out, Tensor x, float eps) {
     CHECK(same_shape(out, x));

@@ -1,4 +1,4 @@
-// The forward pass. It reads like the papers: chameleon.md §1.2 and cm3leon.md §1.2 differ in six config facts, and
+// The forward pass. It reads like docs/models.md §2: the families differ in six config facts, and
 // each fact is consulted once. Nothing here allocates, throws, or knows what device it runs on.
 #include "runtime/transformer.h"
 

@@ -6,7 +6,7 @@
 namespace leon {
 namespace {
 
-// The instruction that the model was trained to see before or after the picture (cm3leon.md §6.2).
+// The instruction that the model was trained to see before or after the picture (docs/models.md §4).
 std::string describe_instruction(Layout layout) {
     return layout == Layout::CM3Leon ? "Describe the given picture. " : "Describe the given picture.";
 }

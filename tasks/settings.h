@@ -23,7 +23,7 @@ struct Settings {
     DType cache_dtype = DType::F32;
 };
 
-// Sampler chains (cm3leon.md §5.2; chameleon.md §6.1). Error naming the option if a value is out of range.
+// Sampler chains (docs/models.md §7). Error naming the option if a value is out of range.
 SamplerChain picture_chain(Layout layout, const Settings& settings, bool guided);
 SamplerChain text_chain(Layout layout, const Settings& settings);
 float guidance_scale(Layout layout, const Settings& settings);

@@ -1,4 +1,4 @@
-// Documents as tokens: every prompt of both layouts, id by id, as cm3leon.md's and chameleon.md's rules write them, and
+// Documents as tokens: every prompt of both layouts, id by id, as docs/models.md §4 writes them, and
 // the geometry of holes. Text can never become a control token.
 #include <algorithm>
 #include <string>

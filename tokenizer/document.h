@@ -1,6 +1,6 @@
 // How a document of text and pictures is written as tokens, in each family's layout.
 //
-//   CM3Leon (cm3leon.md §2.4, §3.3)                          Chameleon (chameleon.md §4.1)
+//   CM3Leon                                                  Chameleon                          docs/models.md §4
 //   draw      </s> text <break> | codes                      <s> text <end of turn> <begin> | codes
 //   nothing   </s> <sentinel:0> <break>                      <s> <begin>
 //   describe  </s> text <sentinel:0> <break> codes           <s> <begin> codes <end> text <end of turn> | answer </s>

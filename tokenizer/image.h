@@ -49,7 +49,7 @@ enum class Filter { Box, Bilinear, Bicubic, Lanczos };
 Picture resize(const Picture& picture, int width, int height, Filter filter);
 Picture crop(const Picture& picture, int x, int y, int width, int height);  // must lie inside
 
-// chameleon.md §3.1: shorter side to `size` by LANCZOS (half-to-even rounding), then centre crop to size x size.
+// docs/models.md §6: shorter side to `size` by LANCZOS (half-to-even rounding), then centre crop to size x size.
 Picture chameleon_preprocess(const Picture& picture, int size);
 // Lumina-mGPT: BOX-halve while both sides are >= 2x the target, BICUBIC by max(cw/w, ch/h), centre crop.
 Picture lumina_preprocess(const Picture& picture, int width, int height);

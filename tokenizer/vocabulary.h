@@ -1,4 +1,4 @@
-// Which ids mean what: found by name in the tokenizer, never by number (chameleon.md §4, cm3leon.md §2.3).
+// Which ids mean what: found by name in the tokenizer, never by number (docs/models.md §3).
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// The picture tokenizer: pixels <-> grid of codes, a VQGAN of the taming-transformers design (chameleon.md §3) on the
+// The picture tokenizer: pixels <-> grid of codes, a VQGAN of the taming-transformers design (docs/models.md §5) on the
 // kernel table. Channels last throughout; the converter has already put convolution weights in that order. Any height
 // and width that are multiples of config.patch().
 #pragma once

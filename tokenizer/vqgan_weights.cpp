@@ -1,4 +1,4 @@
-// Binding by name: appendix A of the taming-transformers layout, as a walk over the levels.
+// Binding by name: the tensors of taming-transformers, in its order, as a walk over the levels.
 #include "tokenizer/vqgan_weights.h"
 
 namespace leon {
