@@ -114,13 +114,16 @@ uninstall:
 # --- care -------------------------------------------------------------------------------------------------------
 FORMATTED = $(shell git ls-files '*.cpp' '*.h')
 format:
+	@./install_packages.sh clang-format
 	clang-format -i $(FORMATTED)
 format-check:
 	clang-format --dry-run --Werror $(FORMATTED)
 layers:
 	tests/check_layers.sh
 lint: layers | $(SETUP)
-	clang-tidy --quiet $(SOURCES) -- -std=c++20 -I.
+	@./install_packages.sh clang-tidy
+	printf '%s\n' $(filter-out kernels/cpu/isa_%,$(SOURCES)) $(wildcard cli/*.cpp) | \
+	    xargs -n 1 -P $$(nproc) sh -c 'clang-tidy --quiet $$0 -- -std=c++20 -I.'
 clean:
 	rm -rf build $(BUILD)
 

@@ -131,7 +131,7 @@ std::string run_demo(const Model& model, const std::string& folder,
                   std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
     page += std::string("<p><small>Made in ") + seconds + " seconds by the " + model.kernels().name +
             " backend.</small></p></html>\n";
-    const std::string path = folder + "/index.html";
+    std::string path = folder + "/index.html";
     write_file(path, page.data(), page.size());
     return path;
 }

@@ -212,8 +212,8 @@ void probabilities(const std::string& logits_path, const std::string& chain_path
     for (int32_t id : ids)
         if (id < 0 || id >= vocab) throw Error("id " + std::to_string(id) + " is outside the logits", ids_path);
     const std::vector<float> values = stored.floats(logits_path);
-    std::vector<const float*> rows;
-    for (int s = 0; s < streams; s++) rows.push_back(values.data() + size_t(s) * vocab);
+    std::vector<const float*> rows(streams);
+    for (int s = 0; s < streams; s++) rows[s] = values.data() + size_t(s) * vocab;
     const std::vector<float> result = softmax(score(chain, rows, vocab, ids));
     save_npy(output_path, result.data(), {vocab});
 }

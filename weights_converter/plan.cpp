@@ -216,7 +216,7 @@ std::string read_tokenizer(const std::string& folder, const std::string& other) 
 std::string config_path(const std::string& folder) {
     std::error_code unreadable;
     if (!fs::is_directory(folder, unreadable)) throw Error("is not a folder", folder);
-    const std::string path = (fs::path(folder) / "config.json").string();
+    std::string path = (fs::path(folder) / "config.json").string();
     if (!fs::exists(path, unreadable))
         throw Error("holds no config.json", folder, "leon converts checkpoints in Hugging Face's layout");
     return path;
