@@ -8,6 +8,7 @@
 // Bound by arithmetic.
 #pragma once
 
+#include "kernels/cpu/few_rows.h"
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/threads.h"
@@ -83,9 +84,49 @@ void conv2d_of(const Conv2dArguments& c) {
     });
 }
 
+// A picture's three colours would leave most of a panel empty. So each patch is a row of matmul's dot products instead,
+// against the weights of all outputs at once.
+constexpr int64_t FEW_OUTPUTS = 4;
+constexpr int64_t PATCHES = 16;  // of 1152 values: 72 KB of L2
+
+template <int LANES, class W>
+void conv2d_few_outputs(const Conv2dArguments& c) {
+    const int64_t pixels = c.out_height * c.out_width, depth = c.kernel * c.kernel * c.channels;
+    const int64_t outputs = c.out_channels, stride = round_up(depth, 2 * LANES);
+    const int64_t patch_floats = round_up(PATCHES * depth, 16), dots_floats = PATCHES * outputs;
+    const int64_t worker_floats = patch_floats + dots_floats * (1 + LANES);
+    float* weights = scratch_floats(outputs * stride + cpu_workers() * worker_floats);  // [outputs, stride]
+    float* memory = weights + outputs * stride;
+    for (int64_t o = 0; o < outputs; o++)
+        for (int64_t k = 0; k < stride; k++)
+            weights[o * stride + k] = k < depth ? widen(static_cast<const W*>(c.weight)[o * depth + k]) : 0.0f;
+
+    const int64_t rows = 8 * PATCHES;
+    parallel(ceil_div(pixels, rows), [=](int64_t task, int worker) {
+        float *patches = memory + worker * worker_floats, *dots = patches + patch_floats;  // [outputs, PATCHES]
+        const FewRowsChunk chunk = {dots,    PATCHES, weights,        stride, dots + dots_floats,
+                                    outputs, depth,   Into::Overwrite};
+        const int64_t end = smaller(pixels, (task + 1) * rows);
+        for (int64_t first = task * rows; first < end; first += PATCHES) {
+            const int64_t count = smaller(PATCHES, end - first);
+            for (int64_t r = 0; r < count; r++)
+                gather_patch(patches + r * depth, c, (first + r) / c.out_width, (first + r) % c.out_width, {0, 0, 0},
+                             depth);
+            dot_chunk<LANES>(chunk, patches, count);
+            for (int64_t r = 0; r < count; r++)
+                for (int64_t o = 0; o < outputs; o++)
+                    c.out[(first + r) * outputs + o] = c.bias[o] + dots[o * PATCHES + r];
+        }
+    });
+}
+
 template <int LANES>
 void conv2d(const Conv2dArguments& c) {
-    c.element == Element::BF16 ? conv2d_of<LANES, uint16_t>(c) : conv2d_of<LANES, float>(c);
+    const bool few = c.out_channels <= FEW_OUTPUTS;
+    if (c.element == Element::BF16)
+        few ? conv2d_few_outputs<LANES, uint16_t>(c) : conv2d_of<LANES, uint16_t>(c);
+    else
+        few ? conv2d_few_outputs<LANES, float>(c) : conv2d_of<LANES, float>(c);
 }
 
 }  // namespace
