@@ -21,6 +21,7 @@ constexpr int64_t FEW_ROWS = 16;
 constexpr int64_t TILE_ROWS = 4;
 constexpr int64_t BLOCK_DEPTH = 1024;       // with TILE_ROWS: 16 KB of x
 constexpr int64_t CHUNK_BYTES = 128 << 10;  // of weights per task: it stays in L2 while the row tiles pass over it
+constexpr int64_t LEAST_BYTES = 16 << 10;   // half a microsecond of reading: waking a spinning thread costs as much
 
 // How far ahead in each of a tile's rows of weights; four rows make it 4 KB, what a thread reads in 100 ns.
 constexpr int64_t PREFETCH_BYTES = 1024;
@@ -125,8 +126,9 @@ template <int LANES, class W>
 void matmul_few_rows(const MatmulArguments& m) {
     static_assert(BLOCK_DEPTH % (2 * LANES) == 0);
     const int64_t x_stride = round_up(m.depth, 2 * LANES);
-    const int64_t row_bytes = m.depth * static_cast<int64_t>(sizeof(W));
-    const int64_t chunk = larger(4, round_up(CHUNK_BYTES / larger(row_bytes, 1), 4));  // outputs per task
+    const int64_t row_bytes = larger(1, m.depth * static_cast<int64_t>(sizeof(W)));
+    const int64_t share = larger(ceil_div(m.n, 2 * cpu_workers()), LEAST_BYTES / row_bytes);
+    const int64_t chunk = round_up(larger(1, smaller(share, CHUNK_BYTES / row_bytes)), 4);  // outputs per task
     const int64_t carry_floats = chunk * m.rows * LANES;
 
     float* x = scratch_floats(m.rows * x_stride + cpu_workers() * carry_floats);
