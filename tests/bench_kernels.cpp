@@ -8,9 +8,10 @@
 // An operation is bound by the bytes that it must move or the multiply-adds that it must do, whichever takes longer at
 // the roofs of kernels/roof.h. Roof and operation are measured in turn, because the neighbours on a machine take memory
 // bandwidth from both; the best of each counts. Data that a decode step streams is larger than the caches.
+#include <time.h>
+
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -35,10 +36,14 @@ struct Bench {
     int operations = 0;  // if it is a chain of small ones: their time each is told
 };
 
+// With one thread its own processor time counts, so that other processes do not.
 double seconds_of(const std::function<void()>& call) {
-    auto start = std::chrono::steady_clock::now();
+    const clockid_t clock = cpu_threads() == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC;
+    timespec start, end;
+    clock_gettime(clock, &start);
     call();
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    clock_gettime(clock, &end);
+    return static_cast<double>(end.tv_sec - start.tv_sec) + static_cast<double>(end.tv_nsec - start.tv_nsec) * 1e-9;
 }
 
 std::string wanted_case;

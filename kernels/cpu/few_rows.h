@@ -21,6 +21,9 @@ constexpr int64_t FEW_ROWS = 16;
 constexpr int64_t TILE_ROWS = 4;
 constexpr int64_t BLOCK_DEPTH = 1024;       // with TILE_ROWS: 16 KB of x
 constexpr int64_t CHUNK_BYTES = 128 << 10;  // of weights per task: it stays in L2 while the row tiles pass over it
+constexpr int64_t LEAST_BYTES = 16 << 10;   // half a microsecond of reading: waking a spinning thread costs as much
+
+// How far ahead in each of a tile's rows of weights; four rows make it 4 KB, what a thread reads in 100 ns.
 constexpr int64_t PREFETCH_BYTES = 1024;
 
 template <int LANES>
@@ -42,7 +45,7 @@ struct FewRowsChunk {
 // A tile over depth [from, to): all of it, or one block with the accumulators carried in and out.
 template <int LANES, int ROWS, int OUTPUTS, class W>
 inline void dot_tile(const FewRowsChunk& c, const W* weight, int64_t row, int64_t output, int64_t from, int64_t to) {
-    constexpr int64_t STEP = 2 * LANES;
+    constexpr int64_t STEP = 2 * LANES, LINE = 64 / sizeof(W);
     Vec<LANES> sums_of[ROWS][OUTPUTS];                         // [ROWS, OUTPUTS]
     const float* x = c.x + row * c.x_stride;                   // [ROWS, depth]
     const W* w = weight + output * c.depth;                    // [OUTPUTS, depth]
@@ -61,28 +64,40 @@ inline void dot_tile(const FewRowsChunk& c, const W* weight, int64_t row, int64_
             sums_of[r][o] = fma(pair.second, load<LANES>(x + r * c.x_stride + k + LANES), sums_of[r][o]);
         }
     };
+    // What comes next: further on in these rows, or, towards their end, the beginning of the next OUTPUTS rows.
+    const int64_t ahead = smaller(PREFETCH_BYTES / static_cast<int64_t>(sizeof(W)), to - from), turn = to - ahead;
     int64_t k = from;
-    for (; k + STEP <= to; k += STEP)
+    for (; k + STEP <= to; k += STEP) {
+        const W* next = w + k + ahead + (k < turn ? 0 : OUTPUTS * c.depth - (to - from));
 #pragma GCC unroll 8
         for (int o = 0; o < OUTPUTS; o++) {
-            __builtin_prefetch(reinterpret_cast<const char*>(w + o * c.depth + k) + PREFETCH_BYTES);
+            for (int64_t line = 0; line < STEP; line += LINE) __builtin_prefetch(next + o * c.depth + line);
             multiply(o, load_pair<LANES>(w + o * c.depth + k), k);
         }
+    }
     if (k < to)
 #pragma GCC unroll 8
         for (int o = 0; o < OUTPUTS; o++) multiply(o, load_pair_some<LANES>(w + o * c.depth + k, to - k), k);
 
+    if (to < c.depth) {
 #pragma GCC unroll 8
-    for (int o = 0; o < OUTPUTS; o++)
+        for (int o = 0; o < OUTPUTS; o++)
 #pragma GCC unroll 8
-        for (int r = 0; r < ROWS; r++) {
-            if (to < c.depth) {
-                store(carry + (o * c.rows + r) * LANES, sums_of[r][o]);
-                continue;
-            }
-            float* out = c.out + (row + r) * c.out_stride + output + o;
-            *out = c.into == Into::Add ? *out + sum(sums_of[r][o]) : sum(sums_of[r][o]);
+            for (int r = 0; r < ROWS; r++) store(carry + (o * c.rows + r) * LANES, sums_of[r][o]);
+        return;
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < ROWS; r++) {
+        float* out = c.out + (row + r) * c.out_stride + output;
+        if constexpr (OUTPUTS == 4) {
+            QuadAt* four = reinterpret_cast<QuadAt*>(out);
+            const Quad result = sums(sums_of[r][0], sums_of[r][1], sums_of[r][2], sums_of[r][3]);
+            *four = c.into == Into::Add ? *four + result : result;
+        } else {
+            for (int o = 0; o < OUTPUTS; o++)
+                out[o] = c.into == Into::Add ? out[o] + sum(sums_of[r][o]) : sum(sums_of[r][o]);
         }
+    }
 }
 
 template <int LANES, int ROWS, class W>
@@ -111,8 +126,9 @@ template <int LANES, class W>
 void matmul_few_rows(const MatmulArguments& m) {
     static_assert(BLOCK_DEPTH % (2 * LANES) == 0);
     const int64_t x_stride = round_up(m.depth, 2 * LANES);
-    const int64_t row_bytes = m.depth * static_cast<int64_t>(sizeof(W));
-    const int64_t chunk = larger(4, round_up(CHUNK_BYTES / larger(row_bytes, 1), 4));  // outputs per task
+    const int64_t row_bytes = larger(1, m.depth * static_cast<int64_t>(sizeof(W)));
+    const int64_t share = larger(ceil_div(m.n, 2 * cpu_workers()), LEAST_BYTES / row_bytes);
+    const int64_t chunk = round_up(larger(1, smaller(share, CHUNK_BYTES / row_bytes)), 4);  // outputs per task
     const int64_t carry_floats = chunk * m.rows * LANES;
 
     float* x = scratch_floats(m.rows * x_stride + cpu_workers() * carry_floats);

@@ -24,6 +24,7 @@ inline double squared_distance(const float* a, const float* b, int64_t width) {
 }
 
 // `scores` [entries] hold z . e; half_norms |e|^2 / 2; longest is the largest |e|.
+template <int LANES>
 inline int32_t best_code(float* scores, const float* half_norms, const float* z, const float* codebook, int64_t entries,
                          int64_t width, double longest) {
     double z_norm = 0;
@@ -33,18 +34,32 @@ inline int32_t best_code(float* scores, const float* half_norms, const float* z,
     const double size = __builtin_sqrt(z_norm) * longest + 0.5 * longest * longest;
     const float margin = static_cast<float>(2 * (static_cast<double>(width) + 2) * 0x1p-23 * size);
 
-    float best = __builtin_inff();
-    for (int64_t n = 0; n < entries; n++) {
+    const int64_t whole = entries - entries % LANES;
+    Vec<LANES> lowest = broadcast<LANES>(__builtin_inff());
+    for (int64_t n = 0; n < whole; n += LANES) {
+        const Vec<LANES> score = load<LANES>(half_norms + n) - load<LANES>(scores + n);
+        store(scores + n, score);
+        lowest = min(score, lowest);
+    }
+    float best = -largest(zeros<LANES>() - lowest);
+    for (int64_t n = whole; n < entries; n++) {
         scores[n] = half_norms[n] - scores[n];
         best = scores[n] < best ? scores[n] : best;
     }
+
+    const float limit = best + margin;
     double nearest = static_cast<double>(__builtin_inff());
     int32_t code = 0;
-    for (int64_t n = 0; n < entries; n++) {
-        if (!(scores[n] <= best + margin)) continue;
+    auto compare = [&](int64_t n) {
+        if (!(scores[n] <= limit)) return;
         const double distance = squared_distance(z, codebook + n * width, width);
         if (distance < nearest) nearest = distance, code = static_cast<int32_t>(n);
+    };
+    for (int64_t n = 0; n < whole; n += LANES) {  // few vectors hold a candidate
+        if (largest(zeros<LANES>() - load<LANES>(scores + n)) < -limit) continue;
+        for (int64_t i = n; i < n + LANES; i++) compare(i);
     }
+    for (int64_t n = whole; n < entries; n++) compare(n);
     return code;
 }
 
@@ -84,8 +99,8 @@ void nearest_code(int32_t* codes, const float* z, const float* codebook, int64_t
                               k == 0 ? Start::Fresh : Start::Continue);
         }
         for (int64_t r = 0; r < count; r++)
-            codes[first + r] =
-                best_code(scores + r * columns, half_norms, z + (first + r) * width, codebook, entries, width, longest);
+            codes[first + r] = best_code<LANES>(scores + r * columns, half_norms, z + (first + r) * width, codebook,
+                                                entries, width, longest);
     });
 }
 
