@@ -12,13 +12,13 @@
 #include <chrono>
 #include <cmath>
 #include <csignal>
-#include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <string_view>
 
 #include "kernels/check.h"
+#include "runtime/format.h"
 
 namespace leon {
 namespace {
@@ -30,15 +30,6 @@ constexpr int MAX_BAR_COLUMNS = 40, MIN_BAR_COLUMNS = 8;
 
 // Where a frame is on the screen now, or -1; for restore_terminal().
 volatile std::sig_atomic_t framed_descriptor = -1;
-
-__attribute__((format(printf, 1, 2))) std::string format(const char* pattern, ...) {
-    char text[128];
-    va_list values;
-    va_start(values, pattern);
-    std::vsnprintf(text, sizeof text, pattern, values);
-    va_end(values);
-    return text;
-}
 
 // Best effort: a terminal that has gone away is no reason to stop working.
 void write_all(int descriptor, std::string_view text) {

@@ -5,12 +5,11 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <cstdarg>
-#include <cstdio>
 #include <filesystem>
 #include <memory>
 
 #include "kernels/roof.h"
+#include "runtime/format.h"
 #include "runtime/transformer.h"
 #include "tasks/model.h"
 #include "weights_converter/random_model.h"
@@ -43,15 +42,6 @@ double measured(const std::function<void()>& work) {
     return seconds[seconds.size() / 2];
 }
 
-__attribute__((format(printf, 1, 2))) std::string text_of(const char* format, ...) {
-    char text[256];
-    va_list arguments;
-    va_start(arguments, format);
-    std::vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    return text;
-}
-
 // Multiply-adds of one token's matrices.
 double macs_per_token(const TransformerConfig& c) {
     const double attention = static_cast<double>(c.dim) * c.head_dim * (2.0 * c.heads + 2.0 * c.kv_heads);
@@ -70,15 +60,15 @@ public:
 
     void head() const {
         const double gigabytes = read_bandwidth(Effort::Thorough), gigaflops = fma_peak(Effort::Thorough);
-        say_(text_of("backend %s, %d threads; this machine reads %.1f GB/s and multiply-adds %.0f GFLOP/s",
-                     kernels_.name, cpu_threads(), gigabytes, gigaflops));
+        say_(format("backend %s, %d threads; this machine reads %.1f GB/s and multiply-adds %.0f GFLOP/s",
+                    kernels_.name, cpu_threads(), gigabytes, gigaflops));
     }
 
     void model(const std::string& label, const Model& model) const {
         const ModelConfig& c = model.config();
         say_("");
-        say_(text_of("%s: %s, %.2f GB", label.c_str(), c.name.c_str(),
-                     static_cast<double>(model.file().file().bytes()) / 1e9));
+        say_(format("%s: %s, %.2f GB", label.c_str(), c.name.c_str(),
+                    static_cast<double>(model.file().file().bytes()) / 1e9));
         if (c.has_transformer) {
             decode(model, 1);
             decode(model, 2);
@@ -116,10 +106,10 @@ private:
         const double roof = read_bandwidth(Effort::Thorough);
         const double seconds = measured(step);
         const double gigabytes = static_cast<double>(network.weight_bytes(batch)) / 1e9;
-        say_(text_of(
-            "  decode, %d stream%s  %8.2f tokens/s  %7.2f ms a step  %6.2f GB/s = %3.0f%% of the read bandwidth",
-            streams, streams > 1 ? "s" : " ", streams / seconds, 1e3 * seconds, gigabytes / seconds,
-            100 * gigabytes / seconds / roof));
+        say_(
+            format("  decode, %d stream%s  %8.2f tokens/s  %7.2f ms a step  %6.2f GB/s = %3.0f%% of the read bandwidth",
+                   streams, streams > 1 ? "s" : " ", streams / seconds, 1e3 * seconds, gigabytes / seconds,
+                   100 * gigabytes / seconds / roof));
     }
 
     void prefill_rows(const Model& model) const {
@@ -136,13 +126,13 @@ private:
             prefill(network, cache, stream, tokens);
             cache.remove(stream);
         });
-        rate(text_of("prefill, %d tokens", rows), rows / seconds, "tokens/s", seconds, 2 * macs * rows, roof);
+        rate(format("prefill, %d tokens", rows), rows / seconds, "tokens/s", seconds, 2 * macs * rows, roof);
     }
 
     void pictures(const Model& model) const {
         const VqganConfig& c = model.config().vqgan;
         const int side = c.resolution, grid = side / c.patch();
-        const std::string size = text_of("%dx%d", side, side);
+        const std::string size = format("%dx%d", side, side);
         const double roof = fma_peak(Effort::Thorough);
         if (c.encoder) {
             const std::vector<float> pixels(static_cast<size_t>(side) * side * 3, 0.25f);
@@ -160,8 +150,8 @@ private:
     void rate(const std::string& what, double per_second, const char* unit, double seconds, double flops,
               double roof) const {
         const double gigaflops = flops / seconds / 1e9;
-        say_(text_of("  %-18s %8.2f %s  %7.0f ms  %6.0f GFLOP/s = %3.0f%% of the FMA peak", what.c_str(), per_second,
-                     unit, 1e3 * seconds, gigaflops, 100 * gigaflops / roof));
+        say_(format("  %-18s %8.2f %s  %7.0f ms  %6.0f GFLOP/s = %3.0f%% of the FMA peak", what.c_str(), per_second,
+                    unit, 1e3 * seconds, gigaflops, 100 * gigaflops / roof));
     }
 };
 

@@ -2,35 +2,24 @@
 #include "tasks/report.h"
 
 #include <algorithm>
-#include <cstdio>
 
 #include "kernels/roof.h"
+#include "runtime/format.h"
 
 namespace leon {
-namespace {
-
-template <typename... Arguments>
-std::string text_of(const char* format, Arguments... arguments) {
-    char text[256];
-    std::snprintf(text, sizeof text, format, arguments...);
-    return text;
-}
-
-}  // namespace
-
 std::string speed_line(const GenerateStatistics& s, double picture_seconds) {
     std::string line;
     auto add = [&](const std::string& part) { line += (line.empty() ? "" : "; ") + part; };
     if (s.prompt_tokens > 0)
-        add(text_of("prompt %d tokens in %.2f s = %.0f tokens/s", s.prompt_tokens, s.prefill_seconds,
-                    s.prompt_tokens / std::max(s.prefill_seconds, 1e-6)));
+        add(format("prompt %d tokens in %.2f s = %.0f tokens/s", s.prompt_tokens, s.prefill_seconds,
+                   s.prompt_tokens / std::max(s.prefill_seconds, 1e-6)));
     if (s.steps > 0 && s.decode_seconds > 0) {
         const double weights = s.decode_weight_bytes / s.decode_seconds / 1e9;
         const double roof = read_bandwidth(Effort::Quick);
-        add(text_of("%d tokens in %.2f s = %.1f tokens/s, %.2f GB/s of weights = %.0f%% of this machine's %.1f GB/s",
-                    s.tokens, s.decode_seconds, s.tokens / s.decode_seconds, weights, 100 * weights / roof, roof));
+        add(format("%d tokens in %.2f s = %.1f tokens/s, %.2f GB/s of weights = %.0f%% of this machine's %.1f GB/s",
+                   s.tokens, s.decode_seconds, s.tokens / s.decode_seconds, weights, 100 * weights / roof, roof));
     }
-    if (picture_seconds > 0) add(text_of("picture %.2f s", picture_seconds));
+    if (picture_seconds > 0) add(format("picture %.2f s", picture_seconds));
     return line;
 }
 

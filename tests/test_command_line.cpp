@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "runtime/npy.h"
+#include "tests/temporary_folder.h"
 #include "tokenizer/image.h"
 
 #include "tests/testing.h"
@@ -28,23 +29,10 @@ struct Result {
     std::string out, err;
 };
 
-std::string slurp(const fs::path& path) {
-    std::ifstream file(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), {}};
-}
-
 // A folder of its own for the files of a test.
-struct Scratch {
-    fs::path folder;
-    Scratch() {
-        std::string pattern = (fs::temp_directory_path() / "leon_cli_XXXXXX").string();
-        REQUIRE(mkdtemp(pattern.data()));
-        folder = pattern;
-    }
-    ~Scratch() { fs::remove_all(folder); }
-    std::string operator/(const std::string& name) const { return (folder / name).string(); }
+struct Scratch : TemporaryFolder {
     bool empty_but(size_t files) const {
-        return size_t(std::distance(fs::directory_iterator(folder), fs::directory_iterator())) == files;
+        return size_t(std::distance(fs::directory_iterator(path()), fs::directory_iterator())) == files;
     }
 };
 
@@ -63,8 +51,8 @@ Result leon_run(const std::vector<std::string>& words, const std::string& input 
     for (const std::string& word : words) command += " " + quoted(word);
     command += " <" + scratch / "in" + " >" + scratch / "out" + " 2>" + scratch / "err";
     const int status = std::system(command.c_str());
-    return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), slurp(scratch / "out"),
-            slurp(scratch / "err")};
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read_text(scratch / "out"),
+            read_text(scratch / "err")};
 }
 
 size_t lines(const std::string& text) {
@@ -91,7 +79,7 @@ TEST_CASE("command line: a picture is drawn, the same bytes for the same seed, a
         REQUIRE(
             leon_run({"draw", "a house on a green meadow", "--seed", "3", "-m", MODEL, "-o", scratch / name}).status ==
             0);
-    CHECK(slurp(scratch / "a.png") == slurp(scratch / "b.png"));
+    CHECK(read_text(scratch / "a.png") == read_text(scratch / "b.png"));
     const Picture picture = load_picture(scratch / "a.png");
     CHECK(picture.width == 128);
     CHECK(picture.height == 128);
@@ -134,7 +122,7 @@ TEST_CASE("command line: candidates make a contact sheet and one file each") {
     CHECK(scratch.empty_but(4));
     REQUIRE(leon_run({"draw", "a cat in a room", "--seed", "9", "-m", MODEL, "-o", scratch / "single.png"}).status ==
             0);
-    CHECK(slurp(scratch / "cat-2.png") == slurp(scratch / "single.png"));
+    CHECK(read_text(scratch / "cat-2.png") == read_text(scratch / "single.png"));
     CHECK(load_picture(scratch / "cat.png").width > 2 * 128);
 }
 
@@ -189,7 +177,7 @@ TEST_CASE("command line: bad input gets one line, status 2, and leaves no file")
 
     check_refused({"describe", missing, "-m", MODEL}, missing);
     check_refused({"describe", text, "-m", MODEL}, text);
-    check_refused({"describe", scratch.folder.string(), "-m", MODEL}, scratch.folder.string());
+    check_refused({"describe", scratch.path(), "-m", MODEL}, scratch.path());
     check_refused({"describe", small, "-m", missing}, missing);
     check_refused({"describe", small, "-m", text}, text);
     check_refused({"draw", "a car", "-m", MODEL, "-o", scratch / "out.xyz"}, "out.xyz");
@@ -216,7 +204,7 @@ TEST_CASE("command line: bad input gets one line, status 2, and leaves no file")
     check_refused({"preprocess", small, "--rule", "chameleon:0", "-o", out}, "--rule");
     check_refused({"detokenize", "-m", MODEL}, "99999", "5 99999");
     check_refused({"tokenize", "--jsonl", "-m", MODEL}, "line 1", "nonsense\n{\"text\": \"a\"}\n");
-    check_refused({"convert", scratch.folder.string(), "-o", scratch / "x.leon"}, scratch.folder.string());
+    check_refused({"convert", scratch.path(), "-o", scratch / "x.leon"}, scratch.path());
     check_refused({"inspect", text}, text);
     check_refused({"paint"}, "paint");
     check_refused({"draw"}, "text");
@@ -227,7 +215,7 @@ TEST_CASE("command line: a failed run leaves an existing file as it was") {
     const Scratch scratch;
     std::ofstream(scratch / "keep.png") << "precious";
     check_refused({"draw", "a car", "-m", MODEL, "--top-p", "7", "-o", scratch / "keep.png"}, "--top-p");
-    CHECK(slurp(scratch / "keep.png") == "precious");
+    CHECK(read_text(scratch / "keep.png") == "precious");
 }
 
 TEST_CASE("command line: a full disk is one line and leaves nothing") {

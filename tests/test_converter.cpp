@@ -2,7 +2,6 @@
 // folder gives the same bytes), and against checkpoints that it must refuse.
 #include <cmath>
 #include <cstring>
-#include <functional>
 #include <nlohmann/json.hpp>
 
 #include "runtime/config.h"
@@ -21,15 +20,6 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 const std::string MODELS = "tests/vectors/models/";
-
-std::string error_of(const std::function<void()>& action) {
-    try {
-        action();
-    } catch (const Error& error) {
-        return error.what();
-    }
-    return "";
-}
 
 bool contains(const std::string& text, const std::string& part) {
     return text.find(part) != std::string::npos;

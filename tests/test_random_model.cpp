@@ -1,7 +1,5 @@
 // Random models of published shapes, and the report of what a file holds.
 #include <cmath>
-#include <fstream>
-#include <iterator>
 #include <string>
 
 #include "runtime/schema.h"
@@ -43,11 +41,6 @@ ModelConfig shrunk(const std::string& name) {
     c.vqgan.codes = 64;
     c.vqgan.resolution = 16;
     return c;
-}
-
-std::string slurp(const std::string& path) {
-    std::ifstream file(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), {}};
 }
 
 }  // namespace
@@ -106,8 +99,8 @@ TEST_CASE("random models: same seed same bytes, another seed other bytes") {
     write_random_model(folder / "a", shrunk("7b"), DType::BF16, 5);
     write_random_model(folder / "b", shrunk("7b"), DType::BF16, 5);
     write_random_model(folder / "c", shrunk("7b"), DType::BF16, 6);
-    CHECK(slurp(folder / "a") == slurp(folder / "b"));
-    CHECK(slurp(folder / "a") != slurp(folder / "c"));
+    CHECK(read_text(folder / "a") == read_text(folder / "b"));
+    CHECK(read_text(folder / "a") != read_text(folder / "c"));
 }
 
 TEST_CASE("inspect: parts add up to the file, every tensor has its line") {

@@ -3,13 +3,13 @@
 #include <array>
 #include <cmath>
 #include <filesystem>
-#include <functional>
 #include <limits>
 #include <random>
 
 #include "runtime/files.h"
 #include "runtime/npy.h"
 #include "runtime/sampler.h"
+#include "tests/temporary_folder.h"
 #include "tests/testing.h"
 
 using namespace leon;
@@ -18,11 +18,6 @@ namespace {
 
 constexpr float INF = std::numeric_limits<float>::infinity();
 constexpr float NOT_A_NUMBER = std::numeric_limits<float>::quiet_NaN();
-
-std::string read_text(const std::string& path) {
-    const std::vector<uint8_t> bytes = read_file(path);
-    return {bytes.begin(), bytes.end()};
-}
 
 std::vector<const float*> rows_of(const std::vector<float>& logits, int vocab) {
     std::vector<const float*> rows;
@@ -48,15 +43,6 @@ std::vector<int> kept(const std::vector<float>& scores) {
     for (size_t id = 0; id < scores.size(); id++)
         if (scores[id] != -INF) ids.push_back(static_cast<int>(id));
     return ids;
-}
-
-std::string message_of(const std::function<void()>& body) {
-    try {
-        body();
-    } catch (const Error& error) {
-        return error.what();
-    }
-    return "";
 }
 
 bool contains(const std::string& text, const std::string& part) {
@@ -187,8 +173,8 @@ TEST_CASE("sampler: sample equals draw of score for random chains") {
         for (float value : scores) REQUIRE((value == -INF || std::isfinite(value)));
         for (double u : {0.0, 0.37, uniform(1, 2, round), 1 - 0x1p-53}) {
             int32_t want = -1, got = -1;
-            const std::string want_error = message_of([&] { want = draw(scores, u); });
-            const std::string got_error = message_of([&] { got = sample(chain, rows, make.vocab, ids, u); });
+            const std::string want_error = error_of([&] { want = draw(scores, u); });
+            const std::string got_error = error_of([&] { got = sample(chain, rows, make.vocab, ids, u); });
             REQUIRE(got == want);
             REQUIRE(got_error == want_error);
             if (want >= 0) REQUIRE(scores[want] != -INF);
@@ -258,29 +244,29 @@ TEST_CASE("sampler: nothing left, and a broken model") {
     const std::vector<float> nothing = {-INF, -INF};
     CHECK(apply({op::TopP{0.5f}, op::TopK{1}, op::Temperature{0}}, nothing) == nothing);
     CHECK(softmax(nothing) == std::vector<float>{0, 0});
-    CHECK(contains(message_of([&] { draw(nothing, 0.5); }), "no token is left"));
+    CHECK(contains(error_of([&] { draw(nothing, 0.5); }), "no token is left"));
     const float* row = nothing.data();
-    CHECK(contains(message_of([&] { sample({}, {&row, 1}, 2, {}, 0.5); }), "no token is left"));
+    CHECK(contains(error_of([&] { sample({}, {&row, 1}, 2, {}, 0.5); }), "no token is left"));
 
     // A NaN counts even where the chain would not look.
     const SamplerChain first_only = {{op::Allow{{{0, 0}}}}, {}, {}};
     for (const auto& [broken, word] : {std::pair{NOT_A_NUMBER, "NaN"}, std::pair{INF, "infinite"}}) {
         const std::vector<float> logits = {1, 2, broken};
         row = logits.data();
-        CHECK(contains(message_of([&] { score(first_only, {&row, 1}, 3, {}); }), word));
-        CHECK(contains(message_of([&] { sample(first_only, {&row, 1}, 3, {}, 0.5); }), word));
-        CHECK(contains(message_of([&] { draw(logits, 0.5); }), word));
+        CHECK(contains(error_of([&] { score(first_only, {&row, 1}, 3, {}); }), word));
+        CHECK(contains(error_of([&] { sample(first_only, {&row, 1}, 3, {}, 0.5); }), word));
+        CHECK(contains(error_of([&] { draw(logits, 0.5); }), word));
     }
     const std::vector<float> fine = {1, 2};
     row = fine.data();
     const SamplerChain penalty = {{}, {}, {op::RepetitionPenalty{1.2f}}};
     const std::vector<int32_t> outside = {2};
-    CHECK(contains(message_of([&] { score(penalty, {&row, 1}, 2, outside); }), "token 2"));
-    CHECK(contains(message_of([&] { sample(penalty, {&row, 1}, 2, outside, 0.5); }), "token 2"));
+    CHECK(contains(error_of([&] { score(penalty, {&row, 1}, 2, outside); }), "token 2"));
+    CHECK(contains(error_of([&] { sample(penalty, {&row, 1}, 2, outside, 0.5); }), "token 2"));
 }
 
 TEST_CASE("sampler: parameters out of range are errors that name them") {
-    const auto error_of = [](SamplerChain chain) { return message_of([&] { check_chain(chain, 10, "chain.json"); }); };
+    const auto error_of = [](SamplerChain chain) { return ::error_of([&] { check_chain(chain, 10, "chain.json"); }); };
     const auto ops = [](SamplerOp operation) { return SamplerChain{{}, mix::None{}, {std::move(operation)}}; };
     for (float t : {-0.1f, NOT_A_NUMBER, INF}) CHECK(contains(error_of(ops(op::Temperature{t})), "temperature t"));
     for (float p : {-0.1f, 1.01f, NOT_A_NUMBER, INF}) {
@@ -314,7 +300,7 @@ TEST_CASE("sampler: chains from JSON") {
     CHECK(std::get<op::Forbid>(chain.ops.at(1)).ids == std::vector<int32_t>{1, 2});
     CHECK(std::holds_alternative<op::Greedy>(chain.ops.at(2)));
 
-    const auto error_of = [](const std::string& json) { return message_of([&] { parse_chain(json, "chain.json"); }); };
+    const auto error_of = [](const std::string& json) { return ::error_of([&] { parse_chain(json, "chain.json"); }); };
     const auto with_ops = [](const std::string& ops) {
         return R"({"per_stream": [], "mix": null, "ops": )" + ops + "}";
     };

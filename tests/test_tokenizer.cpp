@@ -53,15 +53,6 @@ bool has_added(const Tokenizer& tokenizer, const Ids& ids) {
     return std::any_of(ids.begin(), ids.end(), [&](int32_t id) { return tokenizer.is_added(id); });
 }
 
-std::string error_of(const std::function<void()>& action) {
-    try {
-        action();
-    } catch (const Error& error) {
-        return error.what();
-    }
-    return "";
-}
-
 std::string repeated(const std::string& part, size_t bytes) {
     std::string text;
     while (text.size() < bytes) text += part;

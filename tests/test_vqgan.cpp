@@ -63,15 +63,6 @@ double largest_difference(const std::vector<float>& a, const std::vector<float>&
     return largest;
 }
 
-std::string error_of(const std::function<void()>& action) {
-    try {
-        action();
-    } catch (const Error& error) {
-        return error.what();
-    }
-    return "";
-}
-
 struct Expected {
     const char* model;
     const char* size;  // as the file names have it: of the picture, height x width

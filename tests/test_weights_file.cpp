@@ -15,16 +15,6 @@
 namespace leon {
 namespace {
 
-// The message of the Error that `action` throws; empty if it throws none.
-std::string error_of(const std::function<void()>& action) {
-    try {
-        action();
-    } catch (const Error& error) {
-        return error.what();
-    }
-    return "";
-}
-
 std::string load_error(const std::string& path) {
     return error_of([&] { SafetensorsFile file(path); });
 }

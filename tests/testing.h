@@ -4,7 +4,20 @@
 // here gets doctest's.
 #pragma once
 
+#include <string>
+
 #include "kernels/check.h"
 
 #undef CHECK
 #include <doctest/doctest.h>
+
+// The message of the Error that `action` throws; empty if it throws none.
+template <class Action>
+std::string error_of(const Action& action) {
+    try {
+        action();
+    } catch (const leon::Error& error) {
+        return error.what();
+    }
+    return "";
+}

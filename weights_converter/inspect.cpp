@@ -2,23 +2,13 @@
 #include "weights_converter/inspect.h"
 
 #include <algorithm>
-#include <cstdarg>
-#include <cstdio>
 #include <vector>
 
 #include "runtime/config.h"
+#include "runtime/format.h"
 
 namespace leon {
 namespace {
-
-__attribute__((format(printf, 1, 2))) std::string line(const char* format, ...) {
-    char text[512];
-    va_list arguments;
-    va_start(arguments, format);
-    std::vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    return std::string(text) + "\n";
-}
 
 // 7291904 -> "7,291,904"
 std::string grouped(size_t number) {
@@ -65,28 +55,27 @@ std::vector<Part> parts_of(const std::vector<const StoredTensor*>& tensors) {
 }
 
 std::string transformer_facts(const TransformerConfig& c) {
-    std::string text = line("transformer  %d layers, dim %d, %d heads of %d", c.layers, c.dim, c.heads, c.head_dim);
-    text.pop_back();
+    std::string text = format("transformer  %d layers, dim %d, %d heads of %d", c.layers, c.dim, c.heads, c.head_dim);
     if (c.kv_heads != c.heads) text += ", " + std::to_string(c.kv_heads) + " key-value heads";
-    text += line(", ffn %d, vocabulary %d, context %d", c.ffn_dim, c.vocab, c.context);
-    text += line("             norm %s (eps %g) %s the branch, %s positions, %s feed-forward, %s, %s output",
-                 name_of(c.norm), c.norm_eps, name_of(c.norm_placement), name_of(c.positions), name_of(c.feed_forward),
-                 c.qk_norm ? "qk-norm" : "no qk-norm", c.tied_output ? "tied" : "untied");
+    text += format(", ffn %d, vocabulary %d, context %d\n", c.ffn_dim, c.vocab, c.context);
+    text += format("             norm %s (eps %g) %s the branch, %s positions, %s feed-forward, %s, %s output\n",
+                   name_of(c.norm), c.norm_eps, name_of(c.norm_placement), name_of(c.positions),
+                   name_of(c.feed_forward), c.qk_norm ? "qk-norm" : "no qk-norm", c.tied_output ? "tied" : "untied");
     // Keys and values of one position of one stream, as float32.
     const double cache = 2.0 * 4 * c.layers * c.kv_heads * c.head_dim;
-    return text + line("             key-value cache %.1f KB a position in f32", cache / 1e3);
+    return text + format("             key-value cache %.1f KB a position in f32\n", cache / 1e3);
 }
 
 std::string vqgan_facts(const VqganConfig& c) {
     std::string widths;
     for (int m : c.multipliers) widths += (widths.empty() ? "" : ", ") + std::to_string(m * c.channels);
-    return line("vqgan        %d codes of %d, %d x %d pixels each; pictures of %d x %d are %d tokens", c.codes,
-                c.code_dim, c.patch(), c.patch(), c.resolution, c.resolution,
-                (c.resolution / c.patch()) * (c.resolution / c.patch())) +
-           line("             channels %s; %d residual blocks a level; %s", widths.c_str(), c.res_blocks,
-                c.encoder && c.decoder ? "encoder and decoder"
-                : c.encoder            ? "encoder only"
-                                       : "decoder only");
+    return format("vqgan        %d codes of %d, %d x %d pixels each; pictures of %d x %d are %d tokens\n", c.codes,
+                  c.code_dim, c.patch(), c.patch(), c.resolution, c.resolution,
+                  (c.resolution / c.patch()) * (c.resolution / c.patch())) +
+           format("             channels %s; %d residual blocks a level; %s\n", widths.c_str(), c.res_blocks,
+                  c.encoder && c.decoder ? "encoder and decoder"
+                  : c.encoder            ? "encoder only"
+                                         : "decoder only");
 }
 
 }  // namespace
@@ -100,32 +89,33 @@ std::string inspect(const WeightsFile& file, Detail detail) {
     });
 
     std::string text =
-        line("model        %s, documents in the %s layout", in_quotes(config.name).c_str(), name_of(config.layout));
+        format("model        %s, documents in the %s layout\n", in_quotes(config.name).c_str(), name_of(config.layout));
     if (config.has_transformer) text += transformer_facts(config.transformer);
     if (config.has_vqgan) text += vqgan_facts(config.vqgan);
     text += file.tokenizer_json().empty()
-                ? line("tokenizer    none")
-                : line("tokenizer    %s bytes of JSON", grouped(file.tokenizer_json().size()).c_str());
-    text += line("file         %s bytes, data from byte %s", grouped(file.file().bytes()).c_str(),
-                 grouped(file.file().data_offset()).c_str());
-    text += line("\n%-32s %8s %16s %16s", "part", "tensors", "parameters", "bytes");
+                ? format("tokenizer    none\n")
+                : format("tokenizer    %s bytes of JSON\n", grouped(file.tokenizer_json().size()).c_str());
+    text += format("file         %s bytes, data from byte %s\n", grouped(file.file().bytes()).c_str(),
+                   grouped(file.file().data_offset()).c_str());
+    text += format("\n%-32s %8s %16s %16s\n", "part", "tensors", "parameters", "bytes");
     size_t parameters = 0, bytes = 0;
     for (const Part& part : parts_of(tensors)) {
         if (part.tensors == 0) continue;
-        text += line("%-32s %8zu %16s %16s", part.name, part.tensors, grouped(part.parameters).c_str(),
-                     grouped(part.bytes).c_str());
+        text += format("%-32s %8zu %16s %16s\n", part.name, part.tensors, grouped(part.parameters).c_str(),
+                       grouped(part.bytes).c_str());
         parameters += part.prefixes[0] == std::string(PADDING_PREFIX) ? 0 : part.parameters;
         bytes += part.bytes;
     }
-    text += line("%-32s %8zu %16s %16s", "all", tensors.size(), grouped(parameters).c_str(), grouped(bytes).c_str());
+    text +=
+        format("%-32s %8zu %16s %16s\n", "all", tensors.size(), grouped(parameters).c_str(), grouped(bytes).c_str());
     if (detail == Detail::Summary) return text;
 
     // A hostile name may hold what moves a terminal's cursor; in_quotes() takes it out.
     auto plain = [](const std::string& name) { return in_quotes(name).substr(1, in_quotes(name).size() - 2); };
-    text += line("\n%-48s %-5s %-24s %16s %14s", "tensor", "type", "shape", "offset", "bytes");
+    text += format("\n%-48s %-5s %-24s %16s %14s\n", "tensor", "type", "shape", "offset", "bytes");
     for (const StoredTensor* t : tensors)
-        text += line("%-48s %-5s %-24s %16s %14s", plain(t->name).c_str(), t->dtype.c_str(),
-                     shape_text(t->shape).c_str(), grouped(t->offset).c_str(), grouped(t->bytes).c_str());
+        text += format("%-48s %-5s %-24s %16s %14s\n", plain(t->name).c_str(), t->dtype.c_str(),
+                       shape_text(t->shape).c_str(), grouped(t->offset).c_str(), grouped(t->bytes).c_str());
     return text;
 }
 
