@@ -139,6 +139,9 @@ inline void pack_weights(float* to, const W* weight, int64_t row_stride, int64_t
     for (int64_t j = 0; j < columns; j += WIDE, to += WIDE * depth)
         for (int64_t i = 0; i < WIDE; i += 4) {
             const W* w = weight + (j + i) * row_stride;
+            for (int64_t o = 4; o < 8 && j + i + o < columns; o++)  // the next four: rows are short runs, far apart
+                for (int64_t k = 0; k < depth; k += 64 / static_cast<int64_t>(sizeof(W)))
+                    __builtin_prefetch(w + o * row_stride + k);
             int64_t k = 0;
             if (j + i + 4 <= columns)
                 for (; k + STEPS <= depth; k += STEPS) pack_square(to + k * WIDE + i, WIDE, w + k, row_stride);
