@@ -5,8 +5,8 @@
 // is in L2, four queries at a time. Pages lie anywhere, so the processor cannot guess what comes next: each is
 // prefetched while the one before it is read. Decoding has one row per stream and is bound by reading the cache; many
 // rows by arithmetic, a good part of it sums over lanes.
-// 2026-11-23, one core of an AMD EPYC (Zen 5), 4,096 positions: 1 row, 32 heads of 128, f32 31 GB/s (AVX-512: 73% of the
-// roof) and 30 (AVX2: 72%), bf16 28 (67%) and 26 (63%); 256 rows 142 GFLOP/s (59%) and 75 (62%). docs/kernels.md
+// 2026-11-23, one core of an AMD EPYC (Zen 5), 4,096 positions: 1 row, 32 heads of 128, f32 31 GB/s (AVX-512: 73% of
+// the roof) and 30 (AVX2: 72%), bf16 28 (67%) and 26 (63%); 256 rows 142 GFLOP/s (59%) and 75 (62%). docs/kernels.md
 //
 // The operations of one query are the same, in the same order, whatever other queries share its task, so a row gets the
 // same bits in every batch. Positions beyond a row's own are never read, so stale pages cannot leak in.

@@ -2,8 +2,8 @@
 //
 // Variances are taken about the mean in a second pass over the row, so large means cost no digits. Sums run in four
 // vectors of partial sums, which keeps their rounding error below that of a plain loop. Bound by memory.
-// 2026-11-23, one core of an AMD EPYC (Zen 5), [4096, 4096], bytes read and written: rmsnorm 31 GB/s (AVX-512: 76% of the
-// roof for reading) and 30 (AVX2: 74%), swiglu 37 (89%) and 27 (67%). docs/kernels.md
+// 2026-11-23, one core of an AMD EPYC (Zen 5), [4096, 4096], bytes read and written: rmsnorm 31 GB/s (AVX-512: 76% of
+// the roof for reading) and 30 (AVX2: 74%), swiglu 37 (89%) and 27 (67%). docs/kernels.md
 #pragma once
 
 #include "kernels/cpu/simd.h"
