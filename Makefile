@@ -109,7 +109,7 @@ $(EMULATOR): FLAGS := $(PLAIN) -Itests
 $(BUILD)/obj/emulated/%.o: %.cu | $(SETUP)
 	@mkdir -p $(@D)
 	$(CXX) $(FLAGS) $(EMULATED_FLAGS) -x c++ -MMD -MP -c $< -o $@
-$(BUILD)/obj/tests/test_cuda_emulator.o: FLAGS += $(EMULATED_FLAGS)
+$(BUILD)/obj/tests/test_cuda_%.o: FLAGS += $(EMULATED_FLAGS)
 
 # Changes when CUDA does, so that the archive follows.
 $(BUILD)/.cuda: FORCE

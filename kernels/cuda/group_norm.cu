@@ -10,7 +10,7 @@
 namespace leon::LEON_CUDA {
 namespace {
 
-constexpr int WARPS = 16;  // one block must draw as much bandwidth as it can: there are only as many as groups
+constexpr int WARPS = 8;
 
 __global__ void __launch_bounds__(WARPS* WARP)
     group_norm_kernel(float* out,           // [pixels, channels]
