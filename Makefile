@@ -55,18 +55,19 @@ CLI      := $(patsubst %.cpp,$(BUILD)/obj/%.o,$(wildcard cli/*.cpp))
 TESTS    := $(patsubst %.cpp,$(BUILD)/obj/%.o,$(wildcard tests/test_*.cpp))
 # The kernels of kernels/cuda once more, for this processor, and what executes them.
 EMULATED := $(CUDA_SOURCES:%.cu=$(BUILD)/obj/emulated/%.o)
-EMULATOR := $(patsubst %.cpp,$(BUILD)/obj/%.o,$(filter-out %/race.cpp,$(wildcard tests/cuda_on_cpu/*.cpp)))
+EMULATOR := $(patsubst %.cpp,$(BUILD)/obj/%.o,$(filter-out %/race.cpp %/test_races.cpp,$(wildcard tests/cuda_on_cpu/*.cpp)))
 EXAMPLES := $(patsubst examples/%.cpp,$(BUILD)/examples/%,$(wildcard examples/*.cpp))
 HEADERS  := $(wildcard kernels/*.h runtime/*.h tokenizer/*.h weights_converter/*.h tasks/*.h)
 MODEL    := models/storybook.leon
 
-.PHONY: FORCE all setup demo test bench bench-kernels install uninstall examples format format-check lint layers clean help
+.PHONY: FORCE all setup demo test test-races bench bench-kernels install uninstall examples format format-check lint layers clean help
 all: $(BUILD)/leon examples
 
 help:
 	@echo 'make            build $(BUILD)/leon and the examples'
 	@echo 'make demo       draw, fill, describe and answer with the model in the box -> build/demo/index.html'
 	@echo 'make test       build and run every test (no GPU, no network after the set-up)'
+	@echo 'make test-races the CUDA kernels on the emulated GPU, watched for data races'
 	@echo 'make bench      decode, prefill and picture speed against this machine'"'"'s measured roofs'
 	@echo 'make bench-kernels  the operations one by one: docs/kernels.md'
 	@echo 'make install    leon, its library and headers into PREFIX=$(PREFIX)'
@@ -111,6 +112,25 @@ $(BUILD)/obj/emulated/%.o: %.cu | $(SETUP)
 	$(CXX) $(FLAGS) $(EMULATED_FLAGS) -x c++ -MMD -MP -c $< -o $@
 $(BUILD)/obj/tests/test_cuda_%.o: FLAGS += $(EMULATED_FLAGS)
 
+# The kernels a third time, every access to memory reported to tests/cuda_on_cpu/race.cpp instead of libtsan. Copies of 16
+# bytes and more become calls, which are renamed so that only the kernels' are seen.
+RACE_FLAGS = $(PLAIN) $(EMULATED_FLAGS) -O1 -g -fsanitize=thread
+RACE_TESTS := tests/test_cuda_emulator.cpp tests/cuda_on_cpu/test_races.cpp
+RACES := $(CUDA_SOURCES:%.cu=$(BUILD)/obj/races/%.o) $(RACE_TESTS:%.cpp=$(BUILD)/obj/races/%.o)
+RACE_RENAMES := $(foreach f,memcpy memmove memset,--redefine-sym $f=leon_race_$f)
+$(BUILD)/obj/races/%.o: %.cu | $(SETUP)
+	@mkdir -p $(@D)
+	$(CXX) $(RACE_FLAGS) -x c++ -MMD -MP -c $< -o $@
+	objcopy $(RACE_RENAMES) $@
+$(BUILD)/obj/races/%.o: %.cpp | $(SETUP)
+	@mkdir -p $(@D)
+	$(CXX) $(RACE_FLAGS) -MMD -MP -c $< -o $@
+	objcopy $(RACE_RENAMES) $@
+$(BUILD)/obj/tests/cuda_on_cpu/race.o: FLAGS := $(PLAIN)
+$(BUILD)/race_tests: $(RACES) $(BUILD)/obj/tests/cuda_on_cpu/race.o $(EMULATOR) \
+    $(patsubst %.cpp,$(BUILD)/obj/%.o,tests/test_main.cpp $(wildcard tests/test_kernels*.cpp)) $(BUILD)/libleon.a
+	$(CXX) $^ -o $@ $(LIBS)
+
 # Changes when CUDA does, so that the archive follows.
 $(BUILD)/.cuda: FORCE
 	@mkdir -p $(BUILD)
@@ -137,6 +157,9 @@ demo: $(BUILD)/leon
 # The doctest binary; LEON_BINARY tells the command-line tests what to run.
 test: $(BUILD)/leon_tests $(BUILD)/leon examples
 	LEON_BINARY=$(BUILD)/leon $(BUILD)/leon_tests $(TEST_ARGS)
+# Every kernel case on the emulated GPU, watched for data races.
+test-races: $(BUILD)/race_tests
+	LEON_TEST_BACKEND=cuda EMU_SCHED=random:1 $(BUILD)/race_tests $(TEST_ARGS)
 bench: $(BUILD)/leon
 	$(BUILD)/leon bench
 # Each operation of the CPU backend against the roofs: docs/kernels.md. BENCH_ARGS="cpu-avx2 -g conv"
@@ -171,4 +194,4 @@ lint: layers | $(SETUP)
 clean:
 	rm -rf build $(BUILD)
 
--include $(OBJECTS:.o=.d) $(CLI:.o=.d) $(TESTS:.o=.d) $(EMULATED:.o=.d) $(EMULATOR:.o=.d) $(BUILD)/obj/tests/bench_kernels.d $(EXAMPLES:$(BUILD)/examples/%=$(BUILD)/obj/examples/%.d)
+-include $(OBJECTS:.o=.d) $(CLI:.o=.d) $(TESTS:.o=.d) $(EMULATED:.o=.d) $(EMULATOR:.o=.d) $(RACES:.o=.d) $(BUILD)/obj/tests/bench_kernels.d $(EXAMPLES:$(BUILD)/examples/%=$(BUILD)/obj/examples/%.d)

@@ -9,10 +9,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <sstream>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "kernels/kernels.h"
@@ -189,9 +191,12 @@ void hold(const std::vector<Case>& cases);
 // The largest errors that hold() has seen so far, as rows of its table.
 void print_measured();
 
+// All of this machine and the emulated GPU, or those whose name begins as the variable LEON_TEST_BACKEND says.
 inline std::vector<const Kernels*> backends() {
     std::vector<const Kernels*> all = {cpu_variants().begin(), cpu_variants().end()};
     all.push_back(&emulated_cuda_kernels());
+    if (const char* wanted = std::getenv("LEON_TEST_BACKEND"))
+        std::erase_if(all, [=](const Kernels* k) { return !std::string_view(k->name).starts_with(wanted); });
     return all;
 }
 

@@ -124,6 +124,7 @@ std::vector<Way> ways(const Kernels& k) {
     using cuda_emulated::emu::Order;
     std::vector<Way> list;
     if (&k == &emulated_cuda_kernels()) {
+        if (std::getenv("EMU_SCHED")) return {{"as EMU_SCHED says", [] {}}};
         for (auto [name, order] : {std::pair("forward", Order::Forward), std::pair("in reverse", Order::Reverse),
                                    std::pair("at random", Order::Random)})
             list.push_back({name, [=] { cuda_emulated::emu::set_schedule({order, 1}); }});

@@ -119,10 +119,12 @@ void remember(Access (&last)[2], const Access& a) {
     last[0] = a;
 }
 
-void count(bool shared, bool writes, size_t bytes) {
-    (shared   ? writes ? counters.shared_write_bytes : counters.shared_read_bytes
-     : writes ? counters.global_write_bytes
-              : counters.global_read_bytes) += bytes;
+// Arguments and threadIdx are read from the host's memory here: they do not count.
+void count(const void* p, bool shared, bool writes, size_t bytes) {
+    if (shared)
+        (writes ? counters.shared_write_bytes : counters.shared_read_bytes) += bytes;
+    else if (is_device_memory(p))
+        (writes ? counters.global_write_bytes : counters.global_read_bytes) += bytes;
 }
 
 void access(uintptr_t p, size_t size, bool writes, bool atomic, void* pc) {
@@ -130,7 +132,7 @@ void access(uintptr_t p, size_t size, bool writes, bool atomic, void* pc) {
     const char* c = reinterpret_cast<const char*>(p);
     if ((c >= place.stack && c < place.stack_end) || (c >= ignore_begin && c < ignore_end)) return;
     const bool shared = c >= place.shared && c < place.shared_end;
-    count(shared, writes, size);
+    count(c, shared, writes, size);
     Access me;
     me.time = race_time;
     me.block = place.block;

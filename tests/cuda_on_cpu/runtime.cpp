@@ -6,6 +6,7 @@
 #include <cstring>
 #include <functional>
 #include <map>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -34,13 +35,19 @@ cudaError_t report(cudaError_t error) {
     return error;
 }
 
+// The allocation that was asked for last: the race detector asks at every access.
+uintptr_t recent_begin;
+size_t recent_bytes;
+
 // Whether `bytes` from `memory` on lie in one live allocation.
 bool is_inside_one(const void* memory, size_t bytes) {
     const uintptr_t begin = reinterpret_cast<uintptr_t>(memory);
-    auto after = allocations.upper_bound(begin);
-    if (after == allocations.begin()) return false;
-    const auto& [start, size] = *std::prev(after);
-    return begin - start <= size && bytes <= size - (begin - start);
+    if (begin - recent_begin >= recent_bytes) {
+        auto after = allocations.upper_bound(begin);
+        if (after == allocations.begin()) return false;
+        std::tie(recent_begin, recent_bytes) = *std::prev(after);
+    }
+    return begin - recent_begin <= recent_bytes && bytes <= recent_bytes - (begin - recent_begin);
 }
 
 cudaError_t enqueue(Stream* stream, std::function<void()> operation) {
@@ -130,6 +137,7 @@ cudaError_t cudaMalloc(void** memory, size_t bytes) {
     return cudaSuccess;
 }
 cudaError_t cudaFree(void* memory) {
+    recent_bytes = 0;
     if (memory && !allocations.erase(reinterpret_cast<uintptr_t>(memory))) return report(cudaErrorInvalidValue);
     std::free(memory);
     return cudaSuccess;
