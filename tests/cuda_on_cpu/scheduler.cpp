@@ -129,10 +129,7 @@ void say_where() {
 class CrashWatch {
 public:
     CrashWatch() {
-        if (__sanitizer_set_death_callback) {
-            __sanitizer_set_death_callback(say_where);
-            return;
-        }
+        if (__sanitizer_set_death_callback) __sanitizer_set_death_callback(say_where);
         static char stack[64 << 10];
         stack_t ours{};
         ours.ss_sp = stack;
@@ -148,7 +145,6 @@ public:
         for (int i = 0; i < COUNT; i++) sigaction(SIGNALS[i], &action, &before_[i]);
     }
     ~CrashWatch() {
-        if (__sanitizer_set_death_callback) return;
         for (int i = 0; i < COUNT; i++) sigaction(SIGNALS[i], &before_[i], nullptr);
         sigaltstack(&stack_before_, nullptr);
     }
