@@ -2,6 +2,10 @@
 #
 #   make CXX=clang++ BUILD=build/clang      another compiler, beside the first
 #   make SANITIZE=1 BUILD=build/sanitize    AddressSanitizer + UndefinedBehaviorSanitizer
+#   make CUDA=1                             with the CUDA backend (nvcc from NVCC or /usr/local/cuda)
+#
+# CUDA is built on request only: nvcc takes minutes, and the tests need neither it nor a GPU, since they execute the
+# kernels' source on the processor (tests/cuda_on_cpu). The binary is the same either way and starts without a driver.
 #
 # Rooms and their order: docs/design.md. Packages: the setup step below installs what is missing on Debian.
 
@@ -18,36 +22,58 @@ PACKAGES := g++ make libcli11-dev nlohmann-json3-dev libstb-dev doctest-dev libp
 
 # Fused multiply-adds are written by hand in kernels/cpu/simd.h; the compiler may not invent others, so that every
 # compiler gives the same bits.
-FLAGS := -std=c++20 -Wall -Wextra -Werror -ffp-contract=off -I. -pthread $(CXXFLAGS)
+PLAIN := -std=c++20 -Wall -Wextra -Werror -ffp-contract=off -I. -pthread $(CXXFLAGS)
+FLAGS := $(PLAIN)
 LIBS  := -pthread -lpcre2-8
 ifneq ($(SANITIZE),)
 FLAGS += -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 LIBS  += -fsanitize=address,undefined
 endif
 
+CUDA ?= 0
+CUDA_PATH ?= /usr/local/cuda
+NVCC ?= $(or $(shell command -v nvcc),$(CUDA_PATH)/bin/nvcc)
+# Machine code for the generations of A100, H100 and B200, and PTX that later drivers translate.
+NVCC_FLAGS := -std=c++20 -O3 -I. -Werror all-warnings -Xcompiler -Wall,-Wextra,-Werror \
+    -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=sm_90 \
+    -gencode arch=compute_100,code=[sm_100,compute_100]
+
 ARCH := $(shell uname -m)
 LIBRARY_ROOMS := kernels kernels/reference kernels/cpu runtime tokenizer weights_converter tasks
-SOURCES  := $(wildcard $(addsuffix /*.cpp,$(LIBRARY_ROOMS)))
+CUDA_SOURCES := $(wildcard kernels/cuda/*.cu)
+SOURCES  := $(filter-out kernels/cuda_%.cpp,$(wildcard $(addsuffix /*.cpp,$(LIBRARY_ROOMS))))
 OBJECTS  := $(SOURCES:%.cpp=$(BUILD)/obj/%.o)
+ifeq ($(CUDA),1)
+SOURCES  += kernels/cuda_present.cpp
+OBJECTS  += $(BUILD)/obj/kernels/cuda_present.o $(CUDA_SOURCES:%.cu=$(BUILD)/obj/%.o)
+LIBS     += -L$(CUDA_PATH)/lib64 -lcudart_static -ldl -lrt
+else
+SOURCES  += kernels/cuda_absent.cpp
+OBJECTS  += $(BUILD)/obj/kernels/cuda_absent.o
+endif
 CLI      := $(patsubst %.cpp,$(BUILD)/obj/%.o,$(wildcard cli/*.cpp))
 TESTS    := $(patsubst %.cpp,$(BUILD)/obj/%.o,$(wildcard tests/test_*.cpp))
+# The kernels of kernels/cuda once more, for this processor, and what executes them.
+EMULATED := $(CUDA_SOURCES:%.cu=$(BUILD)/obj/emulated/%.o)
+EMULATOR := $(patsubst %.cpp,$(BUILD)/obj/%.o,$(filter-out %/race.cpp %/test_races.cpp,$(wildcard tests/cuda_on_cpu/*.cpp)))
 EXAMPLES := $(patsubst examples/%.cpp,$(BUILD)/examples/%,$(wildcard examples/*.cpp))
 HEADERS  := $(wildcard kernels/*.h runtime/*.h tokenizer/*.h weights_converter/*.h tasks/*.h)
 MODEL    := models/storybook.leon
 
-.PHONY: all setup demo test bench bench-kernels install uninstall examples format format-check lint layers clean help
+.PHONY: FORCE all setup demo test test-races bench bench-kernels install uninstall examples format format-check lint layers clean help
 all: $(BUILD)/leon examples
 
 help:
 	@echo 'make            build $(BUILD)/leon and the examples'
 	@echo 'make demo       draw, fill, describe and answer with the model in the box -> build/demo/index.html'
 	@echo 'make test       build and run every test (no GPU, no network after the set-up)'
+	@echo 'make test-races the CUDA kernels on the emulated GPU, watched for data races'
 	@echo 'make bench      decode, prefill and picture speed against this machine'"'"'s measured roofs'
 	@echo 'make bench-kernels  the operations one by one: docs/kernels.md'
 	@echo 'make install    leon, its library and headers into PREFIX=$(PREFIX)'
 	@echo 'make format     clang-format over the tree        make lint    clang-tidy and the layer check'
 	@echo 'make clean      remove build/'
-	@echo 'Variables: CXX=clang++  BUILD=build/other  SANITIZE=1  CXXFLAGS=-O2'
+	@echo 'Variables: CXX=clang++  BUILD=build/other  SANITIZE=1  CXXFLAGS=-O2  CUDA=1'
 
 # --- set-up: what is missing is installed with apt-get; elsewhere the list is printed ---------------------------
 SETUP := $(BUILD)/.packages
@@ -73,12 +99,52 @@ $(BUILD)/obj/%.o: %.cpp | $(SETUP)
 	@mkdir -p $(@D)
 	$(CXX) $(FLAGS) -MMD -MP -c $< -o $@
 
-$(BUILD)/libleon.a: $(OBJECTS)
+$(BUILD)/obj/kernels/cuda/%.o: kernels/cuda/%.cu
+	@mkdir -p $(@D)
+	$(NVCC) $(NVCC_FLAGS) -MMD -MP -c $< -o $@
+
+# The emulator itself stays free of sanitizers, which cannot follow its stack switches; the kernels get them.
+# -Wno-unknown-pragmas: g++ does not know #pragma unroll. Kernels look at the same bytes as different types.
+# use-after-return: AddressSanitizer would map a second stack for every CUDA thread that starts.
+EMULATED_FLAGS = -Wno-unknown-pragmas -fno-strict-aliasing -Itests $(if $(SANITIZE),$(NO_SECOND_STACK))
+NO_SECOND_STACK := $(if $(findstring clang,$(CXX)),-fsanitize-address-use-after-return=never,--param asan-use-after-return=0)
+$(EMULATOR): FLAGS := $(PLAIN) -Itests
+$(BUILD)/obj/emulated/%.o: %.cu | $(SETUP)
+	@mkdir -p $(@D)
+	$(CXX) $(FLAGS) $(EMULATED_FLAGS) -x c++ -MMD -MP -c $< -o $@
+$(BUILD)/obj/tests/test_cuda_%.o: FLAGS += $(EMULATED_FLAGS)
+
+# The kernels a third time, every access to memory reported to tests/cuda_on_cpu/race.cpp instead of libtsan. Copies of 16
+# bytes and more become calls, which are renamed so that only the kernels' are seen.
+RACE_FLAGS = $(PLAIN) $(EMULATED_FLAGS) -O1 -g -fsanitize=thread
+RACE_TESTS := tests/test_cuda_emulator.cpp tests/cuda_on_cpu/test_races.cpp
+RACES := $(CUDA_SOURCES:%.cu=$(BUILD)/obj/races/%.o) $(RACE_TESTS:%.cpp=$(BUILD)/obj/races/%.o)
+RACE_RENAMES := $(foreach f,memcpy memmove memset,--redefine-sym $f=leon_race_$f)
+$(BUILD)/obj/races/%.o: %.cu | $(SETUP)
+	@mkdir -p $(@D)
+	$(CXX) $(RACE_FLAGS) -x c++ -MMD -MP -c $< -o $@
+	objcopy $(RACE_RENAMES) $@
+$(BUILD)/obj/races/%.o: %.cpp | $(SETUP)
+	@mkdir -p $(@D)
+	$(CXX) $(RACE_FLAGS) -MMD -MP -c $< -o $@
+	objcopy $(RACE_RENAMES) $@
+$(BUILD)/obj/tests/cuda_on_cpu/race.o: FLAGS := $(PLAIN)
+$(BUILD)/race_tests: $(RACES) $(BUILD)/obj/tests/cuda_on_cpu/race.o $(EMULATOR) \
+    $(patsubst %.cpp,$(BUILD)/obj/%.o,tests/test_main.cpp $(wildcard tests/test_kernels*.cpp)) $(BUILD)/libleon.a
+	$(CXX) $^ -o $@ $(LIBS)
+
+# Changes when CUDA does, so that the archive follows.
+$(BUILD)/.cuda: FORCE
+	@mkdir -p $(BUILD)
+	@echo '$(CUDA)' | cmp -s - $@ || echo '$(CUDA)' >$@
+FORCE:
+
+$(BUILD)/libleon.a: $(OBJECTS) $(BUILD)/.cuda
 	@rm -f $@
-	ar rcs $@ $^
+	ar rcs $@ $(OBJECTS)
 $(BUILD)/leon: $(CLI) $(BUILD)/libleon.a
 	$(CXX) $^ -o $@ $(LIBS)
-$(BUILD)/leon_tests: $(TESTS) $(BUILD)/obj/cli/terminal.o $(BUILD)/libleon.a
+$(BUILD)/leon_tests: $(TESTS) $(BUILD)/obj/cli/terminal.o $(EMULATED) $(EMULATOR) $(BUILD)/libleon.a
 	$(CXX) $^ -o $@ $(LIBS)
 $(BUILD)/examples/%: $(BUILD)/obj/examples/%.o $(BUILD)/libleon.a
 	@mkdir -p $(@D)
@@ -93,6 +159,9 @@ demo: $(BUILD)/leon
 # The doctest binary; LEON_BINARY tells the command-line tests what to run.
 test: $(BUILD)/leon_tests $(BUILD)/leon examples
 	LEON_BINARY=$(BUILD)/leon $(BUILD)/leon_tests $(TEST_ARGS)
+# Every kernel case on the emulated GPU, watched for data races.
+test-races: $(BUILD)/race_tests
+	LEON_TEST_BACKEND=cuda EMU_SCHED=random:1 $(BUILD)/race_tests $(TEST_ARGS)
 bench: $(BUILD)/leon
 	$(BUILD)/leon bench
 # Each operation of the CPU backend against the roofs: docs/kernels.md. BENCH_ARGS="cpu-avx2 -g conv"
@@ -112,7 +181,7 @@ uninstall:
 	rm -rf $(DESTDIR)$(PREFIX)/share/leon $(DESTDIR)$(PREFIX)/include/leon
 
 # --- care -------------------------------------------------------------------------------------------------------
-FORMATTED = $(shell git ls-files '*.cpp' '*.h')
+FORMATTED = $(shell git ls-files '*.cpp' '*.h' '*.cu')
 format:
 	@./install_packages.sh clang-format
 	clang-format -i $(FORMATTED)
@@ -127,4 +196,4 @@ lint: layers | $(SETUP)
 clean:
 	rm -rf build $(BUILD)
 
--include $(OBJECTS:.o=.d) $(CLI:.o=.d) $(TESTS:.o=.d) $(BUILD)/obj/tests/bench_kernels.d $(EXAMPLES:$(BUILD)/examples/%=$(BUILD)/obj/examples/%.d)
+-include $(OBJECTS:.o=.d) $(CLI:.o=.d) $(TESTS:.o=.d) $(EMULATED:.o=.d) $(EMULATOR:.o=.d) $(RACES:.o=.d) $(BUILD)/obj/tests/bench_kernels.d $(EXAMPLES:$(BUILD)/examples/%=$(BUILD)/obj/examples/%.d)

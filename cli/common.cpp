@@ -38,7 +38,7 @@ void add_model_option(CLI::App& command, CommonOptions& common) {
 }
 
 void add_compute_options(CLI::App& command, CommonOptions& common) {
-    command.add_option("--backend", common.backend, "cpu, reference, or one variant such as cpu-avx2")
+    command.add_option("--backend", common.backend, "cpu, cuda, reference, or one variant such as cpu-avx2")
         ->capture_default_str();
     command.add_option("--compute", common.compute, "precision of activations")
         ->check(CLI::IsMember({"f32"}))

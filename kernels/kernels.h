@@ -91,6 +91,11 @@ const Kernels& cpu_kernels();
 // and "cpu-wide", the 16-lane code lowered to narrower registers). For tests and for `--backend cpu-avx2`.
 std::span<const Kernels* const> cpu_variants();
 
+// The GPU, through kernels/cuda; null if it is not built or if there is no device, and why_no_cuda() says which in one
+// line (null otherwise).
+const Kernels* cuda_kernels();
+const char* why_no_cuda();
+
 // Threads that cpu_kernels() may use, this one included; 0 means one per processor. Not while an operation runs.
 void set_cpu_threads(int threads);
 int cpu_threads();

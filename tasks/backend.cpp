@@ -6,7 +6,11 @@ namespace leon {
 const Kernels& backend(const std::string& name) {
     if (name == "reference") return reference_kernels();
     if (name == "cpu") return cpu_kernels();
-    std::string known = "reference, cpu";
+    if (name == "cuda") {
+        if (const Kernels* k = cuda_kernels()) return *k;
+        throw Error(why_no_cuda(), "--backend cuda", "leave the option out to run on the CPU");
+    }
+    std::string known = "reference, cpu, cuda";
     for (const Kernels* variant : cpu_variants()) {
         if (name == variant->name) return *variant;
         known += std::string(", ") + variant->name;

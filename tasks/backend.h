@@ -7,7 +7,7 @@
 
 namespace leon {
 
-// "reference", "cpu", or one of the CPU's variants ("cpu-avx2"); Error listing what there is otherwise.
+// "reference", "cpu", "cuda", or one of the CPU's variants ("cpu-avx2"); Error listing what there is otherwise.
 const Kernels& backend(const std::string& name);
 
 }  // namespace leon

@@ -9,13 +9,16 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <sstream>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "kernels/kernels.h"
+#include "tests/cuda_on_cpu/emulated_kernels.h"
 
 namespace leon {
 
@@ -179,16 +182,22 @@ struct Case {
     double scale = 1;                                                  // of a typical element of the result
 };
 
-// Runs the cases on the reference and on every other backend, with one, two and three threads, and demands that the
-// results agree within the tolerance of the operation, that they are the same bits whatever the number of threads, and
-// that nothing beside the arrays was written.
+// Runs the cases on the reference and on every other backend, in several ways: with one, two and three threads, or, on
+// the emulated GPU, with the threads scheduled forward, in reverse and at random. Demands that the results agree within
+// the tolerance of the operation, that they are the same bits every way, and that nothing beside the arrays was
+// written.
 void hold(const std::vector<Case>& cases);
 
 // The largest errors that hold() has seen so far, as rows of its table.
 void print_measured();
 
+// All of this machine and the emulated GPU, or those whose name begins as the variable LEON_TEST_BACKEND says.
 inline std::vector<const Kernels*> backends() {
-    return {cpu_variants().begin(), cpu_variants().end()};
+    std::vector<const Kernels*> all = {cpu_variants().begin(), cpu_variants().end()};
+    all.push_back(&emulated_cuda_kernels());
+    if (const char* wanted = std::getenv("LEON_TEST_BACKEND"))
+        std::erase_if(all, [=](const Kernels* k) { return !std::string_view(k->name).starts_with(wanted); });
+    return all;
 }
 
 template <typename... Parts>

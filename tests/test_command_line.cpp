@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/kernels.h"
 #include "runtime/npy.h"
 #include "tests/temporary_folder.h"
 #include "tokenizer/image.h"
@@ -189,6 +190,7 @@ TEST_CASE("command line: bad input gets one line, status 2, and leaves no file")
     check_refused({"draw", "a car", "-m", MODEL, "--temperature", "nan", "-o", out}, "--temperature");
     check_refused({"draw", "a car", "-m", MODEL, "--candidates", "0", "-o", out}, "--candidates");
     check_refused({"draw", "a car", "-m", MODEL, "--backend", "abacus", "-o", out}, "abacus");
+    if (!cuda_kernels()) check_refused({"draw", "a car", "-m", MODEL, "--backend", "cuda", "-o", out}, "cuda");
     check_refused({"draw", "a car", "-m", MODEL, "--threads", "-2", "-o", out}, "--threads");
     check_refused({"draw", "\xff\xfe", "-m", MODEL, "-o", out}, "UTF-8");
     std::string endless;

@@ -12,6 +12,7 @@
 #include "runtime/npy.h"
 #include "tasks/model.h"
 #include "tasks/workbench.h"
+#include "tests/cuda_on_cpu/emulated_kernels.h"
 #include "weights_converter/convert.h"
 
 #include "tests/testing.h"
@@ -60,6 +61,7 @@ std::string converted(const Case& c, const std::string& dtype) {
 std::vector<const Kernels*> backends() {
     std::vector<const Kernels*> all = {&reference_kernels()};
     for (const Kernels* variant : cpu_variants()) all.push_back(variant);
+    all.push_back(&emulated_cuda_kernels());
     return all;
 }
 

@@ -1,9 +1,11 @@
 // Properties of the forward pass and its cache, on tiny random networks of every family and on every backend: how rows
 // are grouped into batches, chunks and streams never changes what a row computes.
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
 #include "runtime/transformer.h"
+#include "tests/cuda_on_cpu/emulated_kernels.h"
 #include "tests/tiny_transformer.h"
 
 #include "tests/testing.h"
@@ -15,13 +17,14 @@ namespace {
 std::vector<const Kernels*> backends() {
     std::vector<const Kernels*> all = {&reference_kernels()};
     for (const Kernels* variant : cpu_variants()) all.push_back(variant);
+    all.push_back(&emulated_cuda_kernels());
     return all;
 }
 
 // Logits after every token, fed `chunk` at a time.
 std::vector<float> all_logits(const TinyTransformer& tiny, const Kernels& k, const std::vector<int32_t>& tokens,
                               int chunk, DType cache_dtype = DType::F32) {
-    Transformer network(tiny.config, tiny.weights, k, chunk, chunk);
+    Transformer network(tiny.config, tiny.on(k), k, chunk, chunk);
     KvCache cache(tiny.config, k, 1, static_cast<int>(tokens.size()), 8, cache_dtype);
     const int stream = cache.add_stream();
     std::vector<float> out;
@@ -62,6 +65,36 @@ TEST_CASE("transformer: every backend gives the reference's logits") {
     }
 }
 
+// The most likely token after a prompt, and after that, `count` times.
+std::vector<int32_t> greedy_tokens(const TinyTransformer& tiny, const Kernels& k, const std::vector<int32_t>& prompt,
+                                   int count, DType cache_dtype) {
+    Transformer network(tiny.config, tiny.on(k), k, 8, 1);
+    KvCache cache(tiny.config, k, 1, tiny.config.context, 8, cache_dtype);
+    const int stream = cache.add_stream();
+    prefill(network, cache, stream, std::span(prompt).first(prompt.size() - 1));
+    std::vector<int32_t> tokens = {prompt.back()};
+    for (int i = 0; i < count; i++) {
+        Batch batch;
+        batch.add(tokens.back(), stream, cache.length(stream), WantLogits::Yes);
+        const float* logits = network.forward(cache, batch);
+        tokens.push_back(static_cast<int32_t>(std::max_element(logits, logits + tiny.config.vocab) - logits));
+    }
+    return tokens;
+}
+
+TEST_CASE("transformer: every backend decodes the reference's greedy tokens") {
+    for (Family family : FAMILIES)
+        for (DType cache_dtype : {DType::F32, DType::BF16}) {
+            const TinyTransformer tiny(family);
+            const auto prompt = random_tokens(20, tiny.config.vocab);
+            const auto want = greedy_tokens(tiny, reference_kernels(), prompt, 150, cache_dtype);
+            for (const Kernels* k : backends()) {
+                CAPTURE(k->name);
+                CHECK(greedy_tokens(tiny, *k, prompt, 150, cache_dtype) == want);
+            }
+        }
+}
+
 TEST_CASE("transformer: prefill in chunks equals token by token") {
     for (Family family : FAMILIES) {
         const TinyTransformer tiny(family);
@@ -83,7 +116,7 @@ TEST_CASE("transformer: small batches of streams give the bits of single streams
     for (const Kernels* k : backends()) {
         CAPTURE(k->name);
         const auto alone_first = all_logits(tiny, *k, first, 1), alone_second = all_logits(tiny, *k, second, 1);
-        Transformer network(tiny.config, tiny.weights, *k, 2, 2);
+        Transformer network(tiny.config, tiny.on(*k), *k, 2, 2);
         KvCache cache(tiny.config, *k, 2, 40, 8, DType::F32);
         const int a = cache.add_stream(), b = cache.add_stream();
         for (int i = 0; i < 40; i++) {

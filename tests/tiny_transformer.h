@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <deque>
+#include <map>
 #include <vector>
 
 #include "kernels/kernels.h"
@@ -69,6 +70,22 @@ public:
         weights.output = c.tied_output ? weights.embedding : random({c.vocab, c.dim}, 0.5f);
     }
 
+    // The weights where the backend's kernels can read them.
+    const TransformerWeights& on(const Kernels& kernels) const {
+        auto found = adopted_.find(&kernels);
+        if (found != adopted_.end()) return found->second;
+        TransformerWeights w = weights;
+        auto adopt_one = [&](Tensor& t) {
+            if (t) t.data = const_cast<void*>(adopt(kernels, t.data, t.bytes()));
+        };
+        for (Tensor* t : {&w.embedding, &w.positions, &w.norm, &w.output}) adopt_one(*t);
+        for (LayerWeights& l : w.layers)
+            for (Tensor* t : {&l.attention_norm, &l.ffn_norm, &l.q, &l.k, &l.v, &l.o, &l.q_norm_weight, &l.q_norm_bias,
+                              &l.k_norm_weight, &l.k_norm_bias, &l.gate, &l.up, &l.down})
+                adopt_one(*t);
+        return adopted_.emplace(&kernels, std::move(w)).first->second;
+    }
+
 private:
     Tensor random(std::initializer_list<int64_t> shape, float scale, float mean = 0) {
         Tensor t(nullptr, DType::F32, shape);
@@ -79,6 +96,7 @@ private:
     }
     std::deque<std::vector<float>> memory_;
     uint64_t counter_ = 0;
+    mutable std::map<const Kernels*, TransformerWeights> adopted_;
 };
 
 // A fixed pseudo-random prompt within the vocabulary.

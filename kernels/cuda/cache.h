@@ -1,0 +1,27 @@
+// Where a row of keys or values stands in the paged cache; see KvPages in kernels/kernels.h.
+#pragma once
+
+#include "kernels/cuda/gpu.h"
+#include "kernels/kernels.h"
+
+namespace leon::LEON_CUDA {
+
+struct PageTable {
+    const int* pages;  // [streams, max_pages]
+    int64_t max_pages;
+    int kv_heads, head_dim;
+
+    // Index of the first channel of position 0 of page number `nth` of a stream, for one head: from there on lie
+    // PAGE_TOKENS rows of head_dim.
+    __device__ __forceinline__ int64_t page_start(int stream, int nth, int head) const {
+        const int64_t page = pages[stream * max_pages + nth];
+        return (page * kv_heads + head) * PAGE_TOKENS * head_dim;
+    }
+};
+
+inline PageTable page_table_of(const KvPages& cache) {
+    return {cache.page_table.i32(), cache.page_table.shape[1], static_cast<int>(cache.keys.shape[1]),
+            static_cast<int>(cache.keys.shape[3])};
+}
+
+}  // namespace leon::LEON_CUDA

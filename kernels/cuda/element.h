@@ -1,0 +1,67 @@
+// Elements of a weight or of the cache: widened to float as they are read, rounded as they are written; and the one
+// place where a launcher turns a Tensor's dtype into a type.
+#pragma once
+
+#include "kernels/cuda/gpu.h"
+#include "kernels/tensor.h"
+
+namespace leon::LEON_CUDA {
+
+__device__ __forceinline__ float widen(float value) {
+    return value;
+}
+__device__ __forceinline__ float widen(__nv_bfloat16 value) {
+    return __bfloat162float(value);
+}
+
+template <class T>
+__device__ __forceinline__ T narrow(float value);
+template <>
+__device__ __forceinline__ float narrow<float>(float value) {
+    return value;
+}
+template <>
+__device__ __forceinline__ __nv_bfloat16 narrow<__nv_bfloat16>(float value) {
+    return __float2bfloat16_rn(value);
+}
+
+// 16 bytes of weights in registers: four floats or eight bf16.
+template <class T>
+struct Pack {
+    static constexpr int COUNT = 16 / sizeof(T);
+    float value[COUNT];
+};
+__device__ __forceinline__ Pack<float> unpack(uint4 bits, float) {
+    return {{__uint_as_float(bits.x), __uint_as_float(bits.y), __uint_as_float(bits.z), __uint_as_float(bits.w)}};
+}
+__device__ __forceinline__ Pack<__nv_bfloat16> unpack(uint4 bits, __nv_bfloat16) {
+    // Two bf16 in a word, the first one low; a bf16 is the upper half of a float.
+    Pack<__nv_bfloat16> pack;
+    const unsigned words[4] = {bits.x, bits.y, bits.z, bits.w};
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        pack.value[2 * i] = __uint_as_float(words[i] << 16);
+        pack.value[2 * i + 1] = __uint_as_float(words[i] & 0xffff0000u);
+    }
+    return pack;
+}
+
+// Calls `use(element)` with an element of the type that `dtype` names.
+template <class Use>
+void with_element(DType dtype, Use use) {
+    if (dtype == DType::BF16)
+        use(__nv_bfloat16{});
+    else
+        use(float{});
+}
+
+template <class T>
+const T* data_of(const Tensor& t) {
+    return static_cast<const T*>(t.data);
+}
+template <class T>
+T* data_of(Tensor& t) {
+    return static_cast<T*>(t.data);
+}
+
+}  // namespace leon::LEON_CUDA

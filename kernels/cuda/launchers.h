@@ -1,0 +1,40 @@
+// The launchers of the CUDA table: one per entry, named as it is. Contracts stand at the wrappers in kernels/kernels.h.
+#pragma once
+
+#include "kernels/cuda/gpu.h"
+#include "kernels/kernels.h"
+
+namespace leon::LEON_CUDA {
+
+void* allocate(size_t bytes);
+void release(void* memory);
+const void* adopt(const void* host, size_t bytes);
+void upload(void* device, const void* host, size_t bytes);
+void download(void* host, const void* device, size_t bytes);
+
+void gather(Tensor out, Tensor table, Tensor ids);
+void gather_add(Tensor x, Tensor table, Tensor ids, int offset);
+void rmsnorm(Tensor out, Tensor x, Tensor weight, float eps);
+void layernorm(Tensor out, Tensor x, float eps);
+void head_norm(Tensor x, Tensor weight, Tensor bias, float eps);
+void rope(Tensor x, Tensor position, float theta);
+void add(Tensor x, Tensor y);
+void matmul(Tensor out, Tensor x, Tensor weight);
+void matmul_add(Tensor out, Tensor x, Tensor weight);
+void swiglu(Tensor out, Tensor gate, Tensor up);
+void relu(Tensor x);
+void append(KvPages cache, Tensor k, Tensor v, Placement at);
+void attention(Tensor out, Tensor q, KvPages cache, Placement at);
+
+void conv2d(Tensor out, Tensor x, Tensor weight, Tensor bias, Convolution shape);
+void group_norm(Tensor out, Tensor x, Tensor weight, Tensor bias, int groups, float eps, Activation activation);
+void spatial_attention(Tensor out, Tensor q, Tensor k, Tensor v);
+void nearest_code(Tensor codes, Tensor z, Tensor codebook);
+
+// The filled table, whether or not there is a device.
+const Kernels& table();
+
+// Why no device can be used, in one line; null if one can.
+const char* why_not();
+
+}  // namespace leon::LEON_CUDA

@@ -1,0 +1,50 @@
+// The CUDA table, and the question whether this machine can use it.
+#include <string>
+
+#include "kernels/cuda/launchers.h"
+
+namespace leon::LEON_CUDA {
+
+const Kernels& table() {
+    static const Kernels filled = {
+        .name = "cuda",
+        .allocate = allocate,
+        .release = release,
+        .adopt = adopt,
+        .upload = upload,
+        .download = download,
+        .gather = gather,
+        .gather_add = gather_add,
+        .rmsnorm = rmsnorm,
+        .layernorm = layernorm,
+        .head_norm = head_norm,
+        .rope = rope,
+        .add = add,
+        .matmul = matmul,
+        .matmul_add = matmul_add,
+        .swiglu = swiglu,
+        .relu = relu,
+        .append = append,
+        .attention = attention,
+        .conv2d = conv2d,
+        .group_norm = group_norm,
+        .spatial_attention = spatial_attention,
+        .nearest_code = nearest_code,
+    };
+    return filled;
+}
+
+const char* why_not() {
+    static const std::string reason = [] {
+        int devices = 0;
+        const cudaError_t error = cudaGetDeviceCount(&devices);
+        if (error != cudaSuccess) {
+            cudaGetLastError();
+            return std::string(cudaGetErrorString(error));
+        }
+        return std::string(devices == 0 ? "there is no CUDA device" : "");
+    }();
+    return reason.empty() ? nullptr : reason.c_str();
+}
+
+}  // namespace leon::LEON_CUDA
