@@ -127,7 +127,7 @@ std::vector<Way> ways(const Kernels& k) {
         if (std::getenv("EMU_SCHED")) return {{"as EMU_SCHED says", [] {}}};
         for (auto [name, order] : {std::pair("forward", Order::Forward), std::pair("in reverse", Order::Reverse),
                                    std::pair("at random", Order::Random)})
-            list.push_back({name, [=] { cuda_emulated::emu::set_schedule({order, 1}); }});
+            list.push_back({name, [order = order] { cuda_emulated::emu::set_schedule({order, 1}); }});
         return list;
     }
     for (int threads : {1, 2, 3})
