@@ -1,5 +1,6 @@
 // Memory of the device, and the stream on which everything runs in the order of the calls.
 #include <string>
+#include <vector>
 
 #include "kernels/cuda/launchers.h"
 
@@ -30,8 +31,12 @@ void release(void* memory) {
     CUDA_CHECK(cudaFree(memory));  // waits for what still uses it
 }
 
+// The table has no call that gives adopted memory back, so weights stay on the device until the program ends. They are
+// remembered here, as what is owned: a program that opens one model after another needs such a call first.
 const void* adopt(const void* host, size_t bytes) {
+    static auto& adopted = *new std::vector<void*>;
     void* copy = allocate(bytes);
+    adopted.push_back(copy);
     upload(copy, host, bytes);
     return copy;
 }

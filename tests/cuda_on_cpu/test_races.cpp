@@ -85,7 +85,11 @@ const Specimen SPECIMENS[] = {
 };
 
 // What a process that runs the kernel says at its end, and its exit status.
-std::pair<std::string, int> run_alone(const Specimen& s, bool repaired) {
+struct Ending {
+    std::string said;
+    int status;
+};
+Ending run_alone(const Specimen& s, bool repaired) {
     int ends[2];
     REQUIRE(pipe(ends) == 0);
     std::fflush(nullptr);
@@ -111,8 +115,9 @@ TEST_CASE("cuda races: each is reported with both places, whatever the schedule"
         emu::set_schedule({order, 3});
         for (const Specimen& s : SPECIMENS) {
             CAPTURE(s.name);
-            const auto [said, status] = run_alone(s, false);
-            CHECK_MESSAGE(status != 0, said);
+            const Ending end = run_alone(s, false);
+            const std::string& said = end.said;
+            CHECK_MESSAGE(end.status != 0, said);
             const size_t first = said.find(".cpp:");
             CHECK_MESSAGE(said.find("DATA RACE") != std::string::npos, said);
             CHECK_MESSAGE((first != std::string::npos || said.find("ptx.h:") != std::string::npos), said);
@@ -123,9 +128,9 @@ TEST_CASE("cuda races: each is reported with both places, whatever the schedule"
 
 TEST_CASE("cuda races: repaired kernels are not reported") {
     for (const Specimen& s : SPECIMENS) {
-        const auto [said, status] = run_alone(s, true);
+        const Ending end = run_alone(s, true);
         CAPTURE(s.name);
-        CHECK_MESSAGE(status == 0, said);
+        CHECK_MESSAGE(end.status == 0, end.said);
     }
 }
 
