@@ -7,6 +7,7 @@
 #include "runtime/format.h"
 
 namespace leon {
+
 std::string speed_line(const GenerateStatistics& s, double picture_seconds) {
     std::string line;
     auto add = [&](const std::string& part) { line += (line.empty() ? "" : "; ") + part; };

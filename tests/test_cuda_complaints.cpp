@@ -1,15 +1,11 @@
 // What the emulated GPU must refuse, each in a process that dies of it: the faults that a real one answers with a hang,
 // a fault address, or a wrong result now and then.
-#include <sys/wait.h>
-#include <unistd.h>
 #include <csignal>
-
-#include <cstdio>
-#include <cstdlib>
 #include <string>
 
 #include "kernels/cuda/launchers.h"
 #include "kernels/cuda/ptx.h"
+#include "tests/cuda_on_cpu/child.h"
 
 #include "tests/testing.h"
 
@@ -18,24 +14,12 @@ namespace {
 
 template <class F>
 std::string last_words(F action) {
-    int ends[2];
-    REQUIRE(pipe(ends) == 0);
-    std::fflush(nullptr);
-    const pid_t child = fork();
-    if (child == 0) {
-        dup2(ends[1], 2);
+    const Ending end = in_a_child([&] {
         for (int signal : {SIGABRT, SIGSEGV, SIGBUS}) ::signal(signal, SIG_DFL);
         action();
-        _exit(0);
-    }
-    close(ends[1]);
-    std::string said;
-    char buffer[4096];
-    for (ssize_t n; (n = read(ends[0], buffer, sizeof buffer)) > 0;) said.append(buffer, static_cast<size_t>(n));
-    close(ends[0]);
-    int status = 0;
-    waitpid(child, &status, 0);
-    return status == 0 ? "nothing: it went well" : said;
+        return 0;
+    });
+    return end.status == 0 ? "nothing: it went well" : end.said;
 }
 
 #define DIES(message, ...)                                            \

@@ -1,15 +1,11 @@
 // The race detector against races that do no harm in the forward schedule, and against their repaired twins. Linked
 // only into the program of `make test-races`, whose kernels are instrumented.
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <cstdio>
-#include <cstdlib>
 #include <string>
 #include <vector>
 
 #include "kernels/cuda/launchers.h"
 #include "kernels/cuda/ptx.h"
+#include "tests/cuda_on_cpu/child.h"
 #include "tests/cuda_on_cpu/race.h"
 
 #include "tests/testing.h"
@@ -85,29 +81,12 @@ const Specimen SPECIMENS[] = {
 };
 
 // What a process that runs the kernel says at its end, and its exit status.
-struct Ending {
-    std::string said;
-    int status;
-};
 Ending run_alone(const Specimen& s, bool repaired) {
-    int ends[2];
-    REQUIRE(pipe(ends) == 0);
-    std::fflush(nullptr);
-    const pid_t child = fork();
-    if (child == 0) {
-        dup2(ends[1], 2);
+    return in_a_child([&] {
         int* out = static_cast<int*>(allocate(256 * sizeof(int)));
         CUDA_CHECK(launch(s.kernel, s.grid, s.block, 1024, out, repaired));
-        _exit(emu::race_reports());
-    }
-    close(ends[1]);
-    std::string said;
-    char buffer[4096];
-    for (ssize_t n; (n = read(ends[0], buffer, sizeof buffer)) > 0;) said.append(buffer, static_cast<size_t>(n));
-    close(ends[0]);
-    int status = 0;
-    waitpid(child, &status, 0);
-    return {said, status};
+        return emu::race_reports();
+    });
 }
 
 TEST_CASE("cuda races: each is reported with both places, whatever the schedule") {
