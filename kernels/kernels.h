@@ -9,23 +9,28 @@
 //
 // Conventions
 //   outputs first, then inputs, weights, scalars; out and inputs must not overlap unless the comment says "may alias"
-//   activations are float32; `weight` of gather, matmul and conv2d is f32 or bf16, the other parameters are f32
+//   activations are float32; weights of gather and of all projections are f32, bf16, f16 or i8 (bytes with a scale per
+//   row), of convolutions f32, bf16 or f16; the other parameters are f32
 //   weights are [out, in] row-major, as checkpoints store them; pictures are channels last: [height, width, channels]
 //   token streams are ragged: row t of a batch belongs to stream `stream[t]` and stands at `position[t]` in it
-//   nothing here allocates or throws, except allocate() (Error when memory is short)
+//   nothing here allocates or throws, except allocate(), adopt() and record() (Error when memory is short)
+//   operations are done in the order of their calls, but may still be under way when the call returns: download() and
+//   finish() wait
 #pragma once
 
+#include <functional>
 #include <span>
 
+#include "kernels/sampling.h"
 #include "kernels/tensor.h"
 
 namespace leon {
 
 // Keys and values of one layer, kept in pages of PAGE_TOKENS positions so that streams can share a common prefix.
 //
-//   keys, values   [pages, kv_heads, PAGE_TOKENS, head_dim]   f32 or bf16 (both the same)
-//   page_table     [streams, max_pages] i32: page_table[s][p / PAGE_TOKENS] is the page that holds position p of stream
-//   s
+//   keys, values   [pages, kv_heads, PAGE_TOKENS, head_dim]   f32, bf16 or f16, both the same
+//   page_table     [streams, max_pages] i32: page_table[s][p / PAGE_TOKENS] is the page that holds position p of
+//   stream s
 //
 //   page:  head 0 | pos 0: head_dim values | pos 1 | ... | pos 31 |   head 1 | pos 0 | ...
 constexpr int PAGE_TOKENS = 32;
@@ -40,6 +45,33 @@ struct Placement {
     Tensor position;
 };
 
+// How the rows of an activation are normalised before a projection reads them, or after one has made them.
+struct RowNorm {
+    enum class Kind { None, RMS, Layer };  // Layer: mean and variance, no parameters
+    Kind kind = Kind::None;
+    Tensor weight;  // [dim] f32, RMS only
+    float eps = 0;
+};
+
+// The projections that begin an attention branch, and the normalisation in front of them.
+struct QkvWeights {
+    RowNorm norm;
+    Tensor q, k, v;  // [heads * head_dim, dim], [kv_heads * head_dim, dim] twice
+};
+
+// The first half of a feed-forward branch: SwiGLU, or ReLU if there is no gate.
+struct FeedForwardWeights {
+    RowNorm norm;
+    Tensor gate, up;  // [ffn_dim, dim]; gate may be null
+};
+
+// Layer normalisation of every head of q and k (Chameleon's qk-norm); without data: none.
+struct HeadNorms {
+    Tensor q_weight, q_bias;  // [heads, head_dim] f32
+    Tensor k_weight, k_bias;  // [kv_heads, head_dim] f32
+    float eps = 0;
+};
+
 enum class Activation { None, Swish };  // Swish: x * sigmoid(x), also called SiLU
 
 // A convolution over [height, width, channels].
@@ -52,14 +84,33 @@ struct Convolution {
     int upsample = 1;    // nearest-neighbour enlargement of the input, before padding: 1 or 2
 };
 
+// Group normalisation in front of a convolution; without weight: none.
+struct GroupNorm {
+    Tensor weight, bias;  // [channels] f32
+    int groups = 0;
+    float eps = 0;
+    Activation activation = Activation::None;
+};
+
+// Where memory is reached from: by the kernels only, or by the host, too, at any time and without a copy.
+enum class Reach { Device, Shared };
+
+// A sequence of operations that can be carried out again and again.
+struct Recording;
+
 struct Kernels {
     const char* name;  // "reference", "cpu-avx2", ...
 
-    void* (*allocate)(size_t bytes);
-    void (*release)(void* memory);
+    void* (*allocate)(size_t bytes, Reach reach);
+    void (*release)(void* memory, Reach reach);
     const void* (*adopt)(const void* host, size_t bytes);
+    void (*disown)(const void* adopted);
     void (*upload)(void* device, const void* host, size_t bytes);
     void (*download)(void* host, const void* device, size_t bytes);
+    Recording* (*record)(const std::function<void()>& operations);
+    void (*replay)(Recording* recording);
+    void (*forget)(Recording* recording);
+    void (*finish)();
 
     void (*gather)(Tensor out, Tensor table, Tensor ids);
     void (*gather_add)(Tensor x, Tensor table, Tensor ids, int offset);
@@ -74,11 +125,20 @@ struct Kernels {
     void (*relu)(Tensor x);
     void (*append)(KvPages cache, Tensor k, Tensor v, Placement at);
     void (*attention)(Tensor out, Tensor q, KvPages cache, Placement at);
+    void (*project_qkv)(Tensor q, Tensor k, Tensor v, Tensor x, const QkvWeights& weights, Tensor scratch);
+    void (*rotate_append)(Tensor q, Tensor k, Tensor v, const HeadNorms& norms, float theta, KvPages cache,
+                          Placement at);
+    void (*feed_forward)(Tensor out, Tensor x, const FeedForwardWeights& weights, Tensor scratch, Tensor gate_scratch);
+    void (*norm_add)(Tensor x, Tensor y, const RowNorm& norm);
+    void (*sample)(const Draws& drawing, const SampleRule& rule);
 
     void (*conv2d)(Tensor out, Tensor x, Tensor weight, Tensor bias, Convolution shape);
     void (*group_norm)(Tensor out, Tensor x, Tensor weight, Tensor bias, int groups, float eps, Activation activation);
     void (*spatial_attention)(Tensor out, Tensor q, Tensor k, Tensor v);
     void (*nearest_code)(Tensor codes, Tensor z, Tensor codebook);
+    void (*norm_conv2d)(Tensor out, Tensor x, const GroupNorm& norm, Tensor weight, Tensor bias, Convolution shape,
+                        Tensor residual, Tensor scratch);
+    void (*to_u8)(Tensor out, Tensor x);
 };
 
 // The definition: plain loops, one thread, double accumulation where it matters. Slow on purpose.
@@ -102,18 +162,22 @@ int cpu_threads();
 
 // --- memory -----------------------------------------------------------------------------------------------------
 
-// 64-byte aligned, zeroed, owned by the caller until release(). Throws Error when there is not enough.
-inline void* allocate(const Kernels& k, size_t bytes) {
-    return k.allocate(bytes);
+// 64-byte aligned, zeroed, owned by the caller until release() with the same reach. Throws Error when there is not
+// enough.
+inline void* allocate(const Kernels& k, size_t bytes, Reach reach = Reach::Device) {
+    return k.allocate(bytes, reach);
 }
-inline void release(const Kernels& k, void* memory) {
-    k.release(memory);
+inline void release(const Kernels& k, void* memory, Reach reach = Reach::Device) {
+    k.release(memory, reach);
 }
 
 // Makes `bytes` of host memory readable by the backend's kernels: the same pointer on the CPU (nothing is copied, so
-// the host memory must outlive its use), a device copy elsewhere.
+// the host memory must outlive its use), a device copy elsewhere, which the caller gives back with disown().
 inline const void* adopt(const Kernels& k, const void* host, size_t bytes) {
     return k.adopt(host, bytes);
+}
+inline void disown(const Kernels& k, const void* adopted) {
+    k.disown(adopted);
 }
 inline void upload(const Kernels& k, void* device, const void* host, size_t bytes) {
     k.upload(device, host, bytes);
@@ -122,10 +186,31 @@ inline void download(const Kernels& k, void* host, const void* device, size_t by
     k.download(host, device, bytes);
 }
 
+// Remembers the operations that `operations` calls, without carrying them out; replay() then carries them out, in
+// order, on the same tensors: what is to change from time to time must stand in device memory. `operations` must not
+// allocate, upload, download or finish, and what it refers to must live until forget(). On a GPU one replay is one
+// launch.
+inline Recording* record(const Kernels& k, const std::function<void()>& operations) {
+    return k.record(operations);
+}
+inline void replay(const Kernels& k, Recording* recording) {
+    k.replay(recording);
+}
+inline void forget(const Kernels& k, Recording* recording) {
+    k.forget(recording);
+}
+// Waits until everything that was called has been done.
+inline void finish(const Kernels& k) {
+    k.finish();
+}
+
 // --- the transformer --------------------------------------------------------------------------------------------
 
+inline bool is_float(const Tensor& t) {
+    return t.dtype == DType::F32 || t.dtype == DType::BF16 || t.dtype == DType::F16;
+}
 inline bool is_weight(const Tensor& t) {
-    return t.dtype == DType::F32 || t.dtype == DType::BF16;
+    return is_float(t) || (t.dtype == DType::I8 && t.scale);
 }
 inline bool is_vector(const Tensor& t, int64_t n) {
     return t.dtype == DType::F32 && t.elements() == n;
@@ -136,7 +221,7 @@ inline bool is_placement(const Placement& at, int64_t tokens) {
 }
 
 // out[r] = table[ids[r]]: token embedding, code lookup, and picking rows of activations.
-//   out [rows, dim] f32    table [entries, dim] f32 or bf16    ids [rows] i32, each within the table
+//   out [rows, dim] f32    table [entries, dim] any weight    ids [rows] i32, each within the table
 inline void gather(const Kernels& k, Tensor out, Tensor table, Tensor ids) {
     CHECK(out.dtype == DType::F32 && is_weight(table) && ids.dtype == DType::I32);
     CHECK(out.cols() == table.cols() && out.rows() == ids.elements());
@@ -144,7 +229,7 @@ inline void gather(const Kernels& k, Tensor out, Tensor table, Tensor ids) {
 }
 
 // x[r] += table[ids[r] + offset]: learned positions (OPT's table starts `offset` = 2 rows in).
-//   x [rows, dim]    table [entries, dim] f32 or bf16    ids [rows] i32
+//   x [rows, dim]    table [entries, dim] any weight    ids [rows] i32
 inline void gather_add(const Kernels& k, Tensor x, Tensor table, Tensor ids, int offset) {
     CHECK(x.dtype == DType::F32 && is_weight(table) && ids.dtype == DType::I32);
     CHECK(x.cols() == table.cols() && x.rows() == ids.elements() && offset >= 0);
@@ -188,7 +273,7 @@ inline void add(const Kernels& k, Tensor x, Tensor y) {
 }
 
 // out = x * weight^T.
-//   out [rows, n]    x [rows, depth]    weight [n, depth] f32 or bf16, read once whatever the number of rows
+//   out [rows, n]    x [rows, depth]    weight [n, depth], read once whatever the number of rows
 inline void matmul(const Kernels& k, Tensor out, Tensor x, Tensor weight) {
     CHECK(is_weight(weight) && x.cols() == weight.cols() && out.cols() == weight.rows() && out.rows() == x.rows());
     k.matmul(out, x, weight);
@@ -212,7 +297,7 @@ inline void relu(const Kernels& k, Tensor x) {
 }
 
 inline bool is_cache(const KvPages& c) {
-    return c.keys.rank == 4 && same_shape(c.keys, c.values) && c.keys.dtype == c.values.dtype && is_weight(c.keys) &&
+    return c.keys.rank == 4 && same_shape(c.keys, c.values) && c.keys.dtype == c.values.dtype && is_float(c.keys) &&
            c.keys.shape[2] == PAGE_TOKENS && c.page_table.rank == 2 && c.page_table.dtype == DType::I32;
 }
 
@@ -233,6 +318,61 @@ inline void attention(const Kernels& k, Tensor out, Tensor q, KvPages cache, Pla
     k.attention(out, q, cache, at);
 }
 
+inline bool is_norm(const RowNorm& norm, int64_t dim) {
+    return norm.kind != RowNorm::Kind::RMS || is_vector(norm.weight, dim);
+}
+
+// q, k, v = norm(x) * weight^T each: a normalisation and three projections.
+//   q [rows, heads * head_dim]    k, v [rows, kv_heads * head_dim]    x [rows, dim]
+//   scratch [rows, dim]: afterwards anything
+inline void project_qkv(const Kernels& kernels, Tensor q, Tensor k, Tensor v, Tensor x, const QkvWeights& w,
+                        Tensor scratch) {
+    CHECK(is_norm(w.norm, x.cols()) && same_shape(scratch, x) && same_shape(k, v));
+    CHECK(is_weight(w.q) && w.q.dtype == w.k.dtype && w.q.dtype == w.v.dtype);
+    CHECK(has_shape(w.q, {q.cols(), x.cols()}) && has_shape(w.k, {k.cols(), x.cols()}) && same_shape(w.k, w.v));
+    CHECK(q.rows() == x.rows() && k.rows() == x.rows());
+    kernels.project_qkv(q, k, v, x, w, scratch);
+}
+
+// head_norm of q and k (if there are norms), rope of both (if theta > 0), then append of k and v to the cache.
+//   q [tokens, heads, head_dim], changed in place    k, v [tokens, kv_heads, head_dim]: afterwards anything
+inline void rotate_append(const Kernels& kernels, Tensor q, Tensor k, Tensor v, const HeadNorms& norms, float theta,
+                          KvPages cache, Placement at) {
+    CHECK(is_cache(cache) && q.rank == 3 && k.rank == 3 && same_shape(k, v) && is_placement(at, k.shape[0]));
+    CHECK(q.shape[0] == k.shape[0] && q.shape[2] == k.shape[2] && (theta <= 0 || q.shape[2] % 2 == 0));
+    CHECK(k.shape[1] == cache.keys.shape[1] && k.shape[2] == cache.keys.shape[3]);
+    CHECK(!norms.q_weight ||
+          (is_vector(norms.q_weight, q.shape[1] * q.shape[2]) && same_shape(norms.q_weight, norms.q_bias)));
+    CHECK(!norms.k_weight ||
+          (is_vector(norms.k_weight, k.shape[1] * k.shape[2]) && same_shape(norms.k_weight, norms.k_bias)));
+    CHECK(!norms.q_weight == !norms.k_weight);
+    kernels.rotate_append(q, k, v, norms, theta, cache, at);
+}
+
+// out = swish(norm(x) * gate^T) * (norm(x) * up^T), or max(norm(x) * up^T, 0) without a gate.
+//   out [rows, ffn_dim]    x [rows, dim]    scratch [rows, dim] and gate_scratch [rows, ffn_dim]: afterwards anything;
+//   gate_scratch may be null if there is no gate
+inline void feed_forward(const Kernels& k, Tensor out, Tensor x, const FeedForwardWeights& w, Tensor scratch,
+                         Tensor gate_scratch) {
+    CHECK(is_norm(w.norm, x.cols()) && same_shape(scratch, x) && out.rows() == x.rows());
+    CHECK(is_weight(w.up) && has_shape(w.up, {out.cols(), x.cols()}));
+    CHECK(!w.gate || (w.gate.dtype == w.up.dtype && same_shape(w.gate, w.up) && same_shape(gate_scratch, out)));
+    k.feed_forward(out, x, w, scratch, gate_scratch);
+}
+
+// x += norm(y): the end of a branch whose normalisation comes after it.
+//   x, y [rows, dim]; y afterwards anything
+inline void norm_add(const Kernels& k, Tensor x, Tensor y, const RowNorm& norm) {
+    CHECK(same_shape(x, y) && is_norm(norm, x.cols()));
+    k.norm_add(x, y, norm);
+}
+
+// Draws one token for every candidate from the logits of its streams and prepares the next step; see sampling.h.
+inline void sample(const Kernels& k, const Draws& d, const SampleRule& rule) {
+    CHECK(are_draws(d, rule));
+    k.sample(d, rule);
+}
+
 // --- pictures ---------------------------------------------------------------------------------------------------
 
 inline int64_t convolved(int64_t size, const Convolution& c) {
@@ -241,9 +381,9 @@ inline int64_t convolved(int64_t size, const Convolution& c) {
 
 // out[y,x,o] = bias[o] + sum_{i,j,c} weight[o,i,j,c] * padded(upsampled(x))[y*stride + i, x*stride + j, c]
 //   out [height', width', out_channels]    x [height, width, in_channels]    weight [out_channels, kernel, kernel,
-//   in_channels] f32 or bf16    bias [out_channels]
+//   in_channels] f32, bf16 or f16    bias [out_channels]
 inline void conv2d(const Kernels& k, Tensor out, Tensor x, Tensor weight, Tensor bias, Convolution shape) {
-    CHECK(x.rank == 3 && is_weight(weight) && is_vector(bias, weight.shape[0]));
+    CHECK(x.rank == 3 && is_float(weight) && is_vector(bias, weight.shape[0]));
     CHECK(has_shape(weight, {weight.shape[0], shape.kernel, shape.kernel, x.shape[2]}));
     CHECK(has_shape(out, {convolved(x.shape[0], shape), convolved(x.shape[1], shape), weight.shape[0]}));
     k.conv2d(out, x, weight, bias, shape);
@@ -273,6 +413,30 @@ inline void nearest_code(const Kernels& k, Tensor codes, Tensor z, Tensor codebo
     CHECK(codes.dtype == DType::I32 && codes.elements() == z.rows() && z.cols() == codebook.cols());
     CHECK(codebook.dtype == DType::F32);
     k.nearest_code(codes, z, codebook);
+}
+
+// out = residual + conv2d(activation(group_norm(x))): half a residual block. Without norm, of x itself; without
+// residual, nothing is added.
+//   shapes as conv2d and group_norm    residual: null, or of out's shape
+//   scratch: of x's shape, afterwards anything; may be x itself, which is lost then; may be null without norm
+inline void norm_conv2d(const Kernels& k, Tensor out, Tensor x, const GroupNorm& norm, Tensor weight, Tensor bias,
+                        Convolution shape, Tensor residual, Tensor scratch) {
+    CHECK(x.rank == 3 && is_float(weight) && is_vector(bias, weight.shape[0]));
+    CHECK(has_shape(weight, {weight.shape[0], shape.kernel, shape.kernel, x.shape[2]}));
+    CHECK(has_shape(out, {convolved(x.shape[0], shape), convolved(x.shape[1], shape), weight.shape[0]}));
+    CHECK(!residual || same_shape(residual, out));
+    if (norm.weight) {
+        CHECK(is_vector(norm.weight, x.cols()) && is_vector(norm.bias, x.cols()) && same_shape(scratch, x));
+        CHECK(norm.groups > 0 && x.cols() % norm.groups == 0);
+    }
+    k.norm_conv2d(out, x, norm, weight, bias, shape, residual, scratch);
+}
+
+// out = (clamp(x, -1, 1) + 1) / 2 * 255 without its fraction: a picture's values as bytes.
+//   out U8, x f32, of the same size; NaN gives 0
+inline void to_u8(const Kernels& k, Tensor out, Tensor x) {
+    CHECK(out.dtype == DType::U8 && x.dtype == DType::F32 && out.elements() == x.elements());
+    k.to_u8(out, x);
 }
 
 }  // namespace leon

@@ -13,16 +13,18 @@ namespace leon {
 class Buffer {
 public:
     Buffer() = default;
-    Buffer(const Kernels& kernels, DType dtype, std::initializer_list<int64_t> shape)
-        : kernels_(&kernels), tensor_(nullptr, dtype, shape) {
-        tensor_.data = allocate(kernels, tensor_.bytes());
+    Buffer(const Kernels& kernels, DType dtype, std::initializer_list<int64_t> shape, Reach reach = Reach::Device)
+        : kernels_(&kernels), reach_(reach), tensor_(nullptr, dtype, shape) {
+        tensor_.data = allocate(kernels, tensor_.bytes(), reach);
     }
     ~Buffer() {
-        if (tensor_.data) release(*kernels_, tensor_.data);
+        if (tensor_.data) release(*kernels_, tensor_.data, reach_);
     }
-    Buffer(Buffer&& other) noexcept : kernels_(other.kernels_), tensor_(std::exchange(other.tensor_, Tensor())) {}
+    Buffer(Buffer&& other) noexcept
+        : kernels_(other.kernels_), reach_(other.reach_), tensor_(std::exchange(other.tensor_, Tensor())) {}
     Buffer& operator=(Buffer&& other) noexcept {
         std::swap(kernels_, other.kernels_);
+        std::swap(reach_, other.reach_);
         std::swap(tensor_, other.tensor_);
         return *this;
     }
@@ -35,6 +37,7 @@ public:
 
 private:
     const Kernels* kernels_ = nullptr;
+    Reach reach_ = Reach::Device;
     Tensor tensor_;
 };
 

@@ -31,18 +31,10 @@ Tensor flat(const Tensor& t) {
     return t.as({t.shape[0], t.shape[1] * t.shape[2]});
 }  // heads side by side
 
-void norm(const Kernels& k, const TransformerConfig& c, Tensor out, Tensor x, Tensor weight) {
-    if (c.norm == Norm::RMS)
-        rmsnorm(k, out, x, weight, c.norm_eps);
-    else
-        layernorm(k, out, x, c.norm_eps);
-}
-
-// What a branch reads: the normalised residual stream, or the raw one where the norm comes after the branch.
-Tensor branch_input(const Kernels& k, const TransformerConfig& c, Rows& b, Tensor weight) {
-    if (c.norm_placement == NormPlacement::After) return b.x;
-    norm(k, c, b.normed, b.x, weight);
-    return b.normed;
+// The normalisation with this gain, as the configuration has it, where `placement` is the configuration's.
+RowNorm norm_at(const TransformerConfig& c, NormPlacement placement, Tensor weight) {
+    if (c.norm_placement != placement) return {};
+    return {c.norm == Norm::RMS ? RowNorm::Kind::RMS : RowNorm::Kind::Layer, weight, c.norm_eps};
 }
 
 // x += projection of `activations`, normalised first where the norm comes after the branch.
@@ -53,37 +45,25 @@ void branch_output(const Kernels& k, const TransformerConfig& c, Rows& b, Tensor
         return;
     }
     matmul(k, b.normed, activations, projection);
-    norm(k, c, b.normed, b.normed, weight);
-    add(k, b.x, b.normed);
+    norm_add(k, b.x, b.normed, norm_at(c, NormPlacement::After, weight));
 }
 
 void attention_branch(const Kernels& k, const TransformerConfig& c, const LayerWeights& w, KvPages cache, Rows& b) {
-    const Tensor input = branch_input(k, c, b, w.attention_norm);
-    matmul(k, flat(b.q), input, w.q);
-    matmul(k, flat(b.k), input, w.k);
-    matmul(k, flat(b.v), input, w.v);
-    if (c.qk_norm) {  // per head, before rotation
-        head_norm(k, b.q, w.q_norm_weight, w.q_norm_bias, c.qk_norm_eps);
-        head_norm(k, b.k, w.k_norm_weight, w.k_norm_bias, c.qk_norm_eps);
-    }
-    if (c.positions == Positions::Rotary) {
-        rope(k, b.q, b.at.position, c.rope_theta);
-        rope(k, b.k, b.at.position, c.rope_theta);
-    }
-    append(k, cache, b.k, b.v, b.at);
+    const RowNorm before = norm_at(c, NormPlacement::Before, w.attention_norm);
+    HeadNorms heads;
+    if (c.qk_norm) heads = {w.q_norm_weight, w.q_norm_bias, w.k_norm_weight, w.k_norm_bias, c.qk_norm_eps};
+    const float theta = c.positions == Positions::Rotary ? c.rope_theta : 0;
+
+    project_qkv(k, flat(b.q), flat(b.k), flat(b.v), b.x, {before, w.q, w.k, w.v}, b.normed);
+    rotate_append(k, b.q, b.k, b.v, heads, theta, cache, b.at);
     attention(k, b.mixed, b.q, cache, b.at);
     branch_output(k, c, b, flat(b.mixed), w.o, w.attention_norm);
 }
 
 void feed_forward_branch(const Kernels& k, const TransformerConfig& c, const LayerWeights& w, Rows& b) {
-    const Tensor input = branch_input(k, c, b, w.ffn_norm);
-    matmul(k, b.up, input, w.up);
-    if (c.feed_forward == FeedForward::SwiGLU) {
-        matmul(k, b.gate, input, w.gate);
-        swiglu(k, b.up, b.gate, b.up);
-    } else {
-        relu(k, b.up);
-    }
+    const RowNorm before = norm_at(c, NormPlacement::Before, w.ffn_norm);
+    const Tensor gate = c.feed_forward == FeedForward::SwiGLU ? w.gate : Tensor();
+    feed_forward(k, b.up, b.x, {before, gate, w.up}, b.normed, b.gate);
     branch_output(k, c, b, b.up, w.down, w.ffn_norm);
 }
 
@@ -129,15 +109,15 @@ const float* Transformer::forward(KvCache& cache, const Batch& batch) {
     buffers_.outputs.fill_from(batch.outputs.data(), outputs * sizeof(int32_t));
     const Tensor picked = buffers_.picked.first(outputs);
     gather(kernels_, picked, b.x, buffers_.outputs.first(outputs));
-    norm(kernels_, config_, picked, picked, weights_.norm);
+    if (config_.norm == Norm::RMS)
+        rmsnorm(kernels_, picked, picked, weights_.norm, config_.norm_eps);
+    else
+        layernorm(kernels_, picked, picked, config_.norm_eps);
 
     const int ids = batch.ids > 0 ? batch.ids : config_.vocab;
     CHECK(batch.first_id >= 0 && batch.first_id + ids <= config_.vocab);
-    Tensor output = weights_.output;
-    output.data = static_cast<char*>(output.data) + size_t(batch.first_id) * config_.dim * size_of(output.dtype);
-    output.shape[0] = ids;
     Tensor logits(buffers_.logits.tensor().data, DType::F32, {outputs, ids});
-    matmul(kernels_, logits, picked, output);
+    matmul(kernels_, logits, picked, weights_.output.slice(batch.first_id, ids));
     download(kernels_, host_logits_.data(), logits.data, logits.bytes());
     return host_logits_.data();
 }

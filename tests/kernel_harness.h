@@ -49,6 +49,7 @@ struct Host {
     DType dtype = DType::F32;
     std::vector<int64_t> shape;
     std::vector<uint8_t> bytes;
+    std::vector<float> scale;  // I8: one a row
 
     Host() = default;
     Host(DType type, std::vector<int64_t> dimensions) : dtype(type), shape(std::move(dimensions)) {
@@ -60,16 +61,16 @@ struct Host {
         return n;
     }
     void set(size_t i, float value) {
-        uint16_t half = float_to_bf16(value);
+        const uint16_t half = dtype == DType::F16 ? float_to_f16(value) : float_to_bf16(value);
         if (dtype == DType::F32) std::memcpy(&bytes[i * 4], &value, 4);
-        if (dtype == DType::BF16) std::memcpy(&bytes[i * 2], &half, 2);
+        if (size_of(dtype) == 2) std::memcpy(&bytes[i * 2], &half, 2);
     }
     float at(size_t i) const {
         float value = 0;
         uint16_t half = 0;
         if (dtype == DType::F32) std::memcpy(&value, &bytes[i * 4], 4);
-        if (dtype == DType::BF16) std::memcpy(&half, &bytes[i * 2], 2);
-        return dtype == DType::BF16 ? bf16_to_float(half) : value;
+        if (size_of(dtype) == 2) std::memcpy(&half, &bytes[i * 2], 2);
+        return dtype == DType::F32 ? value : dtype == DType::F16 ? f16_to_float(half) : bf16_to_float(half);
     }
     std::vector<float> floats() const {
         std::vector<float> values(elements());
@@ -85,7 +86,14 @@ struct Host {
 
 inline Host random_host(Random& random, std::vector<int64_t> shape, float size = 1, DType dtype = DType::F32) {
     Host host(dtype, std::move(shape));
-    for (size_t i = 0; i < host.elements(); i++) host.set(i, random.normal() * size);
+    if (dtype != DType::I8) {
+        for (size_t i = 0; i < host.elements(); i++) host.set(i, random.normal() * size);
+        return host;
+    }
+    // Bytes over their whole range, under scales that give a row values of about `size`.
+    for (uint8_t& byte : host.bytes) byte = static_cast<uint8_t>(random.below(255) - 127);
+    for (size_t r = 0; r * host.shape.back() < host.elements(); r++)
+        host.scale.push_back(size / 73 * static_cast<float>(0.5 + random.uniform()));
     return host;
 }
 // Gains of a norm: around one.
@@ -120,6 +128,11 @@ public:
     Tensor put(const Host& host) {
         Tensor tensor = reserve(host.dtype, host.shape);
         if (!host.bytes.empty()) upload(kernels_, tensor.data, host.bytes.data(), host.bytes.size());
+        if (!host.scale.empty()) {
+            const Tensor scale = reserve(DType::F32, {static_cast<int64_t>(host.scale.size())});
+            upload(kernels_, scale.data, host.scale.data(), scale.bytes());
+            tensor.scale = scale.f32();
+        }
         return tensor;
     }
     Tensor make(std::vector<int64_t> shape, DType dtype = DType::F32) {
@@ -209,6 +222,7 @@ std::string text(const Parts&... parts) {
 
 // One, primes, and one below and above the widths that kernels are made of.
 inline const std::vector<int64_t> ODD_SIZES = {1, 2, 3, 7, 13, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127};
-constexpr DType WEIGHT_DTYPES[] = {DType::F32, DType::BF16};
+constexpr DType WEIGHT_DTYPES[] = {DType::F32, DType::BF16, DType::F16, DType::I8};
+constexpr DType FLOAT_DTYPES[] = {DType::F32, DType::BF16, DType::F16};  // of caches and convolutions
 
 }  // namespace leon

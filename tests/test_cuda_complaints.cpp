@@ -78,7 +78,7 @@ __global__ void nothing(float*) {}
 
 template <class T>
 T* zeros(size_t count) {
-    return static_cast<T*>(allocate(count * sizeof(T)));
+    return static_cast<T*>(allocate(count * sizeof(T), Reach::Device));
 }
 
 TEST_CASE("cuda emulator: barriers that threads do not reach together") {

@@ -92,7 +92,7 @@ const std::vector<Placed> PLACEMENTS = {
 TEST_CASE("kernels: append") {
     Random random(120);
     std::vector<Case> cases;
-    for (DType dtype : WEIGHT_DTYPES)
+    for (DType dtype : FLOAT_DTYPES)
         for (const auto& sizes : HEADS)
             for (const Placed& placed : PLACEMENTS) {
                 AttentionData data(random, dtype, sizes, placed.runs);  // no shared page: each is written once
@@ -117,7 +117,7 @@ std::vector<Tensor> attend(const Kernels& k, Memory& m, const AttentionData& dat
 
 TEST_CASE("kernels: attention") {
     Random random(121);
-    for (DType dtype : WEIGHT_DTYPES) {
+    for (DType dtype : FLOAT_DTYPES) {
         std::vector<Case> cases;
         for (const auto& sizes : HEADS)
             for (const Placed& placed : PLACEMENTS)
@@ -134,7 +134,7 @@ TEST_CASE("kernels: attention") {
 
 TEST_CASE("kernels: a row of attention does not depend on the rows beside it, nor on where its pages lie") {
     Random random(122);
-    for (DType dtype : WEIGHT_DTYPES)
+    for (DType dtype : FLOAT_DTYPES)
         for (const auto& sizes : HEADS)
             for (const Placed& placed : PLACEMENTS) {
                 AttentionData data(random, dtype, sizes, placed.runs, placed.shared_pages);

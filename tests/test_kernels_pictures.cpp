@@ -35,7 +35,7 @@ TEST_CASE("kernels: conv2d") {
                                   {.kernel = 1, .stride = 2, .pad_before = 0, .pad_after = 0},
                                   {.kernel = 1, .pad_before = 0, .pad_after = 0, .upsample = 2}};
     const int64_t channels[] = {1, 3, 4, 31, 32, 64, 65};
-    for (DType dtype : WEIGHT_DTYPES) {
+    for (DType dtype : FLOAT_DTYPES) {
         std::vector<Case> cases;
         for (const Convolution& shape : shapes) {
             for (int64_t in : channels)

@@ -124,18 +124,4 @@ std::unique_ptr<Checkpoint> open_huggingface(const std::string& folder) {
     throw Error(std::string("holds neither ") + SINGLE + " nor " + INDEX, folder);
 }
 
-float f16_to_float(uint16_t half) {
-    const uint32_t sign = static_cast<uint32_t>(half & 0x8000u) << 16;
-    const uint32_t exponent = (half >> 10) & 31u, fraction = half & 0x3ffu;
-    if (exponent == 0) {  // zero or subnormal: fraction * 2^-24, exact in float32
-        const float value = std::ldexp(static_cast<float>(fraction), -24);
-        return sign ? -value : value;
-    }
-    const uint32_t widened = exponent == 31 ? 255u : exponent + (127 - 15);
-    const uint32_t bits = sign | (widened << 23) | (fraction << 13);
-    float value;
-    std::memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
 }  // namespace leon

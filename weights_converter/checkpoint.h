@@ -31,6 +31,4 @@ public:
 // A Hugging Face folder: model.safetensors, or else the shards that model.safetensors.index.json names.
 std::unique_ptr<Checkpoint> open_huggingface(const std::string& folder);
 
-float f16_to_float(uint16_t half);  // exact, subnormal numbers included
-
 }  // namespace leon

@@ -3,11 +3,13 @@
 // A table entry is a plain function, so each variant is an instantiation over the function that returns its kernels.
 #include <cstring>
 
+#include "kernels/composed.h"
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/memory.h"
 #include "kernels/cpu/plain.h"
 #include "kernels/cpu/threads.h"
 #include "kernels/kernels.h"
+#include "kernels/recording.h"
 
 namespace leon {
 namespace {
@@ -117,16 +119,47 @@ void nearest_code(Tensor codes, Tensor z, Tensor codebook) {
     ISA()->nearest_code(codes.i32(), z.f32(), codebook.f32(), z.rows(), codebook.rows(), z.cols());
 }
 
+// The fused operations, composed of the same table's: a processor has no launches to save.
+template <Isa ISA>
+const Kernels* table_of(bool supported);
+
+template <Isa ISA>
+void project_qkv(Tensor q, Tensor k, Tensor v, Tensor x, const QkvWeights& w, Tensor scratch) {
+    composed::project_qkv(*table_of<ISA>(true), q, k, v, x, w, scratch);
+}
+template <Isa ISA>
+void rotate_append(Tensor q, Tensor k, Tensor v, const HeadNorms& norms, float theta, KvPages cache, Placement at) {
+    composed::rotate_append(*table_of<ISA>(true), q, k, v, norms, theta, cache, at);
+}
+template <Isa ISA>
+void feed_forward(Tensor out, Tensor x, const FeedForwardWeights& w, Tensor scratch, Tensor gate_scratch) {
+    composed::feed_forward(*table_of<ISA>(true), out, x, w, scratch, gate_scratch);
+}
+template <Isa ISA>
+void norm_add(Tensor x, Tensor y, const RowNorm& norm) {
+    composed::norm_add(*table_of<ISA>(true), x, y, norm);
+}
+template <Isa ISA>
+void norm_conv2d(Tensor out, Tensor x, const GroupNorm& norm, Tensor weight, Tensor bias, Convolution shape,
+                 Tensor residual, Tensor scratch) {
+    composed::norm_conv2d(*table_of<ISA>(true), out, x, norm, weight, bias, shape, residual, scratch);
+}
+
 template <Isa ISA>
 const Kernels* table_of(bool supported) {
     if (!supported || ISA() == nullptr) return nullptr;
     static const Kernels table = {
         .name = ISA()->name,
-        .allocate = allocate_memory,
-        .release = release_memory,
+        .allocate = [](size_t bytes, Reach) { return allocate_memory(bytes); },
+        .release = [](void* memory, Reach) { release_memory(memory); },
         .adopt = [](const void* host, size_t) { return host; },
+        .disown = [](const void*) {},
         .upload = [](void* device, const void* host, size_t bytes) { std::memcpy(device, host, bytes); },
         .download = [](void* host, const void* device, size_t bytes) { std::memcpy(host, device, bytes); },
+        .record = record_calls,
+        .replay = replay_calls,
+        .forget = forget_calls,
+        .finish = [] {},
         .gather = plain::gather,
         .gather_add = plain::gather_add,
         .rmsnorm = rmsnorm<ISA>,
@@ -140,10 +173,17 @@ const Kernels* table_of(bool supported) {
         .relu = plain::relu,
         .append = plain::append,
         .attention = attention<ISA>,
+        .project_qkv = project_qkv<ISA>,
+        .rotate_append = rotate_append<ISA>,
+        .feed_forward = feed_forward<ISA>,
+        .norm_add = norm_add<ISA>,
+        .sample = nullptr,
         .conv2d = conv2d<ISA>,
         .group_norm = group_norm<ISA>,
         .spatial_attention = spatial_attention<ISA>,
         .nearest_code = nearest_code<ISA>,
+        .norm_conv2d = norm_conv2d<ISA>,
+        .to_u8 = plain::to_u8,
     };
     return &table;
 }

@@ -1,11 +1,12 @@
-// gather, gather_add, rope, add, relu, append: see plain.h. All but rope are bound by memory; rope by sine and cosine,
-// which are taken in double precision (position times frequency reaches thousands of radians) once per row and pair,
-// for all heads together.
+// gather, gather_add, rope, add, relu, append, to_u8: see plain.h. All but rope are bound by memory; rope by sine and
+// cosine, which are taken in double precision (position times frequency reaches thousands of radians) once per row and
+// pair, for all heads together.
 #include "kernels/cpu/plain.h"
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <type_traits>
 
 #include "kernels/cpu/threads.h"
 
@@ -24,24 +25,46 @@ void over_rows(int64_t rows, int64_t dim, Body body) {
              [&](int64_t task, int) { body(task * chunk, std::min(rows, (task + 1) * chunk)); });
 }
 
-// use(row of the table as a pointer to its element type)
+// The two 16-bit floats as types of their own.
+struct Bf16 {
+    uint16_t bits;
+};
+struct F16 {
+    uint16_t bits;
+};
+
+// use(the data as a pointer to its element type)
 template <class Use>
-void with_row(const Tensor& table, int64_t entry, Use use) {
-    const int64_t first = entry * table.cols();
-    if (table.dtype == DType::BF16)
-        use(static_cast<const uint16_t*>(table.data) + first);
-    else
-        use(table.f32() + first);
+void with_data(const Tensor& t, Use use) {
+    switch (t.dtype) {
+        case DType::BF16:
+            return use(static_cast<Bf16*>(t.data));
+        case DType::F16:
+            return use(static_cast<F16*>(t.data));
+        case DType::I8:
+            return use(static_cast<int8_t*>(t.data));
+        default:
+            return use(static_cast<float*>(t.data));
+    }
 }
 
-float widen(uint16_t half) {
-    return bf16_to_float(half);
+float widen(Bf16 value) {
+    return bf16_to_float(value.bits);
+}
+float widen(F16 value) {
+    return f16_to_float(value.bits);
+}
+float widen(int8_t value) {
+    return value;
 }
 float widen(float value) {
     return value;
 }
-void narrow(uint16_t& to, float value) {
-    to = float_to_bf16(value);
+void narrow(Bf16& to, float value) {
+    to.bits = float_to_bf16(value);
+}
+void narrow(F16& to, float value) {
+    to.bits = float_to_f16(value);
 }
 void narrow(float& to, float value) {
     to = value;
@@ -53,9 +76,11 @@ void gather(Tensor out, Tensor table, Tensor ids) {
     const int64_t dim = table.cols();
     over_rows(ids.elements(), dim, [=](int64_t first, int64_t last) mutable {
         for (int64_t r = first; r < last; r++)
-            with_row(table, ids.i32()[r], [&](const auto* row) {
+            with_data(table, [&](const auto* data) {
+                const int64_t entry = ids.i32()[r];
+                const float scale = table.scale ? table.scale[entry] : 1.0f;
                 float* to = out.f32() + r * dim;
-                for (int64_t i = 0; i < dim; i++) to[i] = widen(row[i]);
+                for (int64_t i = 0; i < dim; i++) to[i] = widen(data[entry * dim + i]) * scale;
             });
     });
 }
@@ -64,9 +89,11 @@ void gather_add(Tensor x, Tensor table, Tensor ids, int offset) {
     const int64_t dim = table.cols();
     over_rows(ids.elements(), dim, [=](int64_t first, int64_t last) mutable {
         for (int64_t r = first; r < last; r++)
-            with_row(table, ids.i32()[r] + offset, [&](const auto* row) {
+            with_data(table, [&](const auto* data) {
+                const int64_t entry = ids.i32()[r] + offset;
+                const float scale = table.scale ? table.scale[entry] : 1.0f;
                 float* to = x.f32() + r * dim;
-                for (int64_t i = 0; i < dim; i++) to[i] += widen(row[i]);
+                for (int64_t i = 0; i < dim; i++) to[i] += widen(data[entry * dim + i]) * scale;
             });
     });
 }
@@ -126,13 +153,23 @@ void append(KvPages cache, Tensor k, Tensor v, Placement at) {
             const int32_t stream = at.stream.i32()[t], position = at.position.i32()[t];
             const int64_t page = cache.page_table.i32()[stream * max_pages + position / PAGE_TOKENS];
             const int64_t place = (page * heads * PAGE_TOKENS + position % PAGE_TOKENS) * head_dim;  // of head 0
-            if (cache.keys.dtype == DType::BF16) {
-                append_rows(static_cast<uint16_t*>(cache.keys.data) + place, k.f32() + t * dim, heads, head_dim);
-                append_rows(static_cast<uint16_t*>(cache.values.data) + place, v.f32() + t * dim, heads, head_dim);
-            } else {
-                append_rows(cache.keys.f32() + place, k.f32() + t * dim, heads, head_dim);
-                append_rows(cache.values.f32() + place, v.f32() + t * dim, heads, head_dim);
-            }
+            const auto rows_into = [&](const Tensor& pages, const float* from) {
+                with_data(pages, [&](auto* to) {
+                    if constexpr (!std::is_same_v<decltype(to), int8_t*>)
+                        append_rows(to + place, from, heads, head_dim);
+                });
+            };
+            rows_into(cache.keys, k.f32() + t * dim);
+            rows_into(cache.values, v.f32() + t * dim);
+        }
+    });
+}
+
+void to_u8(Tensor out, Tensor x) {
+    over_rows(x.elements(), 1, [to = static_cast<uint8_t*>(out.data), from = x.f32()](int64_t first, int64_t last) {
+        for (int64_t i = first; i < last; i++) {
+            const float clamped = from[i] >= 1.0f ? 1.0f : from[i] > -1.0f ? from[i] : -1.0f;
+            to[i] = static_cast<uint8_t>((clamped + 1.0f) / 2.0f * 255.0f);
         }
     });
 }

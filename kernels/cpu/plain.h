@@ -11,6 +11,7 @@ void gather_add(Tensor x, Tensor table, Tensor ids, int offset);
 void rope(Tensor x, Tensor position, float theta);
 void add(Tensor x, Tensor y);
 void relu(Tensor x);
+void to_u8(Tensor out, Tensor x);
 void append(KvPages cache, Tensor k, Tensor v, Placement at);
 
 }  // namespace leon::plain

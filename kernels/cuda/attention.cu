@@ -51,7 +51,7 @@ void attention(Tensor out, Tensor q, KvPages cache, Placement at) {
     const size_t shared_bytes = softmax_shared_floats(head_dim) * sizeof(float);
     const float scale = 1.0f / sqrtf(static_cast<float>(head_dim));
     if (q.elements() == 0) return;
-    with_element(cache.keys.dtype, [&](auto element) {
+    with_float(cache.keys.dtype, [&](auto element) {
         with_channels(head_dim, [&](auto channels) {
             using T = decltype(element);
             CUDA_CHECK(launch(attention_kernel<T, decltype(channels)::PER_LANE>, grid, block, shared_bytes, out.f32(),

@@ -31,7 +31,7 @@ __global__ void __launch_bounds__(THREADS) append_kernel(T* keys, T* values,   /
 void append(KvPages cache, Tensor k, Tensor v, Placement at) {
     const dim3 grid(static_cast<unsigned>(k.rows())), block(THREADS);
     if (k.elements() == 0) return;
-    with_element(cache.keys.dtype, [&](auto element) {
+    with_float(cache.keys.dtype, [&](auto element) {
         using T = decltype(element);
         CUDA_CHECK(launch(append_kernel<T>, grid, block, 0, data_of<T>(cache.keys), data_of<T>(cache.values), k.f32(),
                           v.f32(), at.stream.i32(), at.position.i32(), page_table_of(cache)));

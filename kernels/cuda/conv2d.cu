@@ -45,7 +45,7 @@ void conv2d(Tensor out, Tensor x, Tensor weight, Tensor bias, Convolution shape)
     const Picture picture = {static_cast<int>(x.shape[0]), static_cast<int>(x.shape[1]), static_cast<int>(x.shape[2]),
                              static_cast<int>(out.shape[1])};
     if (out.elements() == 0) return;
-    with_element(weight.dtype, [&](auto element) {
+    with_float(weight.dtype, [&](auto element) {
         using T = decltype(element);
         CUDA_CHECK(launch(conv2d_kernel<T>, gemm_grid(out.rows(), out.cols()), GEMM_THREADS, GEMM_SHARED_BYTES,
                           out.f32(), x.f32(), data_of<T>(weight), bias.f32(), picture, shape, out.rows(), out.cols()));

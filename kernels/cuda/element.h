@@ -14,6 +14,13 @@ __device__ __forceinline__ float widen(__nv_bfloat16 value) {
     return __bfloat162float(value);
 }
 
+__device__ __forceinline__ float widen(__half value) {
+    return __half2float(value);
+}
+__device__ __forceinline__ float widen(int8_t value) {
+    return static_cast<float>(value);
+}
+
 template <class T>
 __device__ __forceinline__ T narrow(float value);
 template <>
@@ -25,7 +32,19 @@ __device__ __forceinline__ __nv_bfloat16 narrow<__nv_bfloat16>(float value) {
     return __float2bfloat16_rn(value);
 }
 
-// 16 bytes of weights in registers: four floats or eight bf16.
+template <>
+__device__ __forceinline__ __half narrow<__half>(float value) {
+    return __float2half_rn(value);
+}
+
+// A word as two halves, the first one low.
+__device__ __forceinline__ __half2 half2_of(unsigned word) {
+    __half2 pair;
+    memcpy(&pair, &word, sizeof pair);
+    return pair;
+}
+
+// 16 bytes of weights in registers: four floats, eight 16-bit floats or sixteen bytes.
 template <class T>
 struct Pack {
     static constexpr int COUNT = 16 / sizeof(T);
@@ -46,13 +65,36 @@ __device__ __forceinline__ Pack<__nv_bfloat16> unpack(uint4 bits, __nv_bfloat16)
     return pack;
 }
 
-// Calls `use(element)` with an element of the type that `dtype` names.
+__device__ __forceinline__ Pack<__half> unpack(uint4 bits, __half) {
+    Pack<__half> pack;
+    const unsigned words[4] = {bits.x, bits.y, bits.z, bits.w};
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        const float2 pair = __half22float2(half2_of(words[i]));
+        pack.value[2 * i] = pair.x;
+        pack.value[2 * i + 1] = pair.y;
+    }
+    return pack;
+}
+__device__ __forceinline__ Pack<int8_t> unpack(uint4 bits, int8_t) {
+    Pack<int8_t> pack;
+    const unsigned words[4] = {bits.x, bits.y, bits.z, bits.w};
+#pragma unroll
+    for (int i = 0; i < 16; i++) pack.value[i] = static_cast<float>(static_cast<int8_t>(words[i / 4] >> i % 4 * 8));
+    return pack;
+}
+
+// Calls `use(element)` with an element of the type that `dtype` names: of a cache or a convolution, and of a weight.
 template <class Use>
-void with_element(DType dtype, Use use) {
-    if (dtype == DType::BF16)
-        use(__nv_bfloat16{});
-    else
-        use(float{});
+void with_float(DType dtype, Use use) {
+    if (dtype == DType::BF16) return use(__nv_bfloat16{});
+    if (dtype == DType::F16) return use(__half{});
+    use(float{});
+}
+template <class Use>
+void with_weight(DType dtype, Use use) {
+    if (dtype == DType::I8) return use(int8_t{});
+    with_float(dtype, use);
 }
 
 template <class T>

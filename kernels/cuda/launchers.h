@@ -6,11 +6,16 @@
 
 namespace leon::LEON_CUDA {
 
-void* allocate(size_t bytes);
-void release(void* memory);
+void* allocate(size_t bytes, Reach reach);
+void release(void* memory, Reach reach);
 const void* adopt(const void* host, size_t bytes);
+void disown(const void* adopted);
 void upload(void* device, const void* host, size_t bytes);
 void download(void* host, const void* device, size_t bytes);
+Recording* record(const std::function<void()>& operations);
+void replay(Recording* recording);
+void forget(Recording* recording);
+void finish();
 
 void gather(Tensor out, Tensor table, Tensor ids);
 void gather_add(Tensor x, Tensor table, Tensor ids, int offset);
@@ -25,11 +30,18 @@ void swiglu(Tensor out, Tensor gate, Tensor up);
 void relu(Tensor x);
 void append(KvPages cache, Tensor k, Tensor v, Placement at);
 void attention(Tensor out, Tensor q, KvPages cache, Placement at);
+void project_qkv(Tensor q, Tensor k, Tensor v, Tensor x, const QkvWeights& weights, Tensor scratch);
+void rotate_append(Tensor q, Tensor k, Tensor v, const HeadNorms& norms, float theta, KvPages cache, Placement at);
+void feed_forward(Tensor out, Tensor x, const FeedForwardWeights& weights, Tensor scratch, Tensor gate_scratch);
+void norm_add(Tensor x, Tensor y, const RowNorm& norm);
 
 void conv2d(Tensor out, Tensor x, Tensor weight, Tensor bias, Convolution shape);
 void group_norm(Tensor out, Tensor x, Tensor weight, Tensor bias, int groups, float eps, Activation activation);
 void spatial_attention(Tensor out, Tensor q, Tensor k, Tensor v);
 void nearest_code(Tensor codes, Tensor z, Tensor codebook);
+void norm_conv2d(Tensor out, Tensor x, const GroupNorm& norm, Tensor weight, Tensor bias, Convolution shape,
+                 Tensor residual, Tensor scratch);
+void to_u8(Tensor out, Tensor x);
 
 // The filled table, whether or not there is a device.
 const Kernels& table();

@@ -26,9 +26,10 @@ __device__ __forceinline__ void put(float& target, float sum, Store store) {
 // weight start at multiples of 16 bytes.
 template <class T, int ROWS>
 __global__ void __launch_bounds__(WARPS* WARP)
-    few_rows_kernel(float* out,       // [rows, n]
-                    const float* x,   // [rows, depth]
-                    const T* weight,  // [n, depth]
+    few_rows_kernel(float* out,          // [rows, n]
+                    const float* x,      // [rows, depth]
+                    const T* weight,     // [n, depth]
+                    const float* scale,  // [n], or null
                     int rows, int64_t n, int64_t depth, bool aligned, Store store) {
     const int warp = static_cast<int>(threadIdx.x) / WARP, lane = static_cast<int>(threadIdx.x) % WARP;
     const int64_t first = (static_cast<int64_t>(blockIdx.x) * WARPS + warp) * COLUMNS;
@@ -73,18 +74,22 @@ __global__ void __launch_bounds__(WARPS* WARP)
 #pragma unroll
         for (int r = 0; r < ROWS; r++) {
             const float sum = warp_sum(sums[c][r]);
-            if (lane == 0 && r < rows && first + c < n) put(out[r * n + first + c], sum, store);
+            if (lane == 0 && r < rows && first + c < n)
+                put(out[r * n + first + c], scale ? sum * scale[first + c] : sum, store);
         }
 }
 
 template <class T>
-__global__ void __launch_bounds__(GEMM_THREADS) many_rows_kernel(float* out,       // [rows, n]
-                                                                 const float* x,   // [rows, depth]
-                                                                 const T* weight,  // [n, depth]
+__global__ void __launch_bounds__(GEMM_THREADS) many_rows_kernel(float* out,          // [rows, n]
+                                                                 const float* x,      // [rows, depth]
+                                                                 const T* weight,     // [n, depth]
+                                                                 const float* scale,  // [n], or null
                                                                  int64_t rows, int64_t n, int64_t depth, Store store) {
     DYNAMIC_SHARED(float, shared);
-    tiled_gemm([=](int64_t row, int64_t d) { return x[row * depth + d]; }, weight, rows, n, depth,
-               [=](int64_t row, int64_t col, float sum) { put(out[row * n + col], sum, store); }, shared);
+    tiled_gemm(
+        [=](int64_t row, int64_t d) { return x[row * depth + d]; }, weight, rows, n, depth,
+        [=](int64_t row, int64_t col, float sum) { put(out[row * n + col], scale ? sum * scale[col] : sum, store); },
+        shared);
 }
 
 bool is_aligned(const Tensor& t) {
@@ -94,7 +99,7 @@ bool is_aligned(const Tensor& t) {
 template <class T, int ROWS>
 void launch_few_rows(Tensor out, Tensor x, Tensor weight, Store store) {
     const dim3 grid(static_cast<unsigned>(divide_up(weight.rows(), WARPS * COLUMNS))), block(WARPS * WARP);
-    CUDA_CHECK(launch(few_rows_kernel<T, ROWS>, grid, block, 0, out.f32(), x.f32(), data_of<T>(weight),
+    CUDA_CHECK(launch(few_rows_kernel<T, ROWS>, grid, block, 0, out.f32(), x.f32(), data_of<T>(weight), weight.scale,
                       static_cast<int>(x.rows()), weight.rows(), weight.cols(), is_aligned(x) && is_aligned(weight),
                       store));
 }
@@ -102,7 +107,7 @@ void launch_few_rows(Tensor out, Tensor x, Tensor weight, Store store) {
 void run(Tensor out, Tensor x, Tensor weight, Store store) {
     const int64_t rows = x.rows();
     if (out.elements() == 0) return;
-    with_element(weight.dtype, [&](auto element) {
+    with_weight(weight.dtype, [&](auto element) {
         using T = decltype(element);
         if (rows <= 1) return launch_few_rows<T, 1>(out, x, weight, store);
         if (rows <= 2) return launch_few_rows<T, 2>(out, x, weight, store);
@@ -110,7 +115,8 @@ void run(Tensor out, Tensor x, Tensor weight, Store store) {
         if (rows <= 8) return launch_few_rows<T, 8>(out, x, weight, store);
         if (rows <= FEW_ROWS) return launch_few_rows<T, FEW_ROWS>(out, x, weight, store);
         CUDA_CHECK(launch(many_rows_kernel<T>, gemm_grid(rows, weight.rows()), GEMM_THREADS, GEMM_SHARED_BYTES,
-                          out.f32(), x.f32(), data_of<T>(weight), rows, weight.rows(), weight.cols(), store));
+                          out.f32(), x.f32(), data_of<T>(weight), weight.scale, rows, weight.rows(), weight.cols(),
+                          store));
     });
 }
 

@@ -95,4 +95,11 @@ void nearest_code(Tensor codes, Tensor z, Tensor codebook) {
     }
 }
 
+void to_u8(Tensor out, Tensor x) {
+    for (int64_t i = 0; i < x.elements(); i++) {
+        const float value = x.f32()[i], clamped = value >= 1 ? 1.0f : value > -1 ? value : -1.0f;
+        static_cast<uint8_t*>(out.data)[i] = static_cast<uint8_t>((clamped + 1.0f) / 2.0f * 255.0f);
+    }
+}
+
 }  // namespace leon::reference

@@ -6,10 +6,16 @@
 
 namespace leon::reference {
 
-// One element of a weight or cache tensor of either dtype, widened exactly.
+// One element of a weight or cache tensor of any dtype, widened exactly; of an i8 weight, the byte without its scale.
 inline float element(const Tensor& t, int64_t index) {
     if (t.dtype == DType::BF16) return bf16_to_float(static_cast<const uint16_t*>(t.data)[index]);
+    if (t.dtype == DType::F16) return f16_to_float(static_cast<const uint16_t*>(t.data)[index]);
+    if (t.dtype == DType::I8) return static_cast<const int8_t*>(t.data)[index];
     return t.f32()[index];
+}
+// The factor of a row of a weight: 1, but for i8.
+inline float scale_of(const Tensor& t, int64_t row) {
+    return t.dtype == DType::I8 ? t.scale[row] : 1.0f;
 }
 
 void gather(Tensor out, Tensor table, Tensor ids);
@@ -30,5 +36,6 @@ void conv2d(Tensor out, Tensor x, Tensor weight, Tensor bias, Convolution shape)
 void group_norm(Tensor out, Tensor x, Tensor weight, Tensor bias, int groups, float eps, Activation activation);
 void spatial_attention(Tensor out, Tensor q, Tensor k, Tensor v);
 void nearest_code(Tensor codes, Tensor z, Tensor codebook);
+void to_u8(Tensor out, Tensor x);
 
 }  // namespace leon::reference

@@ -11,7 +11,8 @@ void gather(Tensor out, Tensor table, Tensor ids) {
     const int64_t dim = table.cols();
     for (int64_t r = 0; r < ids.elements(); r++) {
         const int64_t entry = ids.i32()[r];
-        for (int64_t i = 0; i < dim; i++) out.f32()[r * dim + i] = element(table, entry * dim + i);
+        for (int64_t i = 0; i < dim; i++)
+            out.f32()[r * dim + i] = element(table, entry * dim + i) * scale_of(table, entry);
     }
 }
 
@@ -19,7 +20,8 @@ void gather_add(Tensor x, Tensor table, Tensor ids, int offset) {
     const int64_t dim = table.cols();
     for (int64_t r = 0; r < ids.elements(); r++) {
         const int64_t entry = ids.i32()[r] + offset;
-        for (int64_t i = 0; i < dim; i++) x.f32()[r * dim + i] += element(table, entry * dim + i);
+        for (int64_t i = 0; i < dim; i++)
+            x.f32()[r * dim + i] += element(table, entry * dim + i) * scale_of(table, entry);
     }
 }
 
@@ -99,7 +101,7 @@ double dot_row(const Tensor& x, int64_t row, const Tensor& weight, int64_t n) {
     const int64_t depth = x.cols();
     double sum = 0;
     for (int64_t i = 0; i < depth; i++) sum += double(x.f32()[row * depth + i]) * element(weight, n * depth + i);
-    return sum;
+    return sum * scale_of(weight, n);
 }
 
 }  // namespace
@@ -143,6 +145,8 @@ int64_t cache_index(const KvPages& cache, int32_t stream, int32_t position, int6
 void store(Tensor& t, int64_t index, float value) {
     if (t.dtype == DType::BF16)
         static_cast<uint16_t*>(t.data)[index] = float_to_bf16(value);
+    else if (t.dtype == DType::F16)
+        static_cast<uint16_t*>(t.data)[index] = float_to_f16(value);
     else
         t.f32()[index] = value;
 }

@@ -145,7 +145,14 @@ cudaError_t cudaFree(void* memory) {
 cudaError_t cudaMallocHost(void** memory, size_t bytes) {
     return posix_memalign(memory, 256, bytes ? bytes : 1) ? report(cudaErrorMemoryAllocation) : cudaSuccess;
 }
+cudaError_t cudaHostAlloc(void** memory, size_t bytes, unsigned flags) {
+    const cudaError_t error = cudaMallocHost(memory, bytes);
+    if (error == cudaSuccess && flags & cudaHostAllocMapped) allocations[reinterpret_cast<uintptr_t>(*memory)] = bytes;
+    return error;
+}
 cudaError_t cudaFreeHost(void* memory) {
+    recent_bytes = 0;
+    allocations.erase(reinterpret_cast<uintptr_t>(memory));
     std::free(memory);
     return cudaSuccess;
 }

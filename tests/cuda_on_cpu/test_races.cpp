@@ -83,7 +83,7 @@ const Specimen SPECIMENS[] = {
 // What a process that runs the kernel says at its end, and its exit status.
 Ending run_alone(const Specimen& s, bool repaired) {
     return in_a_child([&] {
-        int* out = static_cast<int*>(allocate(256 * sizeof(int)));
+        int* out = static_cast<int*>(allocate(256 * sizeof(int), Reach::Device));
         CUDA_CHECK(launch(s.kernel, s.grid, s.block, 1024, out, repaired));
         return emu::race_reports();
     });
@@ -114,14 +114,14 @@ TEST_CASE("cuda races: repaired kernels are not reported") {
 }
 
 TEST_CASE("cuda races: traffic is counted") {
-    int* out = static_cast<int*>(allocate(256 * sizeof(int)));
+    int* out = static_cast<int*>(allocate(256 * sizeof(int), Reach::Device));
     emu::reset_counters();
     CUDA_CHECK(launch(neighbour, 1, 64, 1024, out, true));
     CHECK(emu::counters.shared_write_bytes == 64 * sizeof(int));
     CHECK(emu::counters.shared_read_bytes == 63 * sizeof(int));
     CHECK(emu::counters.global_write_bytes == 64 * sizeof(int));
     CHECK(emu::counters.global_read_bytes == 0);
-    release(out);
+    release(out, Reach::Device);
 }
 
 }  // namespace
