@@ -21,76 +21,11 @@
 #include <functional>
 #include <span>
 
+#include "kernels/operands.h"
 #include "kernels/sampling.h"
 #include "kernels/tensor.h"
 
 namespace leon {
-
-// Keys and values of one layer, kept in pages of PAGE_TOKENS positions so that streams can share a common prefix.
-//
-//   keys, values   [pages, kv_heads, PAGE_TOKENS, head_dim]   f32, bf16 or f16, both the same
-//   page_table     [streams, max_pages] i32: page_table[s][p / PAGE_TOKENS] is the page that holds position p of
-//   stream s
-//
-//   page:  head 0 | pos 0: head_dim values | pos 1 | ... | pos 31 |   head 1 | pos 0 | ...
-constexpr int PAGE_TOKENS = 32;
-struct KvPages {
-    Tensor keys, values;
-    Tensor page_table;
-};
-
-// Where each row of a batch stands; both [tokens] i32. Rows of one stream are adjacent and in rising position.
-struct Placement {
-    Tensor stream;
-    Tensor position;
-};
-
-// How the rows of an activation are normalised before a projection reads them, or after one has made them.
-struct RowNorm {
-    enum class Kind { None, RMS, Layer };  // Layer: mean and variance, no parameters
-    Kind kind = Kind::None;
-    Tensor weight;  // [dim] f32, RMS only
-    float eps = 0;
-};
-
-// The projections that begin an attention branch, and the normalisation in front of them.
-struct QkvWeights {
-    RowNorm norm;
-    Tensor q, k, v;  // [heads * head_dim, dim], [kv_heads * head_dim, dim] twice
-};
-
-// The first half of a feed-forward branch: SwiGLU, or ReLU if there is no gate.
-struct FeedForwardWeights {
-    RowNorm norm;
-    Tensor gate, up;  // [ffn_dim, dim]; gate may be null
-};
-
-// Layer normalisation of every head of q and k (Chameleon's qk-norm); without data: none.
-struct HeadNorms {
-    Tensor q_weight, q_bias;  // [heads, head_dim] f32
-    Tensor k_weight, k_bias;  // [kv_heads, head_dim] f32
-    float eps = 0;
-};
-
-enum class Activation { None, Swish };  // Swish: x * sigmoid(x), also called SiLU
-
-// A convolution over [height, width, channels].
-//   out_size = (in_size * upsample + pad_before + pad_after - kernel) / stride + 1, in both directions
-struct Convolution {
-    int kernel = 3;  // square
-    int stride = 1;
-    int pad_before = 1;  // zeros above and to the left
-    int pad_after = 1;   // zeros below and to the right
-    int upsample = 1;    // nearest-neighbour enlargement of the input, before padding: 1 or 2
-};
-
-// Group normalisation in front of a convolution; without weight: none.
-struct GroupNorm {
-    Tensor weight, bias;  // [channels] f32
-    int groups = 0;
-    float eps = 0;
-    Activation activation = Activation::None;
-};
 
 // Where memory is reached from: by the kernels only, or by the host, too, at any time and without a copy.
 enum class Reach { Device, Shared };

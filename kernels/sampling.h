@@ -1,12 +1,12 @@
 // What the operation `sample` works on: a rule as plain numbers, and the state of a decode loop in device memory.
 //
-// runtime/sampler.h says what every step of a rule means and which laws hold (excluded, empty, broken, range, equals); a
-// rule is a SamplerChain of it without vectors and variants, so that a GPU can read it.
+// runtime/sampler.h says what every step of a rule means and which laws hold (excluded, empty, broken, range, equals);
+// a rule is a SamplerChain of it without vectors and variants, so that a GPU can read it.
 //
 //   logits of a candidate's streams -> `per_stream` steps on each -> `mix` to one row -> `steps` on it -> draw
 //
-// The state lives in device memory, so that a whole decode step, drawing included, can be recorded once and replayed for
-// every token: the drawn token becomes the input of the next step where it stands.
+// The state lives in device memory, so that a whole decode step, drawing included, can be recorded once and replayed
+// for every token: the drawn token becomes the input of the next step where it stands.
 #pragma once
 
 #include "kernels/tensor.h"
