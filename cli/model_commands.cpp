@@ -62,7 +62,7 @@ void add_model_commands(CLI::App& app, CommonOptions& common) {
     command->footer("Example:\n  leon bench --shapes box,350m");
     add_model_option(*command, common);
     add_compute_options(*command, common);
-    command->add_option("--shapes", o->bench.shapes, "box, or random weights: 350m 760m cm3leon-7b 7b 30b")
+    command->add_option("--shapes", o->bench.shapes, "box, or random weights: 350m 760m cm3leon-7b 7b 34b")
         ->delimiter(',')
         ->capture_default_str();
     command->add_option("--scratch", o->bench.scratch, "folder for the random models (7b: 14 GB)")

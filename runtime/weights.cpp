@@ -13,20 +13,25 @@ size_t TransformerWeights::layer_bytes() const {
     return bytes;
 }
 
-TransformerWeights bind_weights(const WeightsFile& file, const TransformerConfig& c, const Kernels& kernels) {
+TransformerWeights bind_weights(const WeightsFile& file, const TransformerConfig& config, const Kernels& kernels) {
     auto on_device = [&](Tensor t) {
         t.data = const_cast<void*>(adopt(kernels, t.data, t.bytes()));
         return t;
     };
+    return bind_weights(config, {[&](const std::string& name, std::initializer_list<int64_t> shape) {
+                                     return on_device(file.matrix("transformer." + name, shape));
+                                 },
+                                 [&](const std::string& name, std::initializer_list<int64_t> shape) {
+                                     return on_device(file.vector("transformer." + name, shape));
+                                 }});
+}
+
+TransformerWeights bind_weights(const TransformerConfig& c, const TransformerTensors& tensors) {
     auto matrix = [&](const std::string& name, int64_t rows, int64_t cols) {
-        return on_device(file.matrix("transformer." + name, {rows, cols}));
+        return tensors.matrix(name, {rows, cols});
     };
-    auto vector = [&](const std::string& name, int64_t size) {
-        return on_device(file.vector("transformer." + name, {size}));
-    };
-    auto per_head = [&](const std::string& name, int64_t heads) {
-        return on_device(file.vector("transformer." + name, {heads, c.head_dim}));
-    };
+    auto vector = [&](const std::string& name, int64_t size) { return tensors.vector(name, {size}); };
+    auto per_head = [&](const std::string& name, int64_t heads) { return tensors.vector(name, {heads, c.head_dim}); };
 
     const bool norms = c.norm == Norm::RMS;
     TransformerWeights w;

@@ -1,6 +1,9 @@
 // The transformer's weights, bound by name to the memory of the mapped file: nothing is copied on the CPU.
 #pragma once
 
+#include <functional>
+#include <initializer_list>
+#include <string>
 #include <vector>
 
 #include "kernels/kernels.h"
@@ -29,6 +32,13 @@ struct TransformerWeights {
 
     size_t layer_bytes() const;  // of all layers' matrices: what one forward pass reads beside the output rows
 };
+
+// Where tensors come from: a file, or nothing but shapes (for counting work). Names come without "transformer.".
+struct TransformerTensors {
+    std::function<Tensor(const std::string& name, std::initializer_list<int64_t> shape)> matrix;  // any weight
+    std::function<Tensor(const std::string& name, std::initializer_list<int64_t> shape)> vector;  // f32
+};
+TransformerWeights bind_weights(const TransformerConfig& config, const TransformerTensors& tensors);
 
 // Throws Error naming the tensor if one is missing or has another shape. The file must outlive the weights.
 TransformerWeights bind_weights(const WeightsFile& file, const TransformerConfig& config, const Kernels& kernels);

@@ -238,6 +238,8 @@ struct Vqgan::Impl {
 
 Vqgan::Vqgan(const WeightsFile& file, const VqganConfig& config, const Kernels& kernels)
     : impl_(new Impl{file.path(), config, kernels, bind_file(file, config, kernels)}) {}
+Vqgan::Vqgan(const VqganTensors& tensors, const VqganConfig& config, const Kernels& kernels)
+    : impl_(new Impl{"", config, kernels, bind_vqgan(config, tensors)}) {}
 Vqgan::~Vqgan() = default;
 Vqgan::Vqgan(Vqgan&&) noexcept = default;
 

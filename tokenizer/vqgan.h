@@ -15,10 +15,14 @@
 
 namespace leon {
 
+struct VqganTensors;  // tokenizer/vqgan_weights.h
+
 class Vqgan {
 public:
     // Binds (does not copy) the weights "vqgan.*" of the file, which must outlive this object.
     Vqgan(const WeightsFile& file, const VqganConfig& config, const Kernels& kernels);
+    // The same with tensors from elsewhere, which are in the memory of `kernels` already.
+    Vqgan(const VqganTensors& tensors, const VqganConfig& config, const Kernels& kernels);
     ~Vqgan();
     Vqgan(Vqgan&&) noexcept;
 

@@ -25,7 +25,7 @@ constexpr Preset PRESETS[] = {
     {"760m", Layout::CM3Leon, 24, 1536, 16, 16, 6144, NormPlacement::Before},
     {"cm3leon-7b", Layout::CM3Leon, 32, 4096, 32, 32, 16384, NormPlacement::Before},
     {"7b", Layout::Chameleon, 32, 4096, 32, 32, 11008, NormPlacement::Before},
-    {"30b", Layout::Chameleon, 48, 8192, 64, 8, 22016, NormPlacement::After},
+    {"34b", Layout::Chameleon, 48, 8192, 64, 8, 22016, NormPlacement::After},
 };
 
 TransformerConfig transformer_of(const Preset& p) {

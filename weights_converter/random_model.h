@@ -17,7 +17,7 @@ namespace leon {
 
 enum class WithVqgan { No, Yes };
 
-// "350m", "760m", "cm3leon-7b" (CM3Leon, arXiv 2309.02591, table 3), "7b", "30b" (Chameleon, arXiv 2405.09818). With
+// "350m", "760m", "cm3leon-7b" (CM3Leon, arXiv 2309.02591, table 3), "7b", "34b" (Chameleon, arXiv 2405.09818). With
 // the VQGAN of 512 x 512 pixels and 8,192 codes that they share. Error listing the names for any other.
 ModelConfig preset(const std::string& name, WithVqgan vqgan);
 std::vector<std::string> preset_names();
