@@ -78,7 +78,7 @@ void measure(const Bench& b, const Kernels& k) {
 
 // --- data -------------------------------------------------------------------------------------------------------
 
-// Memory of the backend in small random values; bf16 keeps the upper halves.
+// Memory of the backend in small random values, rounded to the type.
 class Arena {
 public:
     ~Arena() {
@@ -93,7 +93,10 @@ public:
             const float value = (static_cast<float>(state_ >> 40) * 0x1p-24f - 0.5f) * 0.1f;
             if (dtype == DType::F32) static_cast<float*>(t.data)[i] = value;
             if (dtype == DType::BF16) static_cast<uint16_t*>(t.data)[i] = float_to_bf16(value);
+            if (dtype == DType::F16) static_cast<uint16_t*>(t.data)[i] = float_to_f16(value);
+            if (dtype == DType::I8) static_cast<int8_t*>(t.data)[i] = static_cast<int8_t>(value * 2540);
         }
+        if (dtype == DType::I8) t.scale = make({t.rows()}).f32();
         return t;
     }
     Tensor ints(const std::vector<int32_t>& values, std::initializer_list<int64_t> shape) {
@@ -226,7 +229,7 @@ struct CacheShape {
 
 // Each call reads the cache of the next layer; together they are beyond the last-level cache.
 void attention_benches(const Kernels& k) {
-    for (DType dtype : WEIGHT_DTYPES)
+    for (DType dtype : FLOAT_DTYPES)
         for (CacheShape s : {CacheShape{16, 16, 64}, {32, 32, 128}, {32, 8, 128}})
             for (int32_t seq : {1024, 4096}) {
                 const int64_t position_bytes = 2 * s.kv_heads * s.head_dim * static_cast<int64_t>(size_of(dtype));

@@ -302,7 +302,7 @@ void attention_of(const AttentionArguments& a) {
 
 template <int LANES>
 void attention(const AttentionArguments& a) {
-    a.element == Element::BF16 ? attention_of<LANES, uint16_t>(a) : attention_of<LANES, float>(a);
+    with_float(a.element, [&](auto* element) { attention_of<LANES, Pointee<decltype(element)>>(a); });
 }
 
 }  // namespace

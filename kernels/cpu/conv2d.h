@@ -106,7 +106,7 @@ void conv2d_few_outputs(const Conv2dArguments& c) {
     const int64_t rows = 8 * PATCHES;
     parallel(ceil_div(pixels, rows), [=](int64_t task, int worker) {
         float *patches = memory + worker * worker_floats, *dots = patches + patch_floats;  // [outputs, PATCHES]
-        const FewRowsChunk chunk = {dots,    PATCHES, weights,        stride, dots + dots_floats,
+        const FewRowsChunk chunk = {dots,    PATCHES, nullptr,        weights, stride, dots + dots_floats,
                                     outputs, depth,   Into::Overwrite};
         const int64_t end = smaller(pixels, (task + 1) * rows);
         for (int64_t first = task * rows; first < end; first += PATCHES) {
@@ -125,10 +125,10 @@ void conv2d_few_outputs(const Conv2dArguments& c) {
 template <int LANES>
 void conv2d(const Conv2dArguments& c) {
     const bool few = c.out_channels <= FEW_OUTPUTS;
-    if (c.element == Element::BF16)
-        few ? conv2d_few_outputs<LANES, uint16_t>(c) : conv2d_of<LANES, uint16_t>(c);
-    else
-        few ? conv2d_few_outputs<LANES, float>(c) : conv2d_of<LANES, float>(c);
+    with_float(c.element, [&](auto* element) {
+        using W = Pointee<decltype(element)>;
+        few ? conv2d_few_outputs<LANES, W>(c) : conv2d_of<LANES, W>(c);
+    });
 }
 
 }  // namespace

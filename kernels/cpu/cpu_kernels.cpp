@@ -17,7 +17,16 @@ namespace {
 static_assert(CACHE_PAGE == PAGE_TOKENS);
 
 Element element_of(const Tensor& t) {
-    return t.dtype == DType::BF16 ? Element::BF16 : Element::F32;
+    switch (t.dtype) {
+        case DType::BF16:
+            return Element::BF16;
+        case DType::F16:
+            return Element::F16;
+        case DType::I8:
+            return Element::I8;
+        default:
+            return Element::F32;
+    }
 }
 
 using Isa = const IsaKernels* (*)();
@@ -38,7 +47,8 @@ void head_norm(Tensor x, Tensor weight, Tensor bias, float eps) {
 }
 
 MatmulArguments matmul_arguments(Tensor out, const Tensor& x, const Tensor& weight, Into into) {
-    return {out.f32(), x.f32(), weight.data, element_of(weight), into, x.rows(), weight.rows(), weight.cols()};
+    return {out.f32(), x.f32(),  weight.data,   weight.scale, element_of(weight),
+            into,      x.rows(), weight.rows(), weight.cols()};
 }
 template <Isa ISA>
 void matmul(Tensor out, Tensor x, Tensor weight) {

@@ -37,6 +37,7 @@ constexpr int outputs_at_once(int rows) {
 struct FewRowsChunk {
     float* out;
     int64_t out_stride;
+    const float* scale;  // of each output, for bytes; else null
     const float* x;
     int64_t x_stride;
     float* carry;  // [outputs, rows, LANES] accumulators between two blocks of depth
@@ -93,11 +94,14 @@ inline void dot_tile(const FewRowsChunk& c, const W* weight, int64_t row, int64_
         float* out = c.out + (row + r) * c.out_stride + output;
         if constexpr (OUTPUTS == 4) {
             QuadAt* four = reinterpret_cast<QuadAt*>(out);
-            const Quad result = sums(sums_of[r][0], sums_of[r][1], sums_of[r][2], sums_of[r][3]);
+            Quad result = sums(sums_of[r][0], sums_of[r][1], sums_of[r][2], sums_of[r][3]);
+            if (c.scale) result *= load_quad(c.scale + output);
             *four = c.into == Into::Add ? *four + result : result;
         } else {
-            for (int o = 0; o < OUTPUTS; o++)
-                out[o] = c.into == Into::Add ? out[o] + sum(sums_of[r][o]) : sum(sums_of[r][o]);
+            for (int o = 0; o < OUTPUTS; o++) {
+                const float result = c.scale ? sum(sums_of[r][o]) * c.scale[output + o] : sum(sums_of[r][o]);
+                out[o] = c.into == Into::Add ? out[o] + result : result;
+            }
         }
     }
 }
@@ -140,7 +144,15 @@ void matmul_few_rows(const MatmulArguments& m) {
     const W* weight = static_cast<const W*>(m.weight);
     parallel(ceil_div(m.n, chunk), [=](int64_t task, int worker) {
         const int64_t first = task * chunk, outputs = smaller(chunk, m.n - first);
-        FewRowsChunk c = {m.out + first, m.n, x, x_stride, carry + worker * carry_floats, m.rows, m.depth, m.into};
+        FewRowsChunk c = {m.out + first,
+                          m.n,
+                          m.scale ? m.scale + first : nullptr,
+                          x,
+                          x_stride,
+                          carry + worker * carry_floats,
+                          m.rows,
+                          m.depth,
+                          m.into};
         dot_chunk<LANES>(c, weight + first * m.depth, outputs);
     });
 }

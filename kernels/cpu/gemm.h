@@ -97,15 +97,19 @@ inline void gemm_block(float* c, int64_t c_stride, const float* a, int64_t a_str
 
 // --- packing ----------------------------------------------------------------------------------------------------
 
-// Four outputs by four (f32) or eight (bf16) steps of depth, transposed in registers. to [steps, stride]
-[[gnu::always_inline]] inline void pack_square(float* to, int64_t stride, const float* w, int64_t depth) {
-    Quad a = *reinterpret_cast<const QuadAt*>(w), b = *reinterpret_cast<const QuadAt*>(w + depth);
-    Quad c = *reinterpret_cast<const QuadAt*>(w + 2 * depth), d = *reinterpret_cast<const QuadAt*>(w + 3 * depth);
-    transpose(a, b, c, d);
-    *reinterpret_cast<QuadAt*>(to) = a;
-    *reinterpret_cast<QuadAt*>(to + stride) = b;
-    *reinterpret_cast<QuadAt*>(to + 2 * stride) = c;
-    *reinterpret_cast<QuadAt*>(to + 3 * stride) = d;
+// Four outputs by 16 bytes of depth, transposed in registers. to [steps, stride]
+template <class W>
+[[gnu::always_inline]] inline void pack_square(float* to, int64_t stride, const W* w, int64_t depth) {
+#pragma GCC unroll 4
+    for (int64_t i = 0; i < static_cast<int64_t>(16 / sizeof(W)); i += 4, to += 4 * stride) {
+        Quad a = load_quad(w + i), b = load_quad(w + depth + i);
+        Quad c = load_quad(w + 2 * depth + i), d = load_quad(w + 3 * depth + i);
+        transpose(a, b, c, d);
+        *reinterpret_cast<QuadAt*>(to) = a;
+        *reinterpret_cast<QuadAt*>(to + stride) = b;
+        *reinterpret_cast<QuadAt*>(to + 2 * stride) = c;
+        *reinterpret_cast<QuadAt*>(to + 3 * stride) = d;
+    }
 }
 [[gnu::always_inline]] inline void pack_square(float* to, int64_t stride, const uint16_t* w, int64_t depth) {
     auto words = [&](int64_t row) __attribute__((always_inline)) {
@@ -119,17 +123,6 @@ inline void gemm_block(float* c, int64_t c_stride, const float* a, int64_t a_str
         *reinterpret_cast<QuadAt*>(to + 2 * i * stride) = (Quad)((QuadBits)pairs[i] << 16);
         *reinterpret_cast<QuadAt*>(to + (2 * i + 1) * stride) = (Quad)((QuadBits)pairs[i] & 0xffff0000u);
     }
-}
-
-inline float widen(float value) {
-    return value;
-}
-inline float widen(uint16_t half) {
-    union {
-        uint32_t bits;
-        float value;
-    } u = {static_cast<uint32_t>(half) << 16};
-    return u.value;
 }
 
 // weight [columns, row_stride] from its depth `from` on -> panels [ceil(columns / PANEL), depth, PANEL], zero padded.
@@ -149,6 +142,17 @@ inline void pack_weights(float* to, const W* weight, int64_t row_stride, int64_t
                 for (int64_t o = 0; o < 4; o++)
                     to[k * WIDE + i + o] = j + i + o < columns ? widen(w[o * row_stride + k]) : 0.0f;
         }
+}
+
+// Panels of bytes become panels of weights: column i of all of them times scale[i].
+template <int LANES>
+inline void scale_panels(float* panels, const float* scale, int64_t columns, int64_t depth) {
+    constexpr int64_t WIDE = PANEL<LANES>;
+    for (int64_t j = 0; j < columns; j += WIDE) {
+        const int64_t count = smaller(WIDE, columns - j);
+        for (int64_t k = 0; k < depth; k++, panels += WIDE)
+            for (int64_t i = 0; i < count; i++) panels[i] *= scale[j + i];
+    }
 }
 
 // Matrix [depth, row_stride], already k-major (the values of an attention) -> the same panels.

@@ -13,7 +13,7 @@ namespace leon {
 // PAGE_TOKENS of kernels.h, which the instruction-set units do not see; cpu_kernels.cpp asserts that they agree.
 constexpr int64_t CACHE_PAGE = 32;
 
-enum class Element : uint8_t { F32, BF16 };
+enum class Element : uint8_t { F32, BF16, F16, I8 };
 enum class Into : uint8_t { Overwrite, Add };
 
 // out [rows, n] (+)= x [rows, depth] * weight [n, depth]^T
@@ -21,6 +21,7 @@ struct MatmulArguments {
     float* out;
     const float* x;
     const void* weight;
+    const float* scale;  // [n], of bytes only
     Element element;
     Into into;
     int64_t rows, n, depth;

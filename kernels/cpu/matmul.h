@@ -36,6 +36,7 @@ void matmul_many_rows(const MatmulArguments& m) {
             const int64_t depth = smaller(BLOCK_K, m.depth - k);
             const Start start = k == 0 && m.into == Into::Overwrite ? Start::Fresh : Start::Continue;
             pack_weights<LANES>(b, weight + j * m.depth + k, m.depth, n, depth);
+            if (m.scale) scale_panels<LANES>(b, m.scale + j, n, depth);
             for (int64_t i = first; i < last; i += BLOCK_ROWS) {
                 const int64_t count = smaller(BLOCK_ROWS, last - i);
                 copy_rows<LANES>(a, m.x + i * m.depth + k, m.depth, count, depth);
@@ -48,10 +49,10 @@ void matmul_many_rows(const MatmulArguments& m) {
 template <int LANES>
 void matmul(const MatmulArguments& m) {
     const bool few = m.rows <= FEW_ROWS;
-    if (m.element == Element::BF16)
-        few ? matmul_few_rows<LANES, uint16_t>(m) : matmul_many_rows<LANES, uint16_t>(m);
-    else
-        few ? matmul_few_rows<LANES, float>(m) : matmul_many_rows<LANES, float>(m);
+    with_weight(m.element, [&](auto* element) {
+        using W = Pointee<decltype(element)>;
+        few ? matmul_few_rows<LANES, W>(m) : matmul_many_rows<LANES, W>(m);
+    });
 }
 
 }  // namespace

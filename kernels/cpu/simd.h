@@ -18,6 +18,8 @@
 #include <arm_neon.h>
 #endif
 
+#include "kernels/cpu/isa.h"
+
 namespace leon {
 namespace {
 
@@ -40,6 +42,15 @@ typedef float Quad __attribute__((vector_size(16)));
 typedef uint32_t QuadBits __attribute__((vector_size(16)));
 typedef float QuadAt __attribute__((vector_size(16), aligned(4), may_alias));
 typedef uint32_t QuadBitsAt __attribute__((vector_size(16), aligned(2), may_alias));
+
+// Elements of weights and caches: float, uint16_t for bf16, F16, and int8_t for bytes under a scale per row.
+struct F16 {
+    uint16_t bits;
+};
+typedef uint16_t NativeHalvesAt __attribute__((vector_size(NATIVE_LANES * 2), aligned(2), may_alias));
+typedef int8_t NativeBytesAt __attribute__((vector_size(NATIVE_LANES), aligned(1), may_alias));
+typedef uint16_t QuadHalvesAt __attribute__((vector_size(8), aligned(2), may_alias));
+typedef int8_t QuadBytesAt __attribute__((vector_size(4), aligned(1), may_alias));
 
 template <int LANES>
 struct Vec {
@@ -233,20 +244,96 @@ template <int LANES>
     return v;
 }
 
+// --- widening ---------------------------------------------------------------------------------------------------
+
+// f16 bits in 32-bit words -> floats, as arithmetic: the exponent is moved by a multiplication, which also normalises
+// subnormal numbers; infinities and NaN keep the largest exponent.
+template <class Floats, class Bits>
+[[gnu::always_inline]] inline Floats widen_f16(Bits half) {
+    const Bits magnitude = (half & 0x7fffu) << 13, sign = (half & 0x8000u) << 16;
+    const Floats scaled = (Floats)magnitude * 0x1p112f;
+    const Bits special = (Bits)(magnitude >= 0x0f800000u) & 0x7f800000u;
+    return (Floats)((Bits)scaled | special | sign);
+}
+
+[[gnu::always_inline]] inline Native load_native(const float* from) {
+    return *reinterpret_cast<const NativeAt*>(from);
+}
+[[gnu::always_inline]] inline Native load_native(const F16* from) {
+#if defined(__AVX512F__)
+    // maskz, here and below: g++ 12 warns of its own undefined register in the plain form
+    return _mm512_maskz_cvtph_ps(0xffff, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+#elif defined(__F16C__) && defined(__AVX2__)
+    return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+#else
+    const auto halves = *reinterpret_cast<const NativeHalvesAt*>(from);
+    return widen_f16<Native>(__builtin_convertvector(halves, NativeBits));
+#endif
+}
+[[gnu::always_inline]] inline Native load_native(const int8_t* from) {
+#if defined(__AVX512F__)
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+    return _mm512_maskz_cvtepi32_ps(0xffff, _mm512_maskz_cvtepi8_epi32(0xffff, bytes));
+#elif defined(__AVX2__)
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from))));
+#else
+    return __builtin_convertvector(*reinterpret_cast<const NativeBytesAt*>(from), Native);
+#endif
+}
+
+[[gnu::always_inline]] inline Quad load_quad(const float* from) {
+    return *reinterpret_cast<const QuadAt*>(from);
+}
+[[gnu::always_inline]] inline Quad load_quad(const F16* from) {
+#if defined(__F16C__)
+    return _mm_cvtph_ps(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from)));
+#else
+    const auto halves = *reinterpret_cast<const QuadHalvesAt*>(from);
+    return widen_f16<Quad>(__builtin_convertvector(halves, QuadBits));
+#endif
+}
+[[gnu::always_inline]] inline Quad load_quad(const int8_t* from) {
+    return __builtin_convertvector(*reinterpret_cast<const QuadBytesAt*>(from), Quad);
+}
+
+inline float widen(float value) {
+    return value;
+}
+inline float widen(uint16_t half) {
+    union {
+        uint32_t bits;
+        float value;
+    } u = {static_cast<uint32_t>(half) << 16};
+    return u.value;
+}
+inline float widen(F16 half) {
+    const F16 four[4] = {half, {}, {}, {}};
+    return load_quad(four)[0];
+}
+inline float widen(int8_t value) {
+    return value;
+}
+
 // --- two vectors of weights at once -----------------------------------------------------------------------------
 //
 // 2 LANES adjacent weights, in the order in which they widen for free. Two bf16 share a 32-bit word, so a shift and a
 // mask give the even and the odd ones; the other operand of a dot product is brought into that "pair order" once:
 //
-//   bf16   first = w0 w2 w4 ...   second = w1 w3 w5 ...        f32   first = w0 w1 ...   second = wLANES ...
+//   bf16     first = w0 w2 w4 ...   second = w1 w3 w5 ...
+//   others   first = w0 w1 w2 ...   second = wLANES ...        (they widen by an instruction of their own, in order)
 
 template <int LANES>
 struct Pair {
     Vec<LANES> first, second;
 };
-template <int LANES>
-[[gnu::always_inline]] inline Pair<LANES> load_pair(const float* from) {
-    return {load<LANES>(from), load<LANES>(from + LANES)};
+template <int LANES, class W>
+[[gnu::always_inline]] inline Pair<LANES> load_pair(const W* from) {
+    Pair<LANES> pair;
+    for (int i = 0; i < Vec<LANES>::PARTS; i++) {
+        pair.first.part[i] = load_native(from + i * NATIVE_LANES);
+        pair.second.part[i] = load_native(from + LANES + i * NATIVE_LANES);
+    }
+    return pair;
 }
 template <int LANES>
 [[gnu::always_inline]] inline Pair<LANES> load_pair(const uint16_t* from) {
@@ -267,8 +354,8 @@ template <int LANES, class W>
 }
 
 // Where value i of a row stands once the row is in pair order for weights of type W.
-template <int LANES>
-constexpr int64_t pair_place(int64_t i, const float*) {
+template <int LANES, class W>
+constexpr int64_t pair_place(int64_t i, const W*) {
     return i;
 }
 template <int LANES>
@@ -288,6 +375,30 @@ inline void to_pair_order(float* __restrict__ out, const float* __restrict__ x, 
         float value = whole + i < count ? x[whole + i] * factor : 0.0f;
         out[whole + pair_place<LANES>(i, static_cast<const W*>(nullptr))] = value;
     }
+}
+
+// --- from an element's name to its type ---------------------------------------------------------------------------
+
+template <class T>
+struct PointeeOf;
+template <class T>
+struct PointeeOf<T*> {
+    using Type = T;
+};
+template <class Pointer>
+using Pointee = typename PointeeOf<Pointer>::Type;
+
+// use(null pointer to the type of the element): of caches and convolutions, and of all weights.
+template <class Use>
+inline void with_float(Element element, Use use) {
+    if (element == Element::BF16) return use(static_cast<uint16_t*>(nullptr));
+    if (element == Element::F16) return use(static_cast<F16*>(nullptr));
+    use(static_cast<float*>(nullptr));
+}
+template <class Use>
+inline void with_weight(Element element, Use use) {
+    if (element == Element::I8) return use(static_cast<int8_t*>(nullptr));
+    with_float(element, use);
 }
 
 // --- small integers ---------------------------------------------------------------------------------------------
