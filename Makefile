@@ -39,7 +39,7 @@ NVCC_FLAGS := -std=c++20 -O3 -I. -Werror all-warnings -Xcompiler -Wall,-Wextra,-
     -gencode arch=compute_100,code=[sm_100,compute_100]
 
 ARCH := $(shell uname -m)
-LIBRARY_ROOMS := kernels kernels/reference kernels/cpu runtime tokenizer weights_converter tasks
+LIBRARY_ROOMS := kernels kernels/reference kernels/cpu kernels/planning runtime tokenizer weights_converter tasks
 CUDA_SOURCES := $(wildcard kernels/cuda/*.cu)
 SOURCES  := $(filter-out kernels/cuda_%.cpp,$(wildcard $(addsuffix /*.cpp,$(LIBRARY_ROOMS))))
 OBJECTS  := $(SOURCES:%.cpp=$(BUILD)/obj/%.o)

@@ -6,6 +6,7 @@
 #include "cli/commands.h"
 #include "cli/terminal.h"
 #include "tasks/benchmark.h"
+#include "tasks/plan.h"
 #include "weights_converter/convert.h"
 #include "weights_converter/inspect.h"
 
@@ -17,7 +18,13 @@ struct ModelOptions {
     ConvertOptions convert;
     bool tensors = false;
     BenchmarkOptions bench;
+    std::string plan;
 };
+
+void print_line(const std::string& line) {
+    std::printf("%s\n", line.c_str());
+    std::fflush(stdout);
+}
 
 void convert_command(const CommonOptions& common, ModelOptions& o) {
     check_writable(o.output);
@@ -59,7 +66,7 @@ void add_model_commands(CLI::App& app, CommonOptions& common) {
     });
 
     command = app.add_subcommand("bench", "decode, prefill and picture speed beside this machine's measured roofs");
-    command->footer("Example:\n  leon bench --shapes box,350m");
+    command->footer("Examples:\n  leon bench --shapes box,350m\n  leon bench --plan h200 --shapes 350m,7b,34b");
     add_model_option(*command, common);
     add_compute_options(*command, common);
     command->add_option("--shapes", o->bench.shapes, "box, or random weights: 350m 760m cm3leon-7b 7b 34b")
@@ -67,11 +74,16 @@ void add_model_commands(CLI::App& app, CommonOptions& common) {
         ->capture_default_str();
     command->add_option("--scratch", o->bench.scratch, "folder for the random models (7b: 14 GB)")
         ->capture_default_str();
+    command->add_option(
+        "--plan", o->plan,
+        "measure nothing; say what the CUDA kernels would take on this GPU: a100, h100, h200, b200, 4090, "
+        "or sm_80, sm_90, sm_100");
     command->callback([&common, o] {
-        o->bench.say = [](const std::string& line) {
-            std::printf("%s\n", line.c_str());
-            std::fflush(stdout);
-        };
+        if (!o->plan.empty()) {
+            plan(common.model_path(), {.machine = o->plan, .shapes = o->bench.shapes, .say = print_line});
+            return;
+        }
+        o->bench.say = print_line;
         benchmark(common.model_path(), common.kernels(), o->bench);
     });
 }
