@@ -212,7 +212,7 @@ private:
         batch.ids = highest - lowest + 1;
         const float* logits = network_.forward(cache_, batch);
         statistics_.steps++;
-        statistics_.decode_weight_bytes += static_cast<double>(network_.weight_bytes(batch));
+        statistics_.decode_weight_bytes += static_cast<double>(network_.weight_bytes(batch.shape()));
         spread(logits, batch);
 
         size_t row = 0;

@@ -4,6 +4,13 @@
 #include <algorithm>
 
 namespace leon {
+namespace {
+
+size_t pages_of(int positions) {
+    return static_cast<size_t>(positions + PAGE_TOKENS - 1) / PAGE_TOKENS;
+}
+
+}  // namespace
 
 KvCache::KvCache(const TransformerConfig& c, const Kernels& kernels, int streams, int positions, int pages, DType dtype)
     : kernels_(kernels),
@@ -12,7 +19,8 @@ KvCache::KvCache(const TransformerConfig& c, const Kernels& kernels, int streams
       page_table_(kernels, DType::I32, {streams, pages_per_stream_}),
       streams_(streams),
       page_users_(pages, 0) {
-    CHECK(streams > 0 && positions > 0 && pages > 0 && (dtype == DType::F32 || dtype == DType::BF16));
+    CHECK(streams > 0 && positions > 0 && pages > 0);
+    CHECK(dtype == DType::F32 || dtype == DType::BF16 || dtype == DType::F16);
     for (int i = 0; i < c.layers; i++) {
         keys_.emplace_back(kernels, dtype, std::initializer_list<int64_t>{pages, c.kv_heads, PAGE_TOKENS, c.head_dim});
         values_.emplace_back(kernels, dtype,
@@ -53,7 +61,7 @@ int KvCache::fork(int parent) {
     Stream& to = streams_[child];
     const Stream& from = streams_[parent];
     to.length = from.length;
-    to.pages = from.pages;
+    to.pages.assign(from.pages.begin(), from.pages.begin() + pages_of(from.length));  // not the reserved ones
     for (int32_t page : to.pages) page_users_[page]++;
     if (to.length % PAGE_TOKENS != 0) {  // both will write into the last page: the child gets its own copy
         const int32_t shared = to.pages.back();
@@ -79,14 +87,18 @@ void KvCache::remove(int stream) {
     streams_[stream] = Stream{};
 }
 
-void KvCache::extend(int stream, int positions) {
+void KvCache::reserve(int stream, int positions) {
     Stream& s = streams_[stream];
     CHECK(s.used && positions >= 0 && s.length + positions <= max_positions_);
-    s.length += positions;
-    const size_t needed = (s.length + PAGE_TOKENS - 1) / PAGE_TOKENS;
-    if (needed == s.pages.size()) return;
+    const size_t needed = pages_of(s.length + positions);
+    if (needed <= s.pages.size()) return;
     while (s.pages.size() < needed) s.pages.push_back(take_page());
     upload_table(stream);
+}
+
+void KvCache::extend(int stream, int positions) {
+    reserve(stream, positions);
+    streams_[stream].length += positions;
 }
 
 KvPages KvCache::layer(int index) const {

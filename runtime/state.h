@@ -49,7 +49,7 @@ private:
 // All memory is reserved by the constructor; on the CPU it is only committed when it is first written.
 class KvCache {
 public:
-    // `pages` in all, `streams` at a time, each at most `positions` long. dtype f32 or bf16.
+    // `pages` in all, `streams` at a time, each at most `positions` long. dtype f32, bf16 or f16.
     KvCache(const TransformerConfig& config, const Kernels& kernels, int streams, int positions, int pages,
             DType dtype);
 
@@ -57,14 +57,17 @@ public:
     int fork(int stream);     // a stream that holds the same positions
     void remove(int stream);  // its pages return to the pool unless others share them
     int length(int stream) const { return streams_[stream].length; }
-    void extend(int stream, int positions);  // makes room for that many more and counts them as held
+    // Makes room for that many more positions without counting them: steps that are under way may write them, and what
+    // they wrote is nothing until extend() counts it.
+    void reserve(int stream, int positions);
+    void extend(int stream, int positions);  // counts that many more as held, in room made now if there was none
     KvPages layer(int index) const;
 
 private:
     struct Stream {
         bool used = false;
         int length = 0;
-        std::vector<int32_t> pages;
+        std::vector<int32_t> pages;  // of `length` positions, and of those that are reserved
     };
     int32_t take_page();
     void give_back(int32_t page);

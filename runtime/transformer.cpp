@@ -1,5 +1,5 @@
-// The forward pass. It reads like docs/models.md §2: the families differ in six config facts, and
-// each fact is consulted once. Nothing here allocates, throws, or knows what device it runs on.
+// The forward pass. compute() reads like docs/models.md §2: the families differ in six config facts, and each fact is
+// consulted once. Nothing here allocates, throws, or knows what device it runs on.
 #include "runtime/transformer.h"
 
 #include <algorithm>
@@ -77,49 +77,61 @@ Transformer::Transformer(const TransformerConfig& config, const TransformerWeigh
       buffers_(config, kernels, max_rows, max_outputs),
       host_logits_(static_cast<size_t>(max_outputs) * config.vocab) {}
 
-size_t Transformer::weight_bytes(const Batch& batch) const {
+size_t Transformer::weight_bytes(const BatchShape& shape) const {
     const size_t row_bytes = config_.dim * size_of(weights_.output.dtype);
-    const size_t output_rows = batch.outputs.empty() ? 0 : batch.ids > 0 ? batch.ids : config_.vocab;
-    return weights_.layer_bytes() + row_bytes * output_rows;
+    return weights_.layer_bytes() + (shape.outputs > 0 ? row_bytes * ids_of(shape) : 0);
 }
 
 const float* Transformer::forward(KvCache& cache, const Batch& batch) {
+    place(cache, batch);
+    const Tensor logits = compute(cache, batch.shape());
+    for (int32_t stream : batch.stream) cache.extend(stream, 1);
+    if (!logits) return nullptr;
+    download(kernels_, host_logits_.data(), logits.data, logits.bytes());
+    return host_logits_.data();
+}
+
+void Transformer::place(KvCache& cache, const Batch& batch) {
     const int rows = batch.rows(), outputs = static_cast<int>(batch.outputs.size());
     CHECK(rows > 0 && rows <= buffers_.rows && outputs <= buffers_.max_outputs);
-    for (int r = 0; r < rows; r++) {
+    for (int r = 0, nth = 0; r < rows; r++) {  // `nth` of the stream's rows in this batch
+        nth = r > 0 && batch.stream[r] == batch.stream[r - 1] ? nth + 1 : 0;
         CHECK(batch.tokens[r] >= 0 && batch.tokens[r] < config_.vocab);
-        CHECK(batch.position[r] == cache.length(batch.stream[r]));
+        CHECK(batch.position[r] == cache.length(batch.stream[r]) + nth);
         CHECK(config_.positions != Positions::Learned || batch.position[r] < config_.context);
-        cache.extend(batch.stream[r], 1);
+        cache.reserve(batch.stream[r], nth + 1);
     }
     buffers_.tokens.fill_from(batch.tokens.data(), rows * sizeof(int32_t));
     buffers_.stream.fill_from(batch.stream.data(), rows * sizeof(int32_t));
     buffers_.position.fill_from(batch.position.data(), rows * sizeof(int32_t));
+    if (outputs > 0) buffers_.outputs.fill_from(batch.outputs.data(), outputs * sizeof(int32_t));
+}
 
-    Rows b = views(buffers_, rows);
-    gather(kernels_, b.x, weights_.embedding, buffers_.tokens.first(rows));
+Tensor Transformer::compute(const KvCache& cache, const BatchShape& shape) {
+    Rows b = views(buffers_, shape.rows);
+    gather(kernels_, b.x, weights_.embedding, buffers_.tokens.first(shape.rows));
     if (config_.positions == Positions::Learned)
         gather_add(kernels_, b.x, weights_.positions, b.at.position, config_.position_offset);
     for (int i = 0; i < config_.layers; i++) {
         attention_branch(kernels_, config_, weights_.layers[i], cache.layer(i), b);
         feed_forward_branch(kernels_, config_, weights_.layers[i], b);
     }
-    if (outputs == 0) return nullptr;
+    if (shape.outputs == 0) return {};
 
-    buffers_.outputs.fill_from(batch.outputs.data(), outputs * sizeof(int32_t));
-    const Tensor picked = buffers_.picked.first(outputs);
-    gather(kernels_, picked, b.x, buffers_.outputs.first(outputs));
+    const Tensor normed = buffers_.picked.first(shape.outputs);
+    const bool every_row = shape.outputs == shape.rows;  // then there is nothing to pick
+    if (!every_row) gather(kernels_, normed, b.x, buffers_.outputs.first(shape.outputs));
+    const Tensor picked = every_row ? b.x : normed;
     if (config_.norm == Norm::RMS)
-        rmsnorm(kernels_, picked, picked, weights_.norm, config_.norm_eps);
+        rmsnorm(kernels_, normed, picked, weights_.norm, config_.norm_eps);
     else
-        layernorm(kernels_, picked, picked, config_.norm_eps);
+        layernorm(kernels_, normed, picked, config_.norm_eps);
 
-    const int ids = batch.ids > 0 ? batch.ids : config_.vocab;
-    CHECK(batch.first_id >= 0 && batch.first_id + ids <= config_.vocab);
-    Tensor logits(buffers_.logits.tensor().data, DType::F32, {outputs, ids});
-    matmul(kernels_, logits, picked, weights_.output.slice(batch.first_id, ids));
-    download(kernels_, host_logits_.data(), logits.data, logits.bytes());
-    return host_logits_.data();
+    const int ids = ids_of(shape);
+    CHECK(shape.first_id >= 0 && shape.first_id + ids <= config_.vocab);
+    const Tensor logits(buffers_.logits.tensor().data, DType::F32, {shape.outputs, ids});
+    matmul(kernels_, logits, normed, weights_.output.slice(shape.first_id, ids));
+    return logits;
 }
 
 void prefill(Transformer& network, KvCache& cache, int stream, std::span<const int32_t> tokens) {

@@ -13,17 +13,30 @@ size_t TransformerWeights::layer_bytes() const {
     return bytes;
 }
 
+TransformerWeights TransformerWeights::on(const Kernels& kernels) const {
+    TransformerWeights w{embedding, positions, norm, output, layers, AdoptedMemory(kernels)};
+    auto take = [&](Tensor& t) { t = w.adopted.adopt(t); };
+    for (Tensor* t : {&w.embedding, &w.positions, &w.norm}) take(*t);
+    for (LayerWeights& l : w.layers)
+        for (Tensor* t : {&l.attention_norm, &l.ffn_norm, &l.q, &l.k, &l.v, &l.o, &l.q_norm_weight, &l.q_norm_bias,
+                          &l.k_norm_weight, &l.k_norm_bias, &l.gate, &l.up, &l.down})
+            take(*t);
+    if (output.data == embedding.data)
+        w.output = w.embedding;  // tied: one copy
+    else
+        take(w.output);
+    return w;
+}
+
+// Everything is bound, and so checked, before the first byte goes to the device.
 TransformerWeights bind_weights(const WeightsFile& file, const TransformerConfig& config, const Kernels& kernels) {
-    auto on_device = [&](Tensor t) {
-        t.data = const_cast<void*>(adopt(kernels, t.data, t.bytes()));
-        return t;
-    };
     return bind_weights(config, {[&](const std::string& name, std::initializer_list<int64_t> shape) {
-                                     return on_device(file.matrix("transformer." + name, shape));
+                                     return file.matrix("transformer." + name, shape);
                                  },
                                  [&](const std::string& name, std::initializer_list<int64_t> shape) {
-                                     return on_device(file.vector("transformer." + name, shape));
-                                 }});
+                                     return file.vector("transformer." + name, shape);
+                                 }})
+        .on(kernels);
 }
 
 TransformerWeights bind_weights(const TransformerConfig& c, const TransformerTensors& tensors) {

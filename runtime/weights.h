@@ -1,4 +1,5 @@
-// The transformer's weights, bound by name to the memory of the mapped file: nothing is copied on the CPU.
+// The transformer's weights, bound by name to the memory of the mapped file: nothing is copied on the CPU. What a GPU
+// holds of them is given back with the object that names it.
 #pragma once
 
 #include <functional>
@@ -7,6 +8,7 @@
 #include <vector>
 
 #include "kernels/kernels.h"
+#include "runtime/adopted.h"
 #include "runtime/config.h"
 #include "runtime/weights_file.h"
 
@@ -29,7 +31,9 @@ struct TransformerWeights {
     Tensor norm;       // [dim], f32, RMS norm only
     Tensor output;     // [vocab, dim]; the embedding itself if tied
     std::vector<LayerWeights> layers;
+    AdoptedMemory adopted;  // whose tensors the above are, if they are a backend's
 
+    TransformerWeights on(const Kernels& kernels) const;  // the same weights where that backend's kernels read them
     size_t layer_bytes() const;  // of all layers' matrices: what one forward pass reads beside the output rows
 };
 

@@ -105,7 +105,7 @@ private:
         };
         const double roof = read_bandwidth(Effort::Thorough);
         const double seconds = measured(step);
-        const double gigabytes = static_cast<double>(network.weight_bytes(batch)) / 1e9;
+        const double gigabytes = static_cast<double>(network.weight_bytes(batch.shape())) / 1e9;
         say_(
             format("  decode, %d stream%s  %8.2f tokens/s  %7.2f ms a step  %6.2f GB/s = %3.0f%% of the read bandwidth",
                    streams, streams > 1 ? "s" : " ", streams / seconds, 1e3 * seconds, gigabytes / seconds,

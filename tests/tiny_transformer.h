@@ -1,6 +1,8 @@
-// A transformer of a few thousand random weights in memory, in either family's shape, for tests of the runtime.
+// A transformer of a few thousand random weights in memory, in any family's shape and any type of weights, for tests of
+// the runtime.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <deque>
 #include <map>
@@ -19,7 +21,7 @@ public:
     TransformerConfig config;
     TransformerWeights weights;
 
-    explicit TinyTransformer(Family family, int vocab = 61, int context = 200) {
+    explicit TinyTransformer(Family family, int vocab = 61, int context = 200, DType dtype = DType::F32) {
         TransformerConfig& c = config;
         c.layers = 2;
         c.dim = 24;
@@ -46,44 +48,35 @@ public:
         }
         const int q_dim = c.heads * c.head_dim, kv_dim = c.kv_heads * c.head_dim;
         const bool rms = c.norm == Norm::RMS;
-        weights.embedding = random({c.vocab, c.dim}, 1.0f);
-        if (!rms) weights.positions = random({c.context + c.position_offset, c.dim}, 0.3f);
+        weights.embedding = matrix(dtype, {c.vocab, c.dim}, 1.0f);
+        if (!rms) weights.positions = matrix(dtype, {c.context + c.position_offset, c.dim}, 0.3f);
         for (int i = 0; i < c.layers; i++) {
             LayerWeights& l = weights.layers.emplace_back();
             if (rms) l.attention_norm = random({c.dim}, 0.3f, 1);
             if (rms) l.ffn_norm = random({c.dim}, 0.3f, 1);
-            l.q = random({q_dim, c.dim}, 0.3f);
-            l.k = random({kv_dim, c.dim}, 0.3f);
-            l.v = random({kv_dim, c.dim}, 0.3f);
-            l.o = random({c.dim, q_dim}, 0.3f);
+            l.q = matrix(dtype, {q_dim, c.dim}, 0.3f);
+            l.k = matrix(dtype, {kv_dim, c.dim}, 0.3f);
+            l.v = matrix(dtype, {kv_dim, c.dim}, 0.3f);
+            l.o = matrix(dtype, {c.dim, q_dim}, 0.3f);
             if (c.qk_norm) {
                 l.q_norm_weight = random({c.heads, c.head_dim}, 0.3f, 1);
                 l.q_norm_bias = random({c.heads, c.head_dim}, 0.1f);
                 l.k_norm_weight = random({c.kv_heads, c.head_dim}, 0.3f, 1);
                 l.k_norm_bias = random({c.kv_heads, c.head_dim}, 0.1f);
-                l.gate = random({c.ffn_dim, c.dim}, 0.3f);
+                l.gate = matrix(dtype, {c.ffn_dim, c.dim}, 0.3f);
             }
-            l.up = random({c.ffn_dim, c.dim}, 0.3f);
-            l.down = random({c.dim, c.ffn_dim}, 0.3f);
+            l.up = matrix(dtype, {c.ffn_dim, c.dim}, 0.3f);
+            l.down = matrix(dtype, {c.dim, c.ffn_dim}, 0.3f);
         }
         if (rms) weights.norm = random({c.dim}, 0.3f, 1);
-        weights.output = c.tied_output ? weights.embedding : random({c.vocab, c.dim}, 0.5f);
+        weights.output = c.tied_output ? weights.embedding : matrix(dtype, {c.vocab, c.dim}, 0.5f);
     }
 
     // The weights where the backend's kernels can read them.
     const TransformerWeights& on(const Kernels& kernels) const {
         auto found = adopted_.find(&kernels);
-        if (found != adopted_.end()) return found->second;
-        TransformerWeights w = weights;
-        auto adopt_one = [&](Tensor& t) {
-            if (t) t.data = const_cast<void*>(adopt(kernels, t.data, t.bytes()));
-        };
-        for (Tensor* t : {&w.embedding, &w.positions, &w.norm, &w.output}) adopt_one(*t);
-        for (LayerWeights& l : w.layers)
-            for (Tensor* t : {&l.attention_norm, &l.ffn_norm, &l.q, &l.k, &l.v, &l.o, &l.q_norm_weight, &l.q_norm_bias,
-                              &l.k_norm_weight, &l.k_norm_bias, &l.gate, &l.up, &l.down})
-                adopt_one(*t);
-        return adopted_.emplace(&kernels, std::move(w)).first->second;
+        if (found == adopted_.end()) found = adopted_.emplace(&kernels, weights.on(kernels)).first;
+        return found->second;
     }
 
 private:
@@ -94,7 +87,34 @@ private:
         t.data = values.data();
         return t;
     }
-    std::deque<std::vector<float>> memory_;
+    // The same numbers for every type, as near as it has them.
+    Tensor matrix(DType dtype, std::initializer_list<int64_t> shape, float scale) {
+        Tensor exact = random(shape, scale), t = exact;
+        if (dtype == DType::F32) return t;
+        const float* values = exact.f32();
+        t.dtype = dtype;
+        std::vector<char>& bytes = narrow_.emplace_back(t.bytes());
+        t.data = bytes.data();
+        if (dtype == DType::I8) {
+            std::vector<float>& scales = scales_.emplace_back(t.rows());
+            for (int64_t row = 0; row < t.rows(); row++) {
+                const float* from = values + row * t.cols();
+                float largest = 0;
+                for (int64_t i = 0; i < t.cols(); i++) largest = std::max(largest, std::fabs(from[i]));
+                scales[row] = largest / 127;
+                for (int64_t i = 0; i < t.cols(); i++)
+                    bytes[row * t.cols() + i] = static_cast<char>(std::lround(from[i] / scales[row]));
+            }
+            t.scale = scales.data();
+        } else {
+            uint16_t* to = reinterpret_cast<uint16_t*>(bytes.data());
+            for (int64_t i = 0; i < t.elements(); i++)
+                to[i] = dtype == DType::BF16 ? float_to_bf16(values[i]) : float_to_f16(values[i]);
+        }
+        return t;
+    }
+    std::deque<std::vector<float>> memory_, scales_;
+    std::deque<std::vector<char>> narrow_;
     uint64_t counter_ = 0;
     mutable std::map<const Kernels*, TransformerWeights> adopted_;
 };

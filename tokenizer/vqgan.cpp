@@ -10,6 +10,7 @@
 #include <array>
 #include <utility>
 
+#include "runtime/adopted.h"
 #include "runtime/state.h"
 #include "tokenizer/vqgan_weights.h"
 
@@ -214,16 +215,12 @@ VqganWeights bind_shapes(const VqganConfig& config) {
     return bind_vqgan(config, {shape_only, shape_only});
 }
 
-VqganWeights bind_file(const WeightsFile& file, const VqganConfig& config, const Kernels& kernels) {
-    auto on_device = [&](Tensor t) {
-        t.data = const_cast<void*>(adopt(kernels, t.data, t.bytes()));
-        return t;
-    };
+VqganWeights bind_file(const WeightsFile& file, const VqganConfig& config, AdoptedMemory& adopted) {
     return bind_vqgan(config, {[&](const std::string& name, std::initializer_list<int64_t> shape) {
-                                   return on_device(file.matrix("vqgan." + name, shape));
+                                   return adopted.adopt(file.matrix("vqgan." + name, shape));
                                },
                                [&](const std::string& name, std::initializer_list<int64_t> shape) {
-                                   return on_device(file.vector("vqgan." + name, shape));
+                                   return adopted.adopt(file.vector("vqgan." + name, shape));
                                }});
 }
 
@@ -233,13 +230,16 @@ struct Vqgan::Impl {
     std::string path;
     VqganConfig config;
     const Kernels& kernels;
+    AdoptedMemory adopted;  // of which the weights are made, if they come from a file
     VqganWeights weights;
 };
 
 Vqgan::Vqgan(const WeightsFile& file, const VqganConfig& config, const Kernels& kernels)
-    : impl_(new Impl{file.path(), config, kernels, bind_file(file, config, kernels)}) {}
+    : impl_(new Impl{file.path(), config, kernels, AdoptedMemory(kernels), {}}) {
+    impl_->weights = bind_file(file, config, impl_->adopted);
+}
 Vqgan::Vqgan(const VqganTensors& tensors, const VqganConfig& config, const Kernels& kernels)
-    : impl_(new Impl{"", config, kernels, bind_vqgan(config, tensors)}) {}
+    : impl_(new Impl{"", config, kernels, {}, bind_vqgan(config, tensors)}) {}
 Vqgan::~Vqgan() = default;
 Vqgan::Vqgan(Vqgan&&) noexcept = default;
 
