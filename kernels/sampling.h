@@ -1,7 +1,7 @@
 // What the operation `sample` works on: a rule as plain numbers, and the state of a decode loop in device memory.
 //
 // runtime/sampler.h says what every step of a rule means and which laws hold (excluded, empty, broken, range, equals);
-// a rule is a SamplerChain of it without vectors and variants, so that a GPU can read it.
+// a rule is a SamplerChain of it without vectors and variants, so that a GPU can read it: compile() there makes it.
 //
 //   logits of a candidate's streams -> `per_stream` steps on each -> `mix` to one row -> `steps` on it -> draw
 //
@@ -14,11 +14,11 @@
 namespace leon {
 
 enum class SampleOp : int32_t {
-    Temperature,        // value
-    TopK,               // count
-    TopP,               // value
-    TopPBefore,         // value
-    RepetitionPenalty,  // value
+    Temperature,        // value > 0
+    TopK,               // count >= 1
+    TopP,               // value in [0, 1)
+    TopPBefore,         // the same
+    RepetitionPenalty,  // value > 0
     Allow,              // ranges [first, last) of the table of ranges
     Forbid,             // the same
     Greedy,
@@ -32,13 +32,13 @@ struct SampleStep {
 
 enum class SampleMix : int32_t { None, Guidance, Guidance3, ContrastiveTopK };
 
-constexpr int MAX_SAMPLE_STEPS = 8;
+constexpr int MAX_SAMPLE_STEPS = 16;
 struct SampleRule {
     SampleStep per_stream[MAX_SAMPLE_STEPS];
     SampleStep steps[MAX_SAMPLE_STEPS];
     int32_t per_stream_count, step_count;
     SampleMix mix;
-    float scale;       // Guidance: scale    Guidance3: scale_image    ContrastiveTopK: alpha
+    float scale;       // Guidance: scale    Guidance3: scale_image    ContrastiveTopK: log(alpha)
     float scale_text;  // Guidance3
     int32_t k;         // ContrastiveTopK
 };
@@ -46,6 +46,11 @@ struct SampleRule {
 constexpr int streams_of(SampleMix mix) {
     return mix == SampleMix::None ? 1 : mix == SampleMix::Guidance3 ? 3 : 2;
 }
+
+constexpr int64_t MAX_SAMPLE_VOCAB = 1 << 20;  // the sum of so many masses fits 64 bits (sample_math.h)
+
+// Bytes of a candidate's scratch memory: where the blocks of a GPU that draw one token together meet.
+constexpr int64_t SAMPLE_SCRATCH = 64 << 10;
 
 // What the ring holds in place of a token that could not be drawn. The candidate's next input is then token 0.
 constexpr int32_t DREW_BROKEN = -1;   // a logit is NaN or +inf
@@ -56,10 +61,11 @@ constexpr int32_t DREW_NOTHING = -2;  // every id is excluded
 //   ring[*ring_written % slots][c] = token, for all c; then *ring_written += 1, seen by the host after the tokens
 //   if a token was drawn: sequence[c][length[c]] = token; length[c] += 1
 //   for each lane l of c: tokens[c * lanes + l] = token (0 if none was drawn); position[c * lanes + l] += 1
-// Rows c * lanes + s of the logits are stream s of the mix; lanes beyond the mix's streams are only fed.
+// There is room for it: length[c] < capacity. Rows c * lanes + s of the logits are stream s of the mix; lanes beyond
+// the mix's streams are only fed.
 struct Draws {
     Tensor logits;            // [candidates * lanes, ids] f32; column i is id first_id + i; other ids count as excluded
-    int32_t first_id, vocab;  // first_id + ids <= vocab
+    int32_t first_id, vocab;  // first_id + ids <= vocab <= MAX_SAMPLE_VOCAB
     int32_t lanes;
     Tensor ranges;            // [n, 2] i32, what Allow and Forbid refer to; null if none does
     Tensor seed;              // [candidates, 2] i32: low and high word of the seed
@@ -68,19 +74,22 @@ struct Draws {
     Tensor tokens, position;  // [candidates * lanes] i32: the input of the next step
     Tensor ring;              // [slots, candidates] i32, Reach::Shared
     Tensor ring_written;      // [1] i32, Reach::Shared: calls so far
+    Tensor scratch;           // [candidates, SAMPLE_SCRATCH] u8: zero before the first call, then sample's own
 
     int64_t candidates() const { return length.elements(); }
 };
 
 inline bool are_draws(const Draws& d, const SampleRule& rule) {
+    const auto is_steps = [](int32_t count) { return count >= 0 && count <= MAX_SAMPLE_STEPS; };
     const auto is_state = [](const Tensor& t, int64_t n) { return t.dtype == DType::I32 && t.elements() == n; };
     const int64_t n = d.candidates(), rows = n * d.lanes;
     return n > 0 && d.lanes >= streams_of(rule.mix) && d.logits.dtype == DType::F32 && d.logits.rank == 2 &&
            d.logits.shape[0] == rows && d.first_id >= 0 && d.first_id + d.logits.cols() <= d.vocab &&
-           is_state(d.seed, 2 * n) && is_state(d.length, n) && is_state(d.prompt, n) && is_state(d.tokens, rows) &&
-           is_state(d.position, rows) && d.sequence.dtype == DType::I32 && d.sequence.shape[0] == n &&
-           d.ring.dtype == DType::I32 && d.ring.rank == 2 && d.ring.shape[1] == n && is_state(d.ring_written, 1) &&
-           rule.per_stream_count <= MAX_SAMPLE_STEPS && rule.step_count <= MAX_SAMPLE_STEPS;
+           d.vocab <= MAX_SAMPLE_VOCAB && is_state(d.seed, 2 * n) && is_state(d.length, n) && is_state(d.prompt, n) &&
+           is_state(d.tokens, rows) && is_state(d.position, rows) && d.sequence.dtype == DType::I32 &&
+           d.sequence.shape[0] == n && d.ring.dtype == DType::I32 && d.ring.rank == 2 && d.ring.shape[1] == n &&
+           is_state(d.ring_written, 1) && d.scratch.dtype == DType::U8 && d.scratch.elements() == n * SAMPLE_SCRATCH &&
+           is_steps(rule.step_count) && is_steps(rule.per_stream_count);
 }
 
 }  // namespace leon

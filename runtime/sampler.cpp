@@ -1,169 +1,119 @@
-// The definition of decoding: see sampler.h. Plain loops over the whole vocabulary, full sorts, double precision.
+// Chains as rules for the kernels, and what the kernels' sampling is when it is called on plain rows: see sampler.h.
 //
-// It refuses to be fast: sampler_fast.cpp is, and is held to this file by tests/test_sampler.cpp.
+// The mathematics stands in kernels/: sample_math.h has what is done to one id, reference/sample.cpp is the definition,
+// cpu/sample.cpp the fast path. Here are the parameters' translation and the errors.
 #include "runtime/sampler.h"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
 
 #include "kernels/check.h"
-#include "runtime/sampler_math.h"
+#include "kernels/sample_host.h"
 
 namespace leon {
-namespace sampler {
-
-void refuse_broken(std::span<const float* const> logits, int vocab) {
-    constexpr float LARGEST_FLOAT = std::numeric_limits<float>::max();
-    for (const float* row : logits) {
-        bool broken = false;
-        for (int id = 0; id < vocab; id++) broken |= !(row[id] <= LARGEST_FLOAT);
-        if (!broken) continue;
-        const float* first = std::find_if(row, row + vocab, [](float l) { return !(l <= LARGEST_FLOAT); });
-        throw Error(std::string("the model produced ") + (std::isnan(*first) ? "NaN" : "an infinite logit") +
-                        " for token " + std::to_string(first - row),
-                    "", "the weights are damaged or overflow in this precision");
-    }
-}
-
-void refuse_outside(int32_t id, int vocab) {
-    if (id < 0 || id >= vocab)
-        throw Error("token " + std::to_string(id) + " of the sequence is outside the vocabulary of " +
-                    std::to_string(vocab));
-}
-
-}  // namespace sampler
-
 namespace {
 
-using namespace sampler;
-using Row = std::vector<double>;  // [vocab], EXCLUDED or finite
+constexpr float EXCLUDED = -std::numeric_limits<float>::infinity();
 
-// The ids that are left, largest logit first; among equals the lowest id first.
-std::vector<int32_t> descending(const Row& row) {
-    std::vector<int32_t> order;
-    for (size_t id = 0; id < row.size(); id++)
-        if (row[id] != EXCLUDED) order.push_back(static_cast<int32_t>(id));
-    std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) { return row[a] > row[b]; });
-    return order;
-}
+using Ranges = std::vector<std::pair<int32_t, int32_t>>;
 
-// The k-th largest logit, k >= 1; EXCLUDED if fewer are left.
-double kth_largest(const Row& row, int k) {
-    const std::vector<int32_t> order = descending(row);
-    return k <= static_cast<int>(order.size()) ? row[order[k - 1]] : EXCLUDED;
-}
+// A rule in the making: appends steps and the ranges that they name.
+class Compiler {
+public:
+    explicit Compiler(std::vector<int32_t>& ranges) : ranges_(ranges) {}
 
-void exclude_below(Row& row, double least) {
-    for (double& value : row)
-        if (value < least) value = EXCLUDED;
-}
-
-void keep_first_maximum(Row& row) {
-    const auto best = std::max_element(row.begin(), row.end());  // the first of several
-    for (auto value = row.begin(); value != row.end(); ++value)
-        if (value != best) *value = EXCLUDED;
-}
-
-uint64_t total_mass(const Row& row, const std::vector<int32_t>& order) {
-    uint64_t total = 0;
-    for (int32_t id : order) total += mass(row[id], row[order[0]]);
-    return total;
-}
-
-// Chameleon's wording.
-void keep_top_p(Row& row, double p) {
-    if (p >= 1) return;
-    const std::vector<int32_t> order = descending(row);
-    const uint64_t total = total_mass(row, order);
-    uint64_t cumulative = 0;
-    for (auto id = order.rbegin(); id != order.rend(); ++id) {
-        cumulative += mass(row[*id], row[order[0]]);
-        if (cumulative > total - share(p, total)) return;
-        row[*id] = EXCLUDED;
+    void add(const std::vector<SamplerOp>& ops, SampleStep* steps, int32_t& count) {
+        count = 0;
+        for (const SamplerOp& operation : ops) {
+            const std::optional<SampleStep> step = compile_op(operation);
+            if (!step) continue;
+            CHECK(count < MAX_SAMPLE_STEPS);
+            steps[count++] = *step;
+        }
     }
-}
 
-// CM3Leon's wording.
-void keep_top_p_before(Row& row, double p) {
-    if (p >= 1) return;
-    const std::vector<int32_t> order = descending(row);
-    const uint64_t total = total_mass(row, order);
-    uint64_t before = 0;
-    for (int32_t id : order) {
-        const uint64_t own = mass(row[id], row[order[0]]);
-        if (before >= share(p, total)) row[id] = EXCLUDED;
-        before += own;
+private:
+    // Nothing for an operation that is off.
+    std::optional<SampleStep> compile_op(const SamplerOp& operation) {
+        using Step = std::optional<SampleStep>;
+        const auto value = [](SampleOp op, float v) { return SampleStep{op, v, 0, 0, 0}; };
+        return std::visit(
+            Overloaded{
+                [&](const op::Temperature& o) {
+                    return Step(value(o.t == 0 ? SampleOp::Greedy : SampleOp::Temperature, o.t));
+                },
+                [&](const op::TopK& o) {
+                    return o.k > 0 ? Step(SampleStep{SampleOp::TopK, 0, o.k, 0, 0}) : Step();
+                },
+                [&](const op::TopP& o) { return o.p < 1 ? Step(value(SampleOp::TopP, o.p)) : Step(); },
+                [&](const op::TopPBefore& o) { return o.p < 1 ? Step(value(SampleOp::TopPBefore, o.p)) : Step(); },
+                [&](const op::RepetitionPenalty& o) { return Step(value(SampleOp::RepetitionPenalty, o.penalty)); },
+                [&](const op::Allow& o) { return Step(name_ranges(SampleOp::Allow, o.ranges)); },
+                [&](const op::Forbid& o) {
+                    Ranges ids;
+                    for (int32_t id : o.ids) ids.emplace_back(id, id);
+                    return Step(name_ranges(SampleOp::Forbid, ids));
+                },
+                [&](const op::Greedy&) { return Step(value(SampleOp::Greedy, 0)); },
+            },
+            operation);
     }
-}
 
-void penalise_repetition(Row& row, double penalty, std::span<const int32_t> ids) {
-    std::vector<bool> present(row.size());
-    for (int32_t id : ids) {
-        refuse_outside(id, static_cast<int>(row.size()));
-        present[id] = true;
+    SampleStep name_ranges(SampleOp op, Ranges ranges) {
+        std::sort(ranges.begin(), ranges.end());
+        const int32_t start = static_cast<int32_t>(ranges_.size() / 2);
+        for (auto [first, last] : ranges) {
+            if (static_cast<int32_t>(ranges_.size() / 2) > start && first <= ranges_.back() + 1)
+                ranges_.back() = std::max(ranges_.back(), last);
+            else
+                ranges_.insert(ranges_.end(), {first, last});
+        }
+        return {op, 0, 0, start, static_cast<int32_t>(ranges_.size() / 2)};
     }
-    for (size_t id = 0; id < row.size(); id++)
-        if (present[id]) row[id] = penalise(row[id], penalty);
+
+    std::vector<int32_t>& ranges_;
+};
+
+void refuse_broken(std::span<const float> logits) {
+    if (!plain::is_broken(logits)) return;
+    size_t first = 0;
+    while (!plain::is_broken({&logits[first], 1})) first++;
+    throw Error(std::string("the model produced ") + (std::isnan(logits[first]) ? "NaN" : "an infinite logit") +
+                    " for token " + std::to_string(first),
+                "", "the weights are damaged or overflow in this precision");
 }
 
-void keep_ranges(Row& row, const std::vector<std::pair<int32_t, int32_t>>& ranges) {
-    std::vector<bool> allowed(row.size());
-    for (auto [first, last] : ranges)
-        for (int32_t id = first; id <= last; id++) allowed[id] = true;
-    for (size_t id = 0; id < row.size(); id++)
-        if (!allowed[id]) row[id] = EXCLUDED;
+[[noreturn]] void refuse_to_draw() {
+    throw Error("no token is left to draw: the sampler chain excludes them all");
 }
 
-void apply(const SamplerOp& operation, Row& row, std::span<const int32_t> ids) {
-    std::visit(Overloaded{
-                   [&](const op::Temperature& o) {
-                       if (o.t == 0) return keep_first_maximum(row);
-                       for (double& value : row) value = divide(value, o.t);
-                   },
-                   [&](const op::TopK& o) {
-                       if (o.k > 0) exclude_below(row, kth_largest(row, o.k));
-                   },
-                   [&](const op::TopP& o) { keep_top_p(row, o.p); },
-                   [&](const op::TopPBefore& o) { keep_top_p_before(row, o.p); },
-                   [&](const op::RepetitionPenalty& o) { penalise_repetition(row, o.penalty, ids); },
-                   [&](const op::Allow& o) { keep_ranges(row, o.ranges); },
-                   [&](const op::Forbid& o) {
-                       for (int32_t id : o.ids) row[id] = EXCLUDED;
-                   },
-                   [&](const op::Greedy&) { keep_first_maximum(row); },
-               },
-               operation);
+// What the kernels take for granted.
+SampleRows checked_rows(const CompiledChain& compiled, std::span<const float* const> logits, int vocab,
+                        std::span<const int32_t> ids) {
+    CHECK(vocab > 0 && vocab <= MAX_SAMPLE_VOCAB);
+    CHECK(static_cast<int>(logits.size()) == streams_of(compiled.rule.mix));
+    SampleRows rows{{}, vocab, 0, compiled.ranges.data(), ids};
+    for (size_t s = 0; s < logits.size(); s++) {
+        refuse_broken({logits[s], static_cast<size_t>(vocab)});
+        rows.row[s] = logits[s];
+    }
+    const auto penalises = [](const SampleStep* steps, int32_t count) {
+        return std::any_of(steps, steps + count, [](auto& s) { return s.op == SampleOp::RepetitionPenalty; });
+    };
+    if (penalises(compiled.rule.per_stream, compiled.rule.per_stream_count) ||
+        penalises(compiled.rule.steps, compiled.rule.step_count))
+        for (int32_t id : ids)
+            if (id < 0 || id >= vocab)
+                throw Error("token " + std::to_string(id) + " of the sequence is outside the vocabulary of " +
+                            std::to_string(vocab));
+    return rows;
 }
 
-// In log space: p_c >= alpha * kth(p_c) is l_c >= log(alpha) + kth(l_c), and exactly so for alpha = 1 (log 1 = 0).
-Row contrast_rows(const Row& c, const Row& u, const mix::ContrastiveTopK& m) {
-    const double least = std::log(static_cast<double>(m.alpha)) + kth_largest(c, m.k);
-    const double total_c = log_sum(c), total_u = log_sum(u);
-    Row out(c.size(), EXCLUDED);
-    for (size_t id = 0; id < out.size(); id++)
-        if (c[id] >= least) out[id] = contrast(c[id], total_c, u[id], total_u);
-    return out;
-}
-
-Row mix_rows(const Mix& how, std::vector<Row>& rows) {
-    return std::visit(Overloaded{
-                          [&](const mix::None&) { return std::move(rows[0]); },
-                          [&](const mix::Guidance& m) {
-                              Row out(rows[0].size());
-                              for (size_t id = 0; id < out.size(); id++)
-                                  out[id] = guide(rows[0][id], rows[1][id], m.scale);
-                              return out;
-                          },
-                          [&](const mix::Guidance3& m) {
-                              Row out(rows[0].size());
-                              for (size_t id = 0; id < out.size(); id++)
-                                  out[id] = guide3(rows[0][id], rows[1][id], rows[2][id], m.scale_image, m.scale_text);
-                              return out;
-                          },
-                          [&](const mix::ContrastiveTopK& m) { return contrast_rows(rows[0], rows[1], m); },
-                      },
-                      how);
+uint64_t bits_of(double u) {
+    CHECK(u >= 0 && u < 1);
+    return static_cast<uint64_t>(u * 0x1p53);
 }
 
 }  // namespace
@@ -178,72 +128,69 @@ int streams_of(const Mix& mix) {
                       mix);
 }
 
+CompiledChain compile(const SamplerChain& chain) {
+    CompiledChain result{};
+    SampleRule& rule = result.rule;
+    Compiler compiler(result.ranges);
+    compiler.add(chain.per_stream, rule.per_stream, rule.per_stream_count);
+    compiler.add(chain.ops, rule.steps, rule.step_count);
+    std::visit(Overloaded{
+                   [&](const mix::None&) { rule.mix = SampleMix::None; },
+                   [&](const mix::Guidance& m) {
+                       rule.mix = SampleMix::Guidance;
+                       rule.scale = m.scale;
+                   },
+                   [&](const mix::Guidance3& m) {
+                       rule.mix = SampleMix::Guidance3;
+                       rule.scale = m.scale_image;
+                       rule.scale_text = m.scale_text;
+                   },
+                   [&](const mix::ContrastiveTopK& m) {
+                       rule.mix = SampleMix::ContrastiveTopK;
+                       rule.scale = static_cast<float>(std::log(static_cast<double>(m.alpha)));
+                       rule.k = m.k;
+                   },
+               },
+               chain.mix);
+    return result;
+}
+
 std::vector<float> score(const SamplerChain& chain, std::span<const float* const> logits, int vocab,
                          std::span<const int32_t> ids) {
-    CHECK(vocab > 0 && vocab <= MAX_VOCAB && static_cast<int>(logits.size()) == streams_of(chain.mix));
-    refuse_broken(logits, vocab);
-    std::vector<Row> rows;
-    for (const float* stream : logits) {
-        rows.emplace_back(stream, stream + vocab);
-        for (const SamplerOp& operation : chain.per_stream) apply(operation, rows.back(), ids);
-    }
-    Row row = mix_rows(chain.mix, rows);
-    for (const SamplerOp& operation : chain.ops) apply(operation, row, ids);
-    return {row.begin(), row.end()};
+    const CompiledChain compiled = compile(chain);
+    return reference::score(compiled.rule, checked_rows(compiled, logits, vocab, ids));
 }
 
 std::vector<float> softmax(std::span<const float> scores) {
-    const Row row(scores.begin(), scores.end());
-    const double total = log_sum(row);
-    std::vector<float> probabilities(row.size(), 0.0f);
-    for (size_t id = 0; id < row.size(); id++)
-        if (row[id] != EXCLUDED) probabilities[id] = static_cast<float>(std::exp(row[id] - total));
+    std::vector<float> probabilities(scores.size(), 0.0f);
+    const auto best = std::max_element(scores.begin(), scores.end());
+    if (best == scores.end() || *best == EXCLUDED) return probabilities;
+    const double maximum = *best;
+    double total = 0;
+    for (float score : scores) total += score == EXCLUDED ? 0.0 : std::exp(score - maximum);
+    for (size_t id = 0; id < scores.size(); id++)
+        if (scores[id] != EXCLUDED) probabilities[id] = static_cast<float>(std::exp(scores[id] - maximum) / total);
     return probabilities;
 }
 
 int32_t draw(std::span<const float> scores, double u) {
-    CHECK(u >= 0 && u < 1);
-    const float* row = scores.data();
-    refuse_broken({&row, 1}, static_cast<int>(scores.size()));
-    thread_local Row weights;  // kept between calls, so that a decode loop does not allocate
-    weights.assign(scores.begin(), scores.end());
-    const double maximum = maximum_of(weights);
-    if (maximum == EXCLUDED) throw Error("no token is left to draw: the sampler chain excludes them all");
-    double total = 0;
-    for (double& weight : weights) {
-        weight = weight == EXCLUDED ? 0.0 : std::exp(weight - maximum);
-        total += weight;
-    }
-    double cumulative = 0;
-    size_t last = 0;
-    for (size_t id = 0; id < weights.size(); id++) {
-        if (weights[id] == 0) continue;
-        cumulative += weights[id];
-        last = id;
-        if (cumulative > u * total) break;  // without it: u * total was rounded up to the total
-    }
-    return static_cast<int32_t>(last);
+    refuse_broken(scores);
+    const int32_t id = reference::draw(scores, bits_of(u));
+    if (id == DREW_NOTHING) refuse_to_draw();
+    return id;
+}
+
+int32_t sample(const SamplerChain& chain, std::span<const float* const> logits, int vocab, std::span<const int32_t> ids,
+               double u) {
+    const CompiledChain compiled = compile(chain);
+    const int32_t id = plain::draw_column(compiled.rule, checked_rows(compiled, logits, vocab, ids), bits_of(u));
+    if (id == DREW_NOTHING) refuse_to_draw();
+    return id;
 }
 
 std::array<uint32_t, 4> philox(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key) {
-    constexpr int ROUNDS = 10;
-    constexpr uint64_t MULTIPLIER_0 = 0xD2511F53, MULTIPLIER_1 = 0xCD9E8D57;
-    constexpr uint32_t WEYL_0 = 0x9E3779B9, WEYL_1 = 0xBB67AE85;  // golden ratio and sqrt(3) - 1, as fractions of 2^32
-    for (int round = 0; round < ROUNDS; round++) {
-        const uint64_t a = MULTIPLIER_0 * counter[0], b = MULTIPLIER_1 * counter[2];
-        counter = {static_cast<uint32_t>(b >> 32) ^ counter[1] ^ key[0], static_cast<uint32_t>(b),
-                   static_cast<uint32_t>(a >> 32) ^ counter[3] ^ key[1], static_cast<uint32_t>(a)};
-        key = {key[0] + WEYL_0, key[1] + WEYL_1};
-    }
-    return counter;
-}
-
-double uniform(uint64_t seed, uint64_t lane, uint64_t counter) {
-    const auto low = [](uint64_t x) { return static_cast<uint32_t>(x); };
-    const auto high = [](uint64_t x) { return static_cast<uint32_t>(x >> 32); };
-    const auto words = philox({low(counter), high(counter), low(lane), high(lane)}, {low(seed), high(seed)});
-    const uint64_t bits = (static_cast<uint64_t>(words[0]) << 32 | words[1]) >> 11;  // the 53 that a double holds
-    return static_cast<double>(bits) * 0x1p-53;
+    const PhiloxWords words = philox4x32({{counter[0], counter[1], counter[2], counter[3]}}, key[0], key[1]);
+    return {words.word[0], words.word[1], words.word[2], words.word[3]};
 }
 
 }  // namespace leon

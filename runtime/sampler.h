@@ -1,8 +1,9 @@
 // From logits to a token, as pure functions: the mathematics of decoding, with no model and no state.
 //
 // A chain says what happens, in this order: `per_stream` on the logits of every stream, `mix` to one row, `ops` in
-// order. The same chain can be run twice: score() is the definition, in plain loops and full sorts over the whole
-// vocabulary; sample() is what the decode loop calls, and gives exactly the id that draw(score(...), u) gives.
+// order. compile() turns it into plain numbers for the operation `sample` of the kernels (kernels/sampling.h), which
+// runs on every backend. Here the same mathematics works on plain rows: score() and draw() are the definition, in full
+// sorts over the whole vocabulary; sample() is the fast path, and gives exactly the id that draw(score(...), u) gives.
 //
 // Laws that hold for every operation
 //   excluded   An id whose logit is -inf is excluded, and stays so. An id excluded in one stream of a mix is excluded
@@ -12,6 +13,7 @@
 //   broken     A logit that is NaN or +inf, allowed or not, is an Error: "the model produced NaN".
 //   range      Finite scores that leave the range of float stay at its end; they never turn into infinities.
 //   equals     Among equal logits the lowest id counts as the largest, for Greedy as for the order of top-p.
+//   bits       Equal logits give equal ids on every backend: kernels/sample_math.h says how.
 #pragma once
 
 #include <array>
@@ -22,7 +24,18 @@
 #include <variant>
 #include <vector>
 
+#include "kernels/random.h"
+#include "kernels/sampling.h"
+
 namespace leon {
+
+// A visitor for the variants below out of one lambda per alternative.
+template <class... Functions>
+struct Overloaded : Functions... {
+    using Functions::operator()...;
+};
+template <class... Functions>
+Overloaded(Functions...) -> Overloaded<Functions...>;
 
 namespace op {
 // l / t; t = 0 means Greedy.
@@ -97,24 +110,31 @@ int streams_of(const Mix& mix);  // 1, 2 or 3
 SamplerChain parse_chain(const std::string& json, const std::string& where);
 
 // Error naming the parameter, unless every one is in its range: t >= 0, penalty > 0, p and alpha in [0, 1], k >= 1 for
-// cdk, scales finite, ids and ranges within the vocabulary and not reversed. After it, score() fails only for what the
-// model or the sequence hold (laws "broken" above, and an id of the sequence outside the vocabulary).
+// cdk, scales finite, ids and ranges within the vocabulary and not reversed, at most MAX_CHAIN_OPS operations in each
+// list. After it, score() fails only for what the model or the sequence hold (laws "broken" above, and an id of the
+// sequence outside the vocabulary).
+constexpr int MAX_CHAIN_OPS = MAX_SAMPLE_STEPS - 1;  // the decode loop adds the ids that a task allows
 void check_chain(const SamplerChain& chain, int vocab, const std::string& where);
 
-// Final scores [vocab], -inf = excluded; softmax(scores) are the probabilities. Computed in double, rounded at the end.
+// The chain as the kernels read it: operations that are off left out, ids and ranges sorted into one table of disjoint
+// ranges [n, 2]. A bug if a list has more than MAX_SAMPLE_STEPS operations.
+struct CompiledChain {
+    SampleRule rule;
+    std::vector<int32_t> ranges;
+};
+CompiledChain compile(const SamplerChain& chain);
+
+// Final scores [vocab], -inf = excluded; softmax(scores) are the probabilities. In float32, as the logits are.
 //   logits   one row of `vocab` per stream, in the mix's order          ids   the sequence so far (repetition penalty)
 std::vector<float> score(const SamplerChain& chain, std::span<const float* const> logits, int vocab,
                          std::span<const int32_t> ids);
 std::vector<float> softmax(std::span<const float> scores);
 
-// Random numbers by counting (Philox4x32-10; Salmon et al., SC 2011): a pure function of counter and key.
+// The generator of kernels/random.h, which has uniform(seed, lane, counter).
 std::array<uint32_t, 4> philox(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key);
 
-// Uniform in [0, 1), the same on every machine for the same (seed, lane, counter).
-//   lane     separates independent draws of one seed      counter   the position in the sequence
-double uniform(uint64_t seed, uint64_t lane, uint64_t counter);
-
-// Inverse-CDF draw in id order: the first id whose cumulative probability exceeds u, 0 <= u < 1. Never an excluded id.
+// Inverse-CDF draw in id order: the first id whose cumulative probability exceeds u, 0 <= u < 1. Never an excluded id,
+// nor one whose probability is less than 2^-37 of the largest.
 int32_t draw(std::span<const float> scores, double u);
 
 // Equal to draw(score(chain, logits, vocab, ids), u), but works on the surviving ids only and sorts nothing.

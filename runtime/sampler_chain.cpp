@@ -9,13 +9,11 @@
 
 #include "kernels/check.h"
 #include "runtime/sampler.h"
-#include "runtime/sampler_math.h"
 
 namespace leon {
 namespace {
 
 using Json = nlohmann::json;
-using sampler::Overloaded;
 
 // One object of the chain ("ops[2]"), read key by key; finish() refuses what nobody asked for.
 class Fields {
@@ -224,6 +222,12 @@ SamplerChain parse_chain(const std::string& json, const std::string& where) {
 }
 
 void check_chain(const SamplerChain& chain, int vocab, const std::string& where) {
+    const auto check_count = [&](const std::vector<SamplerOp>& ops, const char* name) {
+        require(ops.size() <= MAX_CHAIN_OPS, name, "a list of " + std::to_string(ops.size()) + " operations",
+                "at most " + std::to_string(MAX_CHAIN_OPS), where);
+    };
+    check_count(chain.per_stream, "per_stream");
+    check_count(chain.ops, "ops");
     for (const SamplerOp& operation : chain.per_stream) check_op(operation, vocab, "per_stream: ", where);
     check_mix(chain.mix, where);
     for (const SamplerOp& operation : chain.ops) check_op(operation, vocab, "ops: ", where);

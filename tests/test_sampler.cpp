@@ -285,6 +285,9 @@ TEST_CASE("sampler: parameters out of range are errors that name them") {
     CHECK(contains(error_of({{}, mix::Guidance3{1, NOT_A_NUMBER}, {}}), "scale_text"));
     CHECK(contains(error_of({{}, mix::ContrastiveTopK{0, 0.5f}, {}}), "cdk k"));
     CHECK(contains(error_of({{op::Temperature{-1}}, {}, {}}), "per_stream"));
+    const std::vector<SamplerOp> many(MAX_CHAIN_OPS + 1, op::TopK{2});
+    CHECK(contains(error_of({many, {}, {}}), "per_stream is a list of 16 operations"));
+    CHECK(contains(error_of({{}, {}, many}), "ops is a list of 16 operations"));
     CHECK(error_of({{op::Allow{{{0, 9}}}}, mix::ContrastiveTopK{100, 1}, {op::TopK{-5}, op::TopP{1}}}).empty());
 }
 

@@ -187,7 +187,7 @@ const Kernels* table_of(bool supported) {
         .rotate_append = rotate_append<ISA>,
         .feed_forward = feed_forward<ISA>,
         .norm_add = norm_add<ISA>,
-        .sample = nullptr,
+        .sample = plain::sample,
         .conv2d = conv2d<ISA>,
         .group_norm = group_norm<ISA>,
         .spatial_attention = spatial_attention<ISA>,

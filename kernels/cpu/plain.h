@@ -1,5 +1,5 @@
-// Operations that no instruction set makes faster: they move bytes, or are a handful of instructions per row. Compiled
-// once, shared by every variant; contracts in kernels/kernels.h.
+// Operations that are compiled once and shared by every variant: they move bytes, are a handful of instructions per
+// row, or, like sample, select more than they compute. Contracts in kernels/kernels.h.
 #pragma once
 
 #include "kernels/kernels.h"
@@ -13,5 +13,6 @@ void add(Tensor x, Tensor y);
 void relu(Tensor x);
 void to_u8(Tensor out, Tensor x);
 void append(KvPages cache, Tensor k, Tensor v, Placement at);
+void sample(const Draws& draws, const SampleRule& rule);
 
 }  // namespace leon::plain

@@ -1,5 +1,6 @@
-// The reference table in two files: what a transformer needs and what pictures need. Plain loops, one thread, sums in
-// double, every weight widened to float as it is read. This is the definition of each operation; nothing here is fast.
+// The reference table in three files: what a transformer, drawing a token, and pictures need. Plain loops, one thread,
+// sums in double, every weight widened to float as it is read. This is the definition of each operation; nothing here
+// is fast.
 #pragma once
 
 #include "kernels/kernels.h"
@@ -31,6 +32,7 @@ void swiglu(Tensor out, Tensor gate, Tensor up);
 void relu(Tensor x);
 void append(KvPages cache, Tensor k, Tensor v, Placement at);
 void attention(Tensor out, Tensor q, KvPages cache, Placement at);
+void sample(const Draws& draws, const SampleRule& rule);
 
 void conv2d(Tensor out, Tensor x, Tensor weight, Tensor bias, Convolution shape);
 void group_norm(Tensor out, Tensor x, Tensor weight, Tensor bias, int groups, float eps, Activation activation);
