@@ -75,6 +75,9 @@ __global__ void copy_to_global(float* x) {
     cp_async<4>(x, x, true);
 }
 __global__ void nothing(float*) {}
+__global__ void never_waits(float* x) {
+    *x = 1;
+}
 
 template <class T>
 T* zeros(size_t count) {
@@ -90,6 +93,10 @@ TEST_CASE("cuda emulator: barriers that threads do not reach together") {
 TEST_CASE("cuda emulator: warp functions that lanes do not call together") {
     DIES("not in the mask", (void)launch(mask_without_me, 1, 32, 0));
     DIES("while other lanes", (void)launch(mixed_warp, 1, 32, 0));
+}
+
+TEST_CASE("cuda emulator: a dependent launch that does not wait for the one before") {
+    DIES("never called grid_dependency_wait()", (void)launch_dependent(never_waits, 1, 1, 0, zeros<float>(1)));
 }
 
 TEST_CASE("cuda emulator: a wait without end") {

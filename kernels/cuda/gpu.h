@@ -36,8 +36,20 @@ struct Site {  // the emulator's way to say where a thread waits; nothing here
     __host__ __device__ static constexpr Site here() { return {}; }
 };
 
+enum class Launch { Plain, Cooperative, Dependent };
+
+// Before sm_90 a kernel cannot begin under the one before it.
+inline bool can_overlap_launches() {
+    static const bool can = [] {
+        int device = 0, major = 0;
+        return cudaGetDevice(&device) == cudaSuccess &&
+               cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) == cudaSuccess && major >= 9;
+    }();
+    return can;
+}
+
 template <class... Parameters, class... Arguments>
-cudaError_t launch_kernel(bool cooperative, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes,
+cudaError_t launch_kernel(Launch how, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes,
                           cudaStream_t stream, Arguments&&... arguments) {
     if (shared_bytes > 48 * 1024) {  // more must be asked for
         const cudaError_t error =
@@ -45,15 +57,20 @@ cudaError_t launch_kernel(bool cooperative, void (*kernel)(Parameters...), dim3 
         if (error != cudaSuccess) return error;
     }
     cudaLaunchAttribute attribute{};
-    attribute.id = cudaLaunchAttributeCooperative;
-    attribute.val.cooperative = cooperative;
+    if (how == Launch::Cooperative) {
+        attribute.id = cudaLaunchAttributeCooperative;
+        attribute.val.cooperative = 1;
+    } else {
+        attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+        attribute.val.programmaticStreamSerializationAllowed = 1;
+    }
     cudaLaunchConfig_t config{};
     config.gridDim = grid;
     config.blockDim = block;
     config.dynamicSmemBytes = shared_bytes;
     config.stream = stream;
     config.attrs = &attribute;
-    config.numAttrs = cooperative ? 1 : 0;
+    config.numAttrs = how == Launch::Cooperative || (how == Launch::Dependent && can_overlap_launches()) ? 1 : 0;
     return cudaLaunchKernelEx(&config, kernel, std::forward<Arguments>(arguments)...);
 }
 
@@ -85,13 +102,24 @@ cudaStream_t stream();
 template <class... Parameters, class... Arguments>
 cudaError_t launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes,
                    Arguments&&... arguments) {
-    return launch_kernel(false, kernel, grid, block, shared_bytes, stream(), std::forward<Arguments>(arguments)...);
+    return launch_kernel(Launch::Plain, kernel, grid, block, shared_bytes, stream(),
+                         std::forward<Arguments>(arguments)...);
 }
 // All blocks are resident at once, so that grid_sync() may be called.
 template <class... Parameters, class... Arguments>
 cudaError_t launch_cooperative(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes,
                                Arguments&&... arguments) {
-    return launch_kernel(true, kernel, grid, block, shared_bytes, stream(), std::forward<Arguments>(arguments)...);
+    return launch_kernel(Launch::Cooperative, kernel, grid, block, shared_bytes, stream(),
+                         std::forward<Arguments>(arguments)...);
+}
+
+// The kernel may begin while the ones before it still run. Before it calls grid_dependency_wait() (ptx.h), which every
+// thread must do, it may touch nothing that any kernel has written since the stream last stood still: only weights.
+template <class... Parameters, class... Arguments>
+cudaError_t launch_dependent(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes,
+                             Arguments&&... arguments) {
+    return launch_kernel(Launch::Dependent, kernel, grid, block, shared_bytes, stream(),
+                         std::forward<Arguments>(arguments)...);
 }
 
 constexpr int WARP = 32;

@@ -179,6 +179,28 @@ __device__ __forceinline__ void mma_tf32(float (&d)[4], const unsigned (&a)[4], 
 #endif
 }
 
+// --- overlap of a kernel with the one before it (launch_dependent) ----------------------------------------------
+
+// Waits until all kernels before this one are done and what they wrote can be seen. Nothing before sm_90, where this
+// kernel would not have begun.
+__device__ __forceinline__ void grid_dependency_wait() {
+#ifdef __CUDACC__
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+#else
+    emu::dependency_wait();
+#endif
+}
+
+// Lets the next kernel begin, if it was launched as a dependent one, once every block of this one has called this or
+// ended. It orders nothing: the next one still waits for this one's end.
+__device__ __forceinline__ void grid_dependency_launch() {
+#if defined(__CUDACC__) && __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
 // --- barriers and ordered accesses ------------------------------------------------------------------------------
 
 // Barrier number `id` (1 to 15) among `threads` threads of the block, a multiple of 32.

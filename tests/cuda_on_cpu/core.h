@@ -20,6 +20,8 @@ namespace leon::cuda_emulated {
 enum cudaError_t : int;
 struct Stream;
 
+enum class Launch { Plain, Cooperative, Dependent };
+
 // A place in a kernel, taken where a default argument is evaluated: how a stuck or wrong thread says where it is.
 struct Site {
     const char* file;
@@ -59,7 +61,8 @@ inline void reset_counters() {
     counters = {};
 }
 
-cudaError_t run(dim3 grid, dim3 block, size_t shared_bytes, bool cooperative, const std::function<void()>& thread);
+cudaError_t run(dim3 grid, dim3 block, size_t shared_bytes, Launch how, const std::function<void()>& thread);
+void stand_still();  // the host has waited for the stream, or something that is no kernel has run in it
 bool is_capturing(Stream* stream);
 void record(Stream* stream, std::function<void()> operation);
 bool is_device_memory(const void* pointer);
@@ -81,6 +84,7 @@ void atomic(void* p, size_t bytes);
 enum class Vote { None, Any, All, Count };
 int barrier(int id, int threads, Vote vote, int predicate, Site site);  // threads 0: the whole block
 void grid_barrier(Site site);
+void dependency_wait();
 
 // The warp primitive: every lane of the mask brings a value, waits for the others, then can read all of them.
 // `combine`, if any, runs once on the complete set.

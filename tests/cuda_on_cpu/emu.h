@@ -68,16 +68,15 @@ struct Same {
 // --- launch -----------------------------------------------------------------------------------------------------
 
 template <class... Parameters, class... Arguments>
-cudaError_t launch_kernel(bool cooperative, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes,
+cudaError_t launch_kernel(Launch how, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes,
                           cudaStream_t stream, Arguments&&... arguments) {
     std::tuple<Parameters...> values(std::forward<Arguments>(arguments)...);
     std::apply([](const auto&... each) { (emu::check_argument(each), ...); }, values);
     if (emu::is_capturing(stream)) {
-        emu::record(stream,
-                    [=] { emu::run(grid, block, shared_bytes, cooperative, [&] { std::apply(kernel, values); }); });
+        emu::record(stream, [=] { emu::run(grid, block, shared_bytes, how, [&] { std::apply(kernel, values); }); });
         return cudaSuccess;
     }
-    return emu::run(grid, block, shared_bytes, cooperative, [&] { std::apply(kernel, values); });
+    return emu::run(grid, block, shared_bytes, how, [&] { std::apply(kernel, values); });
 }
 
 // --- barriers and fences ----------------------------------------------------------------------------------------

@@ -6,6 +6,9 @@
 // __syncthreads, __syncwarp, named barrier, grid barrier or atomic orders them. Since one thread of the system runs
 // everything, "ordered" is a comparison of times: a warp knows, for every other warp, up to what time it has seen that
 // warp's accesses. So a race is found in any schedule, within a block and between blocks.
+//
+// A dependent launch may overlap with all launches since the last one that was not dependent: their accesses are
+// ordered before a thread's only once it, or a thread that it has met at a barrier, has called grid_dependency_wait().
 #include "tests/cuda_on_cpu/race.h"
 
 #include <unistd.h>
@@ -29,9 +32,11 @@ namespace {
 struct Clock {
     std::vector<uint32_t> seen;  // by resident warp; its own entry: its last __syncwarp
     uint32_t others = 0;         // blocks that ended before
+    unsigned waited = 0;         // lanes that have seen the launches before
     void join(const Clock& other) {
         for (size_t i = 0; i < seen.size() && i < other.seen.size(); i++) seen[i] = std::max(seen[i], other.seen[i]);
         others = std::max(others, other.others);
+        if (other.waited) waited = ~0u;
     }
 };
 struct Released {
@@ -43,7 +48,7 @@ struct Released {
 std::vector<Clock> clocks;  // by resident warp
 std::unordered_map<void*, Released> atomics;
 unsigned first_block;
-uint32_t launch_time;
+uint32_t launch_time, overlap_time;  // of this launch, and of the first one that it may overlap with
 const char *ignore_begin, *ignore_end;
 int races;
 
@@ -78,7 +83,8 @@ unsigned warp_of(unsigned block, unsigned thread) {
 }
 
 bool is_ordered(const Access& a, bool shared) {
-    if (a.time <= launch_time) return true;
+    if (a.time <= overlap_time) return true;
+    if (a.time <= launch_time) return clocks[warp_of(place.block, place.thread)].waited >> place.thread % 32 & 1;
     if (a.block == place.block && a.thread == place.thread) return true;
     if (shared && a.block != place.block) return true;  // another block's memory, at the same address
     const Clock& mine = clocks[warp_of(place.block, place.thread)];
@@ -103,8 +109,9 @@ void report(const Access& a, bool a_writes, const Access& b, bool b_writes, uint
     static std::set<std::pair<uint32_t, uint32_t>> known;
     if (!known.insert({a.pc, b.pc}).second) return;
     const char* names[4] = {"read", "write", "atomic", "atomic"};
-    std::fprintf(stderr, "emulator: DATA RACE on %s memory 0x%lx\n", shared ? "shared" : "global",
-                 static_cast<unsigned long>(address));
+    std::fprintf(stderr, "emulator: DATA RACE on %s memory 0x%lx%s\n", shared ? "shared" : "global",
+                 static_cast<unsigned long>(address),
+                 a.time <= launch_time ? " with an earlier kernel, before grid_dependency_wait()" : "");
     describe(names[a_writes + 2 * a.atomic], a);
     describe(names[b_writes + 2 * b.atomic], b);
     if (races++ == 0)
@@ -158,22 +165,27 @@ void access(uintptr_t p, size_t size, bool writes, bool atomic, void* pc) {
 
 }  // namespace
 
-void race_begin(unsigned first, unsigned blocks, bool new_launch) {
-    if (new_launch) {
+void race_begin(unsigned first, unsigned blocks, NewLaunch launch) {
+    if (launch != NewLaunch::No) {
         launch_time = race_time++;
+        if (launch == NewLaunch::Ordered) overlap_time = launch_time;
         atomics.clear();
     }
     first_block = first;
-    clocks.assign(blocks * 32, Clock{std::vector<uint32_t>(blocks * 32), 0});
+    clocks.assign(blocks * 32, Clock{std::vector<uint32_t>(blocks * 32), 0, 0});
 }
 void race_join(const unsigned* warps, size_t count) {
     Clock all = clocks[warps[0]];
-    for (size_t i = 1; i < count; i++) all.join(clocks[warps[i]]);
+    for (size_t i = 0; i < count; i++) all.join(clocks[warps[i]]);
     for (size_t i = 0; i < count; i++) all.seen[warps[i]] = race_time;
     for (size_t i = 0; i < count; i++) clocks[warps[i]] = all;
 }
 void race_sync_warp(unsigned warp) {
     clocks[warp].seen[warp] = race_time;
+    if (clocks[warp].waited) clocks[warp].waited = ~0u;
+}
+void race_dependency_wait(unsigned warp, unsigned lane) {
+    clocks[warp].waited |= 1u << lane;
 }
 void race_atomic(void* p, size_t bytes, void* pc) {
     access(reinterpret_cast<uintptr_t>(p), bytes, true, true, pc);

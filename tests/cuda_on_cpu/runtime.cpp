@@ -51,10 +51,15 @@ bool is_inside_one(const void* memory, size_t bytes) {
 }
 
 cudaError_t enqueue(Stream* stream, std::function<void()> operation) {
-    if (emu::is_capturing(stream))
-        emu::record(stream, std::move(operation));
-    else
+    const auto alone = [operation = std::move(operation)] {
+        emu::stand_still();
         operation();
+        emu::stand_still();
+    };
+    if (emu::is_capturing(stream))
+        emu::record(stream, alone);
+    else
+        alone();
     return cudaSuccess;
 }
 
@@ -102,6 +107,7 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
     return cudaSuccess;
 }
 cudaError_t cudaDeviceSynchronize() {
+    emu::stand_still();
     return cudaSuccess;
 }
 cudaError_t cudaGetLastError() {
@@ -186,7 +192,9 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
     return cudaSuccess;
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-    return emu::is_capturing(stream) ? report(cudaErrorStreamCaptureUnsupported) : cudaSuccess;
+    if (emu::is_capturing(stream)) return report(cudaErrorStreamCaptureUnsupported);
+    emu::stand_still();
+    return cudaSuccess;
 }
 cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) {
     return cudaSuccess;

@@ -109,9 +109,11 @@ struct Grid {
     Barrier barrier;
     const std::function<void()>* thread = nullptr;
     size_t shared_bytes = 0;
+    bool waited = false;  // grid_dependency_wait() has been called
 };
 
 Grid* grid;
+bool stands_still = true;  // no kernel runs that a dependent launch could overlap with
 Thread* current;
 bool only_yields;
 Collective collectives[1024];
@@ -366,7 +368,11 @@ Schedule schedule() {
     return chosen;
 }
 
-cudaError_t run(dim3 g, dim3 b, size_t shared_bytes, bool cooperative, const std::function<void()>& thread) {
+void stand_still() {
+    stands_still = true;
+}
+
+cudaError_t run(dim3 g, dim3 b, size_t shared_bytes, Launch how, const std::function<void()>& thread) {
     const size_t blocks = size_t{g.x} * g.y * g.z, threads = size_t{b.x} * b.y * b.z;
     if (!blocks || !threads || threads > 1024 || b.z > 64 || g.x > 0x7fffffffu || g.y > 65535 || g.z > 65535 ||
         shared_bytes > SHARED_LIMIT)
@@ -382,7 +388,9 @@ cudaError_t run(dim3 g, dim3 b, size_t shared_bytes, bool cooperative, const std
     state.shared_bytes = shared_bytes;
     gridDim = g;
     blockDim = b;
-    const size_t resident = cooperative ? blocks : 1;
+    const bool overlaps = how == Launch::Dependent && !stands_still;
+    stands_still = false;
+    const size_t resident = how == Launch::Cooperative ? blocks : 1;
     state.blocks.resize(resident);
     if (pool.size() < resident) pool.resize(resident);
     for (Block& block : state.blocks)
@@ -399,9 +407,12 @@ cudaError_t run(dim3 g, dim3 b, size_t shared_bytes, bool cooperative, const std
             block.number = static_cast<unsigned>(first + slot);
             start_block(block, slot, b, threads);
         }
-        if (race_begin) race_begin(static_cast<unsigned>(first), static_cast<unsigned>(resident), first == 0);
+        const NewLaunch launch = first != 0 ? NewLaunch::No : overlaps ? NewLaunch::Overlapping : NewLaunch::Ordered;
+        if (race_begin) race_begin(static_cast<unsigned>(first), static_cast<unsigned>(resident), launch);
         run_resident();
     }
+    if (how == Launch::Dependent && !state.waited)
+        fail({"kernel launch", 0}, "a dependent launch whose kernel never called grid_dependency_wait()");
     for (Block& block : state.blocks) std::free(block.shared);
     grid = nullptr;
     counters.launches++;
@@ -477,6 +488,11 @@ void grid_barrier(Site site) {
     grid->barrier.waiting.push_back(current);
     release_if_full(grid->barrier, live_threads());
     suspend("grid_sync()", site);
+}
+
+void dependency_wait() {
+    grid->waited = true;
+    if (race_dependency_wait) race_dependency_wait(warp_number(current->block, current->linear / 32), current->lane);
 }
 
 Collected collect(unsigned mask, const Slot& value, const char* operation, Site site, void (*combine)(Slot*)) {

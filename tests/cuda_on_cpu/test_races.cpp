@@ -113,6 +113,59 @@ TEST_CASE("cuda races: repaired kernels are not reported") {
     }
 }
 
+// Kernels that begin under the one before, which writes out[0..63] and reads out[64..127].
+__global__ void first_half(int* out) {
+    grid_dependency_wait();
+    out[threadIdx.x] = out[64 + threadIdx.x];
+}
+__global__ void bystander(int*) {
+    grid_dependency_wait();
+}
+__global__ void reads_early(int* out, bool repaired) {
+    if (repaired) grid_dependency_wait();
+    const int early = out[threadIdx.x];
+    grid_dependency_wait();
+    out[128 + threadIdx.x] = early;
+}
+__global__ void writes_early(int* out, bool repaired) {
+    if (repaired) grid_dependency_wait();
+    out[64 + threadIdx.x] = 1;
+    grid_dependency_wait();
+}
+__global__ void one_waits_for_all(int* out, bool repaired) {
+    if (threadIdx.x == 0) grid_dependency_wait();
+    if (repaired) __syncthreads();
+    out[128 + threadIdx.x] = out[threadIdx.x];
+}
+
+TEST_CASE("cuda races: a kernel that begins early is ordered after the ones before only by its wait") {
+    struct Pair {
+        const char* name;
+        void (*kernel)(int*, bool);
+    };
+    for (const Pair& p :
+         {Pair{"reads early", reads_early}, {"writes early", writes_early}, {"one waits for all", one_waits_for_all}})
+        for (bool repaired : {false, true})
+            for (bool one_between : {false, true})
+                for (bool finished : {false, true}) {
+                    const Ending end = in_a_child([&] {
+                        int* out = static_cast<int*>(allocate(256 * sizeof(int), Reach::Device));
+                        CUDA_CHECK(launch_dependent(first_half, 1, 64, 0, out));
+                        if (one_between) CUDA_CHECK(launch_dependent(bystander, 1, 64, 0, out));
+                        if (finished) finish();
+                        CUDA_CHECK(launch_dependent(p.kernel, 1, 64, 0, out, repaired));
+                        return emu::race_reports();
+                    });
+                    CAPTURE(p.name);
+                    CAPTURE(repaired);
+                    CAPTURE(one_between);
+                    CAPTURE(finished);
+                    CHECK_MESSAGE((end.status == 0) == (repaired || finished), end.said);
+                    const bool said = end.said.find("before grid_dependency_wait()") != std::string::npos;
+                    CHECK_MESSAGE(said == (end.status != 0), end.said);
+                }
+}
+
 TEST_CASE("cuda races: traffic is counted") {
     int* out = static_cast<int*>(allocate(256 * sizeof(int), Reach::Device));
     emu::reset_counters();
