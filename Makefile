@@ -55,12 +55,14 @@ CLI      := $(patsubst %.cpp,$(BUILD)/obj/%.o,$(wildcard cli/*.cpp))
 TESTS    := $(patsubst %.cpp,$(BUILD)/obj/%.o,$(wildcard tests/test_*.cpp))
 # The kernels of kernels/cuda once more, for this processor, and what executes them.
 EMULATED := $(CUDA_SOURCES:%.cu=$(BUILD)/obj/emulated/%.o)
-EMULATOR := $(patsubst %.cpp,$(BUILD)/obj/%.o,$(filter-out %/race.cpp %/test_races.cpp,$(wildcard tests/cuda_on_cpu/*.cpp)))
+RACE_TESTS := tests/test_cuda_emulator.cpp $(wildcard tests/cuda_on_cpu/test_*.cpp)
+EMULATOR := $(patsubst %.cpp,$(BUILD)/obj/%.o,$(filter-out %/race.cpp %/traffic.cpp $(RACE_TESTS),$(wildcard tests/cuda_on_cpu/*.cpp)))
+WATCH    := $(BUILD)/obj/tests/cuda_on_cpu/race.o $(BUILD)/obj/tests/cuda_on_cpu/traffic.o
 EXAMPLES := $(patsubst examples/%.cpp,$(BUILD)/examples/%,$(wildcard examples/*.cpp))
 HEADERS  := $(wildcard kernels/*.h runtime/*.h tokenizer/*.h weights_converter/*.h tasks/*.h)
 MODEL    := models/storybook.leon
 
-.PHONY: FORCE all setup demo test test-races bench bench-kernels install uninstall examples format format-check lint layers clean help
+.PHONY: FORCE all setup demo test test-races ladder bench bench-kernels install uninstall examples format format-check lint layers clean help
 all: $(BUILD)/leon examples
 
 help:
@@ -68,6 +70,7 @@ help:
 	@echo 'make demo       draw, fill, describe and answer with the model in the box -> build/demo/index.html'
 	@echo 'make test       build and run every test (no GPU, no network after the set-up)'
 	@echo 'make test-races the CUDA kernels on the emulated GPU, watched for data races'
+	@echo 'make ladder     studies from naive to shipped kernels, with counted traffic (CUDA=1: timed on the GPU)'
 	@echo 'make bench      decode, prefill and picture speed against this machine'"'"'s measured roofs'
 	@echo 'make bench-kernels  the operations one by one: docs/kernels.md'
 	@echo 'make install    leon, its library and headers into PREFIX=$(PREFIX)'
@@ -116,8 +119,7 @@ $(BUILD)/obj/tests/test_cuda_%.o: FLAGS += $(EMULATED_FLAGS)
 
 # The kernels a third time, every access to memory reported to tests/cuda_on_cpu/race.cpp instead of libtsan. Copies of 16
 # bytes and more become calls, which are renamed so that only the kernels' are seen.
-RACE_FLAGS = $(PLAIN) $(EMULATED_FLAGS) -O1 -g -fsanitize=thread
-RACE_TESTS := tests/test_cuda_emulator.cpp tests/cuda_on_cpu/test_races.cpp
+RACE_FLAGS = $(PLAIN) $(EMULATED_FLAGS) -O1 -g -fsanitize=thread $(if $(findstring clang,$(CXX)),,-Wno-class-memaccess)
 RACES := $(CUDA_SOURCES:%.cu=$(BUILD)/obj/races/%.o) $(RACE_TESTS:%.cpp=$(BUILD)/obj/races/%.o)
 RACE_RENAMES := $(foreach f,memcpy memmove memset,--redefine-sym $f=leon_race_$f)
 $(BUILD)/obj/races/%.o: %.cu | $(SETUP)
@@ -128,10 +130,28 @@ $(BUILD)/obj/races/%.o: %.cpp | $(SETUP)
 	@mkdir -p $(@D)
 	$(CXX) $(RACE_FLAGS) -MMD -MP -c $< -o $@
 	objcopy $(RACE_RENAMES) $@
-$(BUILD)/obj/tests/cuda_on_cpu/race.o: FLAGS := $(PLAIN)
-$(BUILD)/race_tests: $(RACES) $(BUILD)/obj/tests/cuda_on_cpu/race.o $(EMULATOR) \
+$(WATCH): FLAGS := $(PLAIN)
+$(BUILD)/race_tests: $(RACES) $(WATCH) $(EMULATOR) \
     $(patsubst %.cpp,$(BUILD)/obj/%.o,tests/test_main.cpp $(wildcard tests/test_kernels*.cpp)) $(BUILD)/libleon.a
 	$(CXX) $^ -o $@ $(LIBS)
+
+# Studies, from a naive kernel to the one that ships: kernels/ladder/ladder.h. Instrumented like the kernels above, since
+# their figure is counted traffic; with CUDA=1, timed on the GPU.
+LADDERS := $(patsubst kernels/ladder/%.cu,$(BUILD)/ladder/%,$(wildcard kernels/ladder/*.cu))
+ifeq ($(CUDA),1)
+$(BUILD)/obj/kernels/ladder/%.o: kernels/ladder/%.cu
+	@mkdir -p $(@D)
+	$(NVCC) $(NVCC_FLAGS) -MMD -MP -c $< -o $@
+$(BUILD)/ladder/%: $(BUILD)/obj/kernels/ladder/%.o $(BUILD)/libleon.a
+	@mkdir -p $(@D)
+	$(CXX) $^ -o $@ $(LIBS)
+else
+$(BUILD)/ladder/%: $(BUILD)/obj/races/kernels/ladder/%.o $(CUDA_SOURCES:%.cu=$(BUILD)/obj/races/%.o) $(WATCH) $(EMULATOR) \
+    $(BUILD)/libleon.a
+	@mkdir -p $(@D)
+	$(CXX) $^ -o $@ $(LIBS)
+endif
+.PRECIOUS: $(BUILD)/obj/races/kernels/ladder/%.o $(BUILD)/obj/kernels/ladder/%.o
 
 # Changes when CUDA does, so that the archive follows.
 $(BUILD)/.cuda: FORCE
@@ -162,6 +182,9 @@ test: $(BUILD)/leon_tests $(BUILD)/leon examples
 # Every kernel case on the emulated GPU, watched for data races.
 test-races: $(BUILD)/race_tests
 	LEON_TEST_BACKEND=cuda EMU_SCHED=random:1 $(BUILD)/race_tests $(TEST_ARGS)
+# Every study: fails if a rung is wrong, or not better as it claims.
+ladder: $(LADDERS)
+	@for study in $(LADDERS); do $$study || exit 1; done
 bench: $(BUILD)/leon
 	$(BUILD)/leon bench
 # Each operation of the CPU backend against the roofs: docs/kernels.md. BENCH_ARGS="cpu-avx2 -g conv"
@@ -196,4 +219,4 @@ lint: layers | $(SETUP)
 clean:
 	rm -rf build $(BUILD)
 
--include $(OBJECTS:.o=.d) $(CLI:.o=.d) $(TESTS:.o=.d) $(EMULATED:.o=.d) $(EMULATOR:.o=.d) $(RACES:.o=.d) $(BUILD)/obj/tests/bench_kernels.d $(EXAMPLES:$(BUILD)/examples/%=$(BUILD)/obj/examples/%.d)
+-include $(OBJECTS:.o=.d) $(CLI:.o=.d) $(TESTS:.o=.d) $(EMULATED:.o=.d) $(EMULATOR:.o=.d) $(WATCH:.o=.d) $(RACES:.o=.d) $(LADDERS:$(BUILD)/ladder/%=$(BUILD)/obj/races/kernels/ladder/%.d) $(BUILD)/obj/tests/bench_kernels.d $(EXAMPLES:$(BUILD)/examples/%=$(BUILD)/obj/examples/%.d)

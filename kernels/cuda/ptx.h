@@ -37,9 +37,12 @@ __device__ __forceinline__ void cp_async(void* shared, const void* global, bool 
     if (!emu::in_shared(shared)) emu::fail(site, "cp.async: the destination is not in shared memory");
     if (valid) {
         emu::check_aligned(global, BYTES, "cp.async", site);
-        for (int i = 0; i < BYTES; i++) (void)static_cast<const volatile char*>(global)[i];  // seen where it is issued
+        if (emu::count_access) emu::count_access(global, BYTES, emu::Direction::Read);
     }
-    for (int i = 0; i < BYTES / 4; i++) static_cast<unsigned*>(shared)[i] = ~0u;  // neither old nor new
+    if (emu::count_access) emu::count_access(shared, BYTES, emu::Direction::Write);
+    const emu::Uncounted parts;
+    for (int i = 0; valid && i < BYTES; i++) (void)static_cast<const volatile char*>(global)[i];  // where it is issued
+    for (int i = 0; i < BYTES / 4; i++) static_cast<unsigned*>(shared)[i] = ~0u;                  // neither old nor new
     emu::async_issue({shared, valid ? global : nullptr, BYTES});
 #endif
 }
@@ -61,6 +64,7 @@ __device__ __forceinline__ void cp_async_wait() {
 #else
     while (emu::async_pending(GROUPS)) {
         const emu::AsyncCopy copy = emu::async_take();
+        const emu::Uncounted parts;  // counted when it was issued
         for (uint32_t i = 0; i < copy.bytes / 4; i++)
             static_cast<unsigned*>(copy.to)[i] = copy.from ? static_cast<const unsigned*>(copy.from)[i] : 0u;
     }
@@ -78,6 +82,8 @@ void load_matrices(unsigned (&fragments)[COUNT], const void* row, Site site) {
     check_aligned(row, 16, "ldmatrix", site);
     Exchange<const uint16_t*> rows(~0u, static_cast<const uint16_t*>(row), "ldmatrix", site);
     const unsigned line = lane() / 4, pair = lane() % 4 * 2;
+    if (count_access && lane() < 8 * COUNT) count_access(row, 16, Direction::Read);
+    const Uncounted parts;
     for (unsigned m = 0; m < COUNT; m++) {
         const uint16_t low = TRANSPOSED ? rows[8 * m + pair][line] : rows[8 * m + line][pair];
         const uint16_t high = TRANSPOSED ? rows[8 * m + pair + 1][line] : rows[8 * m + line][pair + 1];

@@ -48,13 +48,26 @@ Schedule schedule();
 
 // --- launches ---------------------------------------------------------------------------------------------------
 
-// What a launch did, summed since reset_counters(). The instrumented build (race.cpp) adds the traffic to memory.
+// What the launches did since reset_counters(). The instrumented build adds the traffic to memory (traffic.h): there, a
+// request is one load or store of a whole warp.
 struct Counters {
     uint64_t launches, blocks, threads;
     uint64_t barriers;          // __syncthreads and named barriers, once per block
     uint64_t warp_collectives;  // shuffles, votes, __syncwarp, ldmatrix, mma: once per warp
-    uint64_t matrix_products;   // mma instructions, once per warp
-    uint64_t global_read_bytes, global_write_bytes, shared_read_bytes, shared_write_bytes;
+    uint64_t matrix_loads;      // of these, ldmatrix
+    uint64_t matrix_products;   // of these, mma
+    uint64_t async_bytes;       // copied by cp.async
+
+    uint64_t global_read_bytes, global_write_bytes;      // as the lanes ask for them
+    uint64_t global_read_sectors, global_write_sectors;  // of 32 bytes, as the requests touch them
+    uint64_t footprint_sectors;                          // those that a launch touches, each counted once
+    uint64_t global_requests, shared_requests;
+    uint64_t shared_read_bytes, shared_write_bytes;
+    uint64_t shared_wavefronts;      // turns of the 32 banks
+    uint64_t bank_conflicts;         // of these, the ones that a better layout would save
+    uint64_t longest_warp_requests;  // to both memories by the busiest warp of each launch
+
+    bool operator==(const Counters&) const = default;
 };
 extern Counters counters;
 inline void reset_counters() {
@@ -74,6 +87,18 @@ inline void check_aligned(const void* p, size_t alignment, const char* what, Sit
     if (reinterpret_cast<uintptr_t>(p) % alignment)
         fail(site, "%s: %p is not aligned to %zu bytes", what, p, alignment);
 }
+
+// How the instrumented build counts what is one instruction on a GPU and many accesses here: count_access() for the
+// whole, Uncounted while the parts are done.
+enum class Direction { Read, Write };
+[[gnu::weak]] void count_access(const void* p, size_t bytes, Direction direction);
+void set_counting(bool on);
+class Uncounted {
+public:
+    Uncounted() { set_counting(false); }
+    ~Uncounted() { set_counting(true); }
+    Uncounted(const Uncounted&) = delete;
+};
 
 void* dynamic_shared();
 bool in_shared(const void* p);

@@ -1,4 +1,4 @@
-// A detector of data races among CUDA threads, and a counter of their traffic.
+// A detector of data races among CUDA threads; it passes their accesses on to the counter of traffic (traffic.h).
 //
 // The instrumented build compiles kernels with -fsanitize=thread, so that the compiler reports every access to memory
 // by calling __tsan_readN or __tsan_writeN; those are defined here instead of in libtsan, which knows nothing of blocks
@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "tests/cuda_on_cpu/core.h"
+#include "tests/cuda_on_cpu/traffic.h"
 
 extern "C" const char __ehdr_start[];  // where the program lies: addresses are reported relative to it
 
@@ -127,11 +128,10 @@ void remember(Access (&last)[2], const Access& a) {
 }
 
 // Arguments and threadIdx are read from the host's memory here: they do not count.
-void count(const void* p, bool shared, bool writes, size_t bytes) {
-    if (shared)
-        (writes ? counters.shared_write_bytes : counters.shared_read_bytes) += bytes;
-    else if (is_device_memory(p))
-        (writes ? counters.global_write_bytes : counters.global_read_bytes) += bytes;
+void count(const void* p, bool shared, bool writes, size_t bytes, void* pc) {
+    if (!counting || (!shared && !is_device_memory(p))) return;
+    traffic_access(shared ? Space::Shared : Space::Global, writes ? Direction::Write : Direction::Read, p, bytes,
+                   reinterpret_cast<uintptr_t>(pc));
 }
 
 void access(uintptr_t p, size_t size, bool writes, bool atomic, void* pc) {
@@ -139,7 +139,7 @@ void access(uintptr_t p, size_t size, bool writes, bool atomic, void* pc) {
     const char* c = reinterpret_cast<const char*>(p);
     if ((c >= place.stack && c < place.stack_end) || (c >= ignore_begin && c < ignore_end)) return;
     const bool shared = c >= place.shared && c < place.shared_end;
-    count(c, shared, writes, size);
+    count(c, shared, writes, size, pc);
     Access me;
     me.time = race_time;
     me.block = place.block;
@@ -262,8 +262,12 @@ void __tsan_write_range(void* p, size_t bytes) {
     seen(p, bytes, true, __builtin_return_address(0));
 }
 void __tsan_init() {}
-void __tsan_func_entry(void*) {}
-void __tsan_func_exit() {}
+void __tsan_func_entry(void* caller) {
+    leon::cuda_emulated::emu::traffic_call(reinterpret_cast<uintptr_t>(caller));
+}
+void __tsan_func_exit() {
+    leon::cuda_emulated::emu::traffic_return();
+}
 void __tsan_vptr_update(void**, void*) {}
 void __tsan_vptr_read(void**) {}
 char __tsan_atomic8_load(const volatile char* p, int) {

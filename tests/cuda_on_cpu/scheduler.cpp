@@ -12,12 +12,14 @@
 #include <deque>
 #include <memory>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include "tests/cuda_on_cpu/core.h"
 #include "tests/cuda_on_cpu/fibers.h"
 #include "tests/cuda_on_cpu/race.h"
 #include "tests/cuda_on_cpu/runtime.h"
+#include "tests/cuda_on_cpu/traffic.h"
 
 extern "C" [[gnu::weak]] void __sanitizer_set_death_callback(void (*)());
 
@@ -31,6 +33,7 @@ namespace emu {
 Place place;
 uint32_t race_time;
 Counters counters;
+bool counting = true;
 
 namespace {
 
@@ -67,7 +70,9 @@ struct Collective {
 };
 
 struct Warp {
+    unsigned lanes = 0;                         // that it began with
     unsigned live = 0, ready = 0, yielded = 0;  // lanes
+    unsigned here = 0;                          // lanes in the barrier that is being released
     std::vector<Collective*> open;
 };
 
@@ -232,6 +237,13 @@ void release_if_full(Barrier& barrier, unsigned expected) {
         t->voters = static_cast<unsigned>(barrier.waiting.size());
         t->warp->ready |= 1u << t->lane;
     }
+    if (traffic_meet) {
+        for (Thread* t : barrier.waiting) t->warp->here |= 1u << t->lane;
+        for (Thread* t : barrier.waiting) {
+            const unsigned all = barrier.count ? t->warp->lanes : t->warp->live;  // a named barrier, or the whole block
+            if (std::exchange(t->warp->here, 0) == all) traffic_meet(warp_number(t->block, t->linear / 32));
+        }
+    }
     barrier.waiting.clear();
     barrier.votes = 0;
 }
@@ -245,6 +257,9 @@ void complete_if_full(Warp* w, Collective* c) {
         c->combine(c->slots);
         counters.matrix_products++;
     }
+    counters.matrix_loads += !std::strcmp(c->operation, "ldmatrix");
+    if (traffic_meet && (c->mask & w->lanes) == w->lanes)
+        traffic_meet(warp_number(grid->in, static_cast<size_t>(w - grid->in->warps.data())));
     if (race_sync_warp && !std::strcmp(c->operation, "__syncwarp"))
         race_sync_warp(warp_number(grid->in, static_cast<size_t>(w - grid->in->warps.data())));
     w->ready |= c->arrived;
@@ -353,7 +368,7 @@ void start_block(Block& b, size_t slot, dim3 block, size_t threads) {
     }
     for (size_t w = 0; w < b.warps.size(); w++) {
         const size_t lanes = std::min<size_t>(32, threads - w * 32);
-        b.warps[w].live = b.warps[w].ready = lanes == 32 ? ~0u : (1u << lanes) - 1;
+        b.warps[w].lanes = b.warps[w].live = b.warps[w].ready = lanes == 32 ? ~0u : (1u << lanes) - 1;
         b.warps[w].yielded = 0;
     }
 }
@@ -409,7 +424,11 @@ cudaError_t run(dim3 g, dim3 b, size_t shared_bytes, Launch how, const std::func
         }
         const NewLaunch launch = first != 0 ? NewLaunch::No : overlaps ? NewLaunch::Overlapping : NewLaunch::Ordered;
         if (race_begin) race_begin(static_cast<unsigned>(first), static_cast<unsigned>(resident), launch);
+        if (traffic_begin)
+            traffic_begin(static_cast<unsigned>(first), static_cast<unsigned>(resident),
+                          static_cast<unsigned>(threads));
         run_resident();
+        if (traffic_end) traffic_end(first + resident == blocks);
     }
     if (how == Launch::Dependent && !state.waited)
         fail({"kernel launch", 0}, "a dependent launch whose kernel never called grid_dependency_wait()");
@@ -433,6 +452,9 @@ void fail(Site site, const char* format, ...) {
     std::abort();
 }
 
+void set_counting(bool on) {
+    counting = on;
+}
 void* dynamic_shared() {
     return current->block->shared;
 }
@@ -546,6 +568,7 @@ void sync_warp(unsigned mask, Site site) {
 }
 
 void async_issue(AsyncCopy copy) {
+    if (copy.from) counters.async_bytes += copy.bytes;
     current->copies.push_back(copy);
     current->uncommitted++;
 }

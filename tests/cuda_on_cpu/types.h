@@ -3,6 +3,7 @@
 // Only what kernels use. Conversions to 16 bits round to nearest, ties to even, as the hardware's *_rn do.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 
@@ -16,27 +17,57 @@ struct dim3 {
     constexpr dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
 };
 
-struct alignas(8) int2 {
-    int x, y;
+// A vector is loaded and stored as a whole. The compiler would take it apart into its members; in the instrumented
+// build, which counts accesses, its copies keep it from that.
+#if defined(__SANITIZE_THREAD__)
+template <size_t BYTES>
+struct Word {
+    typedef uint32_t Type __attribute__((vector_size(BYTES), may_alias));
 };
-struct alignas(16) int4 {
-    int x, y, z, w;
-};
-struct alignas(8) uint2 {
-    unsigned x, y;
-};
-struct alignas(16) uint4 {
-    unsigned x, y, z, w;
-};
-struct alignas(8) float2 {
-    float x, y;
-};
-struct alignas(16) float4 {
-    float x, y, z, w;
-};
-struct uchar4 {
-    unsigned char x, y, z, w;
-};
+template <class T>
+__attribute__((always_inline)) inline void copy_whole(T* to, const T* from) {
+    using Type = typename Word<sizeof(T)>::Type;
+    *reinterpret_cast<volatile Type*>(to) = *reinterpret_cast<const volatile Type*>(from);
+}
+#define COPIED_WHOLE(name)                                             \
+    name() = default;                                                  \
+    __attribute__((always_inline)) name(const name& from) {            \
+        copy_whole(this, &from);                                       \
+    }                                                                  \
+    __attribute__((always_inline)) name& operator=(const name& from) { \
+        copy_whole(this, &from);                                       \
+        return *this;                                                  \
+    }
+#define VECTOR_OF_2(name, T, alignment)              \
+    struct alignas(alignment) name {                 \
+        T x, y;                                      \
+        constexpr name(T x_, T y_) : x(x_), y(y_) {} \
+        COPIED_WHOLE(name)                           \
+    };
+#define VECTOR_OF_4(name, T, alignment)                                        \
+    struct alignas(alignment) name {                                           \
+        T x, y, z, w;                                                          \
+        constexpr name(T x_, T y_, T z_, T w_) : x(x_), y(y_), z(z_), w(w_) {} \
+        COPIED_WHOLE(name)                                                     \
+    };
+#else
+#define VECTOR_OF_2(name, T, alignment) \
+    struct alignas(alignment) name {    \
+        T x, y;                         \
+    };
+#define VECTOR_OF_4(name, T, alignment) \
+    struct alignas(alignment) name {    \
+        T x, y, z, w;                   \
+    };
+#endif
+
+VECTOR_OF_2(int2, int, 8)
+VECTOR_OF_4(int4, int, 16)
+VECTOR_OF_2(uint2, unsigned, 8)
+VECTOR_OF_4(uint4, unsigned, 16)
+VECTOR_OF_2(float2, float, 8)
+VECTOR_OF_4(float4, float, 16)
+VECTOR_OF_4(uchar4, unsigned char, 4)
 
 constexpr int2 make_int2(int x, int y) {
     return {x, y};
@@ -73,9 +104,7 @@ inline To same_bits(From from) {
 struct __nv_bfloat16 {
     uint16_t bits;
 };
-struct alignas(4) __nv_bfloat162 {
-    __nv_bfloat16 x, y;
-};
+VECTOR_OF_2(__nv_bfloat162, __nv_bfloat16, 4)
 
 inline float __bfloat162float(__nv_bfloat16 h) {
     return same_bits<float>(uint32_t{h.bits} << 16);
@@ -106,9 +135,7 @@ inline float __high2float(__nv_bfloat162 v) {
 struct __half {
     uint16_t bits;
 };
-struct alignas(4) __half2 {
-    __half x, y;
-};
+VECTOR_OF_2(__half2, __half, 4)
 
 inline float __half2float(__half h) {
     const uint32_t sign = uint32_t{h.bits} >> 15 << 31, exponent = h.bits >> 10 & 31u, mantissa = h.bits & 1023u;
