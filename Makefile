@@ -62,7 +62,7 @@ EXAMPLES := $(patsubst examples/%.cpp,$(BUILD)/examples/%,$(wildcard examples/*.
 HEADERS  := $(wildcard kernels/*.h runtime/*.h tokenizer/*.h weights_converter/*.h tasks/*.h)
 MODEL    := models/storybook.leon
 
-.PHONY: FORCE all setup demo test test-races ladder bench bench-kernels install uninstall examples format format-check lint layers clean help
+.PHONY: FORCE all setup demo test test-races ladder mutants mutants-self-test bench bench-kernels install uninstall examples format format-check lint layers clean help
 all: $(BUILD)/leon examples
 
 help:
@@ -70,6 +70,7 @@ help:
 	@echo 'make demo       draw, fill, describe and answer with the model in the box -> build/demo/index.html'
 	@echo 'make test       build and run every test (no GPU, no network after the set-up)'
 	@echo 'make test-races the CUDA kernels on the emulated GPU, watched for data races'
+	@echo 'make mutants    inject faults into the CUDA kernels and see that the tests find each'
 	@echo 'make ladder     studies from naive to shipped kernels, with counted traffic (CUDA=1: timed on the GPU)'
 	@echo 'make bench      decode, prefill and picture speed against this machine'"'"'s measured roofs'
 	@echo 'make bench-kernels  the operations one by one: docs/kernels.md'
@@ -131,8 +132,9 @@ $(BUILD)/obj/races/%.o: %.cpp | $(SETUP)
 	$(CXX) $(RACE_FLAGS) -MMD -MP -c $< -o $@
 	objcopy $(RACE_RENAMES) $@
 $(WATCH): FLAGS := $(PLAIN)
-$(BUILD)/race_tests: $(RACES) $(WATCH) $(EMULATOR) \
+RACE_PROGRAM := $(RACES) $(WATCH) $(EMULATOR) \
     $(patsubst %.cpp,$(BUILD)/obj/%.o,tests/test_main.cpp $(wildcard tests/test_kernels*.cpp)) $(BUILD)/libleon.a
+$(BUILD)/race_tests: $(RACE_PROGRAM)
 	$(CXX) $^ -o $@ $(LIBS)
 
 # Studies, from a naive kernel to the one that ships: kernels/ladder/ladder.h. Instrumented like the kernels above, since
@@ -164,7 +166,8 @@ $(BUILD)/libleon.a: $(OBJECTS) $(BUILD)/.cuda
 	ar rcs $@ $(OBJECTS)
 $(BUILD)/leon: $(CLI) $(BUILD)/libleon.a
 	$(CXX) $^ -o $@ $(LIBS)
-$(BUILD)/leon_tests: $(TESTS) $(BUILD)/obj/cli/terminal.o $(EMULATED) $(EMULATOR) $(BUILD)/libleon.a
+TEST_PROGRAM := $(TESTS) $(BUILD)/obj/cli/terminal.o $(EMULATED) $(EMULATOR) $(BUILD)/libleon.a
+$(BUILD)/leon_tests: $(TEST_PROGRAM)
 	$(CXX) $^ -o $@ $(LIBS)
 $(BUILD)/examples/%: $(BUILD)/obj/examples/%.o $(BUILD)/libleon.a
 	@mkdir -p $(@D)
@@ -185,6 +188,20 @@ test-races: $(BUILD)/race_tests
 # Every study: fails if a rung is wrong, or not better as it claims.
 ladder: $(LADDERS)
 	@for study in $(LADDERS); do $$study || exit 1; done
+# Faults injected into the kernels, each of which the tests must see: tests/mutants.sh. MUTANTS=tests/mutants/norms.txt
+MUTANTS ?= $(wildcard tests/mutants/*.txt)
+mutants mutants-self-test: export BUILD := $(BUILD)
+mutants mutants-self-test: export COMPILE = $(CXX) $(FLAGS) $(EMULATED_FLAGS) -x c++ -c
+mutants mutants-self-test: export RACE_COMPILE = $(CXX) $(RACE_FLAGS) -x c++ -c
+mutants mutants-self-test: export RACE_RENAMES := $(RACE_RENAMES)
+mutants mutants-self-test: export LINK = $(CXX)
+mutants mutants-self-test: export LINK_END = $(LIBS)
+mutants mutants-self-test: export OBJECTS = $(TEST_PROGRAM)
+mutants mutants-self-test: export RACE_OBJECTS = $(RACE_PROGRAM)
+mutants: $(BUILD)/leon_tests $(BUILD)/race_tests
+	tests/mutants.sh $(MUTANTS)
+mutants-self-test: $(BUILD)/leon_tests $(BUILD)/race_tests
+	tests/mutants.sh --self-test
 bench: $(BUILD)/leon
 	$(BUILD)/leon bench
 # Each operation of the CPU backend against the roofs: docs/kernels.md. BENCH_ARGS="cpu-avx2 -g conv"
