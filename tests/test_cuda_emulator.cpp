@@ -153,6 +153,43 @@ TEST_CASE("cuda emulator: mma of bf16 and f16 multiplies 16x16 by 16x8") {
         });
 }
 
+// Three products that share a, against the same one by one.
+__global__ void mma_rows(float* out, const unsigned* in) {
+    const unsigned t = threadIdx.x;
+    unsigned a[4], b[3][2];
+    float together[3][3][4], alone[3][3][4];
+    for (int i = 0; i < 4; i++) a[i] = in[t * 10 + i] & 0x3fff3fffu;  // no NaN of any type
+    for (int i = 0; i < 6; i++) b[i / 2][i % 2] = in[t * 10 + 4 + i] & 0x3fff3fffu;
+    for (int i = 0; i < 36; i++) together[i / 12][i / 4 % 3][i % 4] = alone[i / 12][i / 4 % 3][i % 4] = float(i);
+    mma_bf16(together[0], a, b);
+    mma_f16(together[1], a, b);
+    mma_tf32(together[2], a, b);
+    for (int i = 0; i < 3; i++) {
+        mma_bf16(alone[0][i], a, b[i][0], b[i][1]);
+        mma_f16(alone[1][i], a, b[i][0], b[i][1]);
+        mma_tf32(alone[2][i], a, b[i][0], b[i][1]);
+    }
+    for (int i = 0; i < 36; i++) {
+        out[t * 72 + i] = together[i / 12][i / 4 % 3][i % 4];
+        out[t * 72 + 36 + i] = alone[i / 12][i / 4 % 3][i % 4];
+    }
+}
+
+TEST_CASE("cuda emulator: mma of a row is as many products") {
+    in_every_schedule([] {
+        std::vector<unsigned> in(320);
+        for (unsigned i = 0; i < in.size(); i++) in[i] = i * 2654435761u;
+        Device<unsigned> source(in);
+        Device<float> result(32 * 72);
+        emu::reset_counters();
+        CUDA_CHECK(launch(mma_rows, 1, 32, 0, result.data(), source.data()));
+        CHECK(emu::counters.matrix_products == 18);
+        const auto out = result.get();
+        for (size_t t = 0; t < 32; t++)
+            for (size_t i = 0; i < 36; i++) CHECK(out[t * 72 + i] == out[t * 72 + 36 + i]);
+    });
+}
+
 __global__ void mma_tf32_kernel(float* out, const float* a, const float* b) {
     const int t = static_cast<int>(threadIdx.x), group = t / 4, column = t % 4;
     unsigned ra[4], rb[2];

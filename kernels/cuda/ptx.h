@@ -133,15 +133,15 @@ __device__ __forceinline__ void ldmatrix_x2(unsigned (&r)[2], const void* row,
 }
 
 // --- tensor cores: d += a * b, a row-major, b column-major fragments, float32 sums ------------------------------
+//
+// Each in two forms: one product, and COUNT of them that share a, side by side: d[i] += a * b[i]. On a GPU the second
+// is COUNT times the first; the emulator makes the lanes of a warp meet once for all of them.
 
 #ifndef __CUDACC__
 namespace emu {
-inline void multiply_fragments(float (&d)[4], const unsigned (&a)[4], unsigned b0, unsigned b1, const char* name,
-                               void (*combine)(Slot*), Site site) {
-    const MmaOperands mine{{d[0], d[1], d[2], d[3]}, {a[0], a[1], a[2], a[3]}, {b0, b1}};
-    Exchange<MmaOperands> all(~0u, mine, name, site, combine);
-    const MmaOperands result = all[lane()];
-    for (int i = 0; i < 4; i++) d[i] = result.d[i];
+inline void multiply_fragments(float (*d)[4], const unsigned (&a)[4], const unsigned (*b)[2], int count,
+                               const char* name, void (*combine)(Slot*), Site site) {
+    const Exchange<MmaOperands> all(~0u, {d, a, b, count}, name, site, combine);
 }
 }  // namespace emu
 #endif
@@ -155,7 +155,18 @@ __device__ __forceinline__ void mma_bf16(float (&d)[4], const unsigned (&a)[4], 
         : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 #else
-    emu::multiply_fragments(d, a, b0, b1, "mma.m16n8k16.bf16", emu::mma_m16n8k16_bf16, site);
+    const unsigned b[1][2] = {{b0, b1}};
+    emu::multiply_fragments(&d, a, b, 1, "mma.m16n8k16.bf16", emu::mma_m16n8k16_bf16, site);
+#endif
+}
+template <int COUNT>
+__device__ __forceinline__ void mma_bf16(float (&d)[COUNT][4], const unsigned (&a)[4], const unsigned (&b)[COUNT][2],
+                                         [[maybe_unused]] Site site = Site::here()) {
+#ifdef __CUDACC__
+#pragma unroll
+    for (int i = 0; i < COUNT; i++) mma_bf16(d[i], a, b[i][0], b[i][1]);
+#else
+    emu::multiply_fragments(d, a, b, COUNT, "mma.m16n8k16.bf16 of a row", emu::mma_m16n8k16_bf16, site);
 #endif
 }
 
@@ -168,7 +179,18 @@ __device__ __forceinline__ void mma_f16(float (&d)[4], const unsigned (&a)[4], u
         : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 #else
-    emu::multiply_fragments(d, a, b0, b1, "mma.m16n8k16.f16", emu::mma_m16n8k16_f16, site);
+    const unsigned b[1][2] = {{b0, b1}};
+    emu::multiply_fragments(&d, a, b, 1, "mma.m16n8k16.f16", emu::mma_m16n8k16_f16, site);
+#endif
+}
+template <int COUNT>
+__device__ __forceinline__ void mma_f16(float (&d)[COUNT][4], const unsigned (&a)[4], const unsigned (&b)[COUNT][2],
+                                        [[maybe_unused]] Site site = Site::here()) {
+#ifdef __CUDACC__
+#pragma unroll
+    for (int i = 0; i < COUNT; i++) mma_f16(d[i], a, b[i][0], b[i][1]);
+#else
+    emu::multiply_fragments(d, a, b, COUNT, "mma.m16n8k16.f16 of a row", emu::mma_m16n8k16_f16, site);
 #endif
 }
 
@@ -181,7 +203,18 @@ __device__ __forceinline__ void mma_tf32(float (&d)[4], const unsigned (&a)[4], 
         : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 #else
-    emu::multiply_fragments(d, a, b0, b1, "mma.m16n8k8.tf32", emu::mma_m16n8k8_tf32, site);
+    const unsigned b[1][2] = {{b0, b1}};
+    emu::multiply_fragments(&d, a, b, 1, "mma.m16n8k8.tf32", emu::mma_m16n8k8_tf32, site);
+#endif
+}
+template <int COUNT>
+__device__ __forceinline__ void mma_tf32(float (&d)[COUNT][4], const unsigned (&a)[4], const unsigned (&b)[COUNT][2],
+                                         [[maybe_unused]] Site site = Site::here()) {
+#ifdef __CUDACC__
+#pragma unroll
+    for (int i = 0; i < COUNT; i++) mma_tf32(d[i], a, b[i][0], b[i][1]);
+#else
+    emu::multiply_fragments(d, a, b, COUNT, "mma.m16n8k8.tf32 of a row", emu::mma_m16n8k8_tf32, site);
 #endif
 }
 

@@ -176,9 +176,13 @@ AsyncCopy async_take();
 
 // --- tensor cores: `combine` functions over the 32 lanes' operands -----------------------------------------------
 
-struct MmaOperands {  // m16n8k16: 16-bit a and b; m16n8k8: tf32 a and b
-    float d[4];
-    uint32_t a[4], b[2];
+// Where one lane keeps the fragments of `count` products d[i] += a * b[i]: while the lanes wait for each other, their
+// registers lie still, so the results are written straight into them.
+struct MmaOperands {
+    float (*d)[4];
+    const uint32_t* a;  // [4]: 16-bit pairs of m16n8k16, or tf32 of m16n8k8
+    const uint32_t (*b)[2];
+    int count;
 };
 void mma_m16n8k16_bf16(Slot* slots);
 void mma_m16n8k16_f16(Slot* slots);

@@ -253,10 +253,7 @@ void complete_if_full(Warp* w, Collective* c) {
     if (c->complete || !c->arrived || (c->arrived & needed) != needed) return;
     c->complete = true;
     counters.warp_collectives++;
-    if (c->combine) {
-        c->combine(c->slots);
-        counters.matrix_products++;
-    }
+    if (c->combine) c->combine(c->slots);
     counters.matrix_loads += !std::strcmp(c->operation, "ldmatrix");
     if (traffic_meet && (c->mask & w->lanes) == w->lanes)
         traffic_meet(warp_number(grid->in, static_cast<size_t>(w - grid->in->warps.data())));
