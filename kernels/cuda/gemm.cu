@@ -86,8 +86,7 @@ __device__ __forceinline__ void put(const Part& part, int64_t row, int64_t col, 
     const bool adds = ending == Ending::Accumulate;
     if (part.pairs) {
         const float2 before = adds ? *reinterpret_cast<float2*>(at) : make_float2(0, 0);
-        *reinterpret_cast<float2*>(at) =
-            make_float2(stored(before.x, first, ending), endingd(before.y, second, ending));
+        *reinterpret_cast<float2*>(at) = make_float2(stored(before.x, first, ending), stored(before.y, second, ending));
         return;
     }
     at[0] = stored(adds ? at[0] : 0.0f, first, ending);
