@@ -15,7 +15,7 @@
 //   token streams are ragged: row t of a batch belongs to stream `stream[t]` and stands at `position[t]` in it
 //   nothing here allocates or throws, except allocate(), adopt() and record() (Error when memory is short)
 //   operations are done in the order of their calls, but may still be under way when the call returns: download() and
-//   finish() wait
+//   finish() wait, idle() asks
 #pragma once
 
 #include <functional>
@@ -46,6 +46,7 @@ struct Kernels {
     void (*replay)(Recording* recording);
     void (*forget)(Recording* recording);
     void (*finish)();
+    bool (*idle)();
 
     void (*gather)(Tensor out, Tensor table, Tensor ids);
     void (*gather_add)(Tensor x, Tensor table, Tensor ids, int offset);
@@ -137,6 +138,11 @@ inline void forget(const Kernels& k, Recording* recording) {
 // Waits until everything that was called has been done.
 inline void finish(const Kernels& k) {
     k.finish();
+}
+// Whether everything that was called has been done: for a host that waits for Shared memory to change. On a GPU that
+// has failed nothing would ever change: the program ends here.
+inline bool idle(const Kernels& k) {
+    return k.idle();
 }
 
 // --- the transformer --------------------------------------------------------------------------------------------

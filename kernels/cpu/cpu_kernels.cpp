@@ -170,6 +170,7 @@ const Kernels* table_of(bool supported) {
         .replay = replay_calls,
         .forget = forget_calls,
         .finish = [] {},
+        .idle = [] { return true; },
         .gather = plain::gather,
         .gather_add = plain::gather_add,
         .rmsnorm = rmsnorm<ISA>,

@@ -16,6 +16,7 @@ Recording* record(const std::function<void()>& operations);
 void replay(Recording* recording);
 void forget(Recording* recording);
 void finish();
+bool idle();
 
 void gather(Tensor out, Tensor table, Tensor ids);
 void gather_add(Tensor x, Tensor table, Tensor ids, int offset);

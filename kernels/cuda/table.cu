@@ -18,6 +18,7 @@ const Kernels& table() {
         .replay = replay,
         .forget = forget,
         .finish = finish,
+        .idle = idle,
         .gather = gather,
         .gather_add = gather_add,
         .rmsnorm = rmsnorm,

@@ -76,6 +76,7 @@ cudaError_t launch_kernel(Launch how, void (*kernel)(Parameters...), dim3 grid, 
         emu::record(stream, [=] { emu::run(grid, block, shared_bytes, how, [&] { std::apply(kernel, values); }); });
         return cudaSuccess;
     }
+    emu::catch_up(stream);
     return emu::run(grid, block, shared_bytes, how, [&] { std::apply(kernel, values); });
 }
 

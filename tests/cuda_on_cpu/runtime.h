@@ -1,11 +1,19 @@
 // The part of the CUDA runtime that host code calls, on the CPU.
 //
 // Device memory is heap memory, so that an address sanitizer sees its bounds; it starts as NaN and -1. Copies check
-// that the device's side lies in one live allocation and that the host's side does not. Streams run at once, in the
-// order of the calls; a stream that is captured records its operations instead, and a graph is the list of them.
+// that the device's side lies in one live allocation and that the host's side does not.
+//
+// What CUDA may do later is done as late as CUDA allows: copies, memsets and graph launches wait in their stream until
+// somebody waits for it, for an event behind them, for the whole device (cudaFree does), or launches a kernel into the
+// stream; every cudaStreamQuery carries out one of them. So who overwrites a pinned buffer under a copy, reads a result
+// too early or forgets an event is found out. A copy from pageable memory has read its source when the call returns.
+// Kernels launched outside of graphs run at once.
+//
+// A stream that is captured records its operations instead, and a graph is the list of them.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 namespace leon::cuda_emulated {
 
@@ -15,6 +23,7 @@ enum cudaError_t : int {
     cudaErrorMemoryAllocation = 2,
     cudaErrorInvalidConfiguration = 9,
     cudaErrorNoDevice = 100,
+    cudaErrorNotReady = 600,
     cudaErrorStreamCaptureUnsupported = 900,
 };
 enum cudaMemcpyKind {
@@ -30,7 +39,7 @@ enum cudaStreamCaptureMode {
     cudaStreamCaptureModeRelaxed
 };
 enum cudaDeviceAttr { cudaDevAttrMultiProcessorCount = 16, cudaDevAttrCooperativeLaunch = 95 };
-constexpr unsigned cudaHostAllocMapped = 2;
+constexpr unsigned cudaHostAllocDefault = 0, cudaHostAllocMapped = 2;
 constexpr unsigned cudaStreamNonBlocking = 1, cudaEventDefault = 0, cudaEventDisableTiming = 2;
 
 struct Graph;
@@ -72,6 +81,7 @@ cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags);
 cudaError_t cudaStreamDestroy(cudaStream_t stream);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+cudaError_t cudaStreamQuery(cudaStream_t stream);
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags = 0);
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph);
@@ -87,4 +97,20 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream);
 cudaError_t cudaGraphDestroy(cudaGraph_t graph);
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable);
 
+namespace emu {
+
+// What the host asked for since reset_runtime_counters().
+struct RuntimeCounters {
+    uint64_t graph_launches, kernel_launches;  // the latter outside of graphs
+    uint64_t copies_to_device, copies_to_host;
+};
+extern RuntimeCounters runtime_counters;
+inline void reset_runtime_counters() {
+    runtime_counters = {};
+}
+
+// For launches into a stream that is not captured: does what waits in it.
+void catch_up(Stream* stream);
+
+}  // namespace emu
 }  // namespace leon::cuda_emulated
