@@ -2,10 +2,12 @@
 #
 #   make CXX=clang++ BUILD=build/clang      another compiler, beside the first
 #   make SANITIZE=1 BUILD=build/sanitize    AddressSanitizer + UndefinedBehaviorSanitizer
-#   make CUDA=1                             with the CUDA backend (nvcc from NVCC or /usr/local/cuda)
+#   make CUDA=0                             without the CUDA backend; CUDA=1 demands it
 #
-# CUDA is built on request only: nvcc takes minutes, and the tests need neither it nor a GPU, since they execute the
-# kernels' source on the processor (tests/cuda_on_cpu). The binary is the same either way and starts without a driver.
+# `make` and `make install` build the product: with the CUDA backend if nvcc is found (NVCC, the PATH, CUDA_PATH). The
+# other targets leave it as it stands, and do without it in a fresh tree: nvcc takes minutes, and `make demo` and
+# `make test` need neither it nor a GPU, since the tests execute the kernels' source on the processor
+# (tests/cuda_on_cpu). The binary is one either way, and the one with CUDA starts without a driver.
 #
 # Rooms and their order: docs/design.md. Packages: the setup step below installs what is missing on Debian.
 
@@ -30,13 +32,16 @@ FLAGS += -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-
 LIBS  += -fsanitize=address,undefined
 endif
 
-CUDA ?= 0
 CUDA_PATH ?= /usr/local/cuda
-NVCC ?= $(or $(shell command -v nvcc),$(CUDA_PATH)/bin/nvcc)
-# Machine code for the generations of A100, H100 and B200, and PTX that later drivers translate.
-NVCC_FLAGS := -std=c++20 -O3 -I. -Werror all-warnings -Xcompiler -Wall,-Wextra,-Werror \
-    -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=sm_90 \
+NVCC ?= $(or $(shell command -v nvcc),$(wildcard $(CUDA_PATH)/bin/nvcc))
+# 1 or 0, or as this folder was built before: $(BUILD)/.cuda.
+PRODUCT_GOALS := $(if $(MAKECMDGOALS),$(filter all install gpu-build cuda-%,$(MAKECMDGOALS)),all)
+CUDA ?= $(if $(and $(PRODUCT_GOALS),$(NVCC)),1,$(or $(shell cat $(BUILD)/.cuda 2>/dev/null),0))
+# Machine code for the generations of A100, H100 and B200, and PTX that later drivers translate. Compressed for size: the
+# machine code of five element types and three generations is 13 MB, and a quarter of it when it is packed.
+GENERATIONS := -compress-mode=size -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=sm_90 \
     -gencode arch=compute_100,code=[sm_100,compute_100]
+NVCC_FLAGS := -std=c++20 -O3 -I. -Werror all-warnings -Xcompiler -Wall,-Wextra,-Werror $(GENERATIONS)
 
 ARCH := $(shell uname -m)
 LIBRARY_ROOMS := kernels kernels/reference kernels/cpu kernels/planning runtime tokenizer weights_converter tasks
@@ -47,6 +52,9 @@ ifeq ($(CUDA),1)
 SOURCES  += kernels/cuda_present.cpp
 OBJECTS  += $(BUILD)/obj/kernels/cuda_present.o $(CUDA_SOURCES:%.cu=$(BUILD)/obj/%.o)
 LIBS     += -L$(CUDA_PATH)/lib64 -lcudart_static -ldl -lrt
+ifeq ($(NVCC),)
+$(error CUDA=1 needs nvcc: put it into the PATH, or say NVCC=/path/to/nvcc or CUDA_PATH=/path/to/cuda)
+endif
 else
 SOURCES  += kernels/cuda_absent.cpp
 OBJECTS  += $(BUILD)/obj/kernels/cuda_absent.o
@@ -62,7 +70,8 @@ EXAMPLES := $(patsubst examples/%.cpp,$(BUILD)/examples/%,$(wildcard examples/*.
 HEADERS  := $(wildcard kernels/*.h runtime/*.h tokenizer/*.h weights_converter/*.h tasks/*.h)
 MODEL    := models/storybook.leon
 
-.PHONY: FORCE all setup demo test test-races ladder mutants mutants-self-test bench bench-kernels install uninstall examples format format-check lint layers clean help
+.PHONY: FORCE all setup demo test test-races ladder mutants mutants-self-test bench bench-kernels install uninstall \
+    examples format format-check lint layers clean help gpu gpu-build cuda-resources cuda-check
 all: $(BUILD)/leon examples
 
 help:
@@ -74,6 +83,7 @@ help:
 	@echo 'make ladder     studies from naive to shipped kernels, with counted traffic (CUDA=1: timed on the GPU)'
 	@echo 'make bench      decode, prefill and picture speed against this machine'"'"'s measured roofs'
 	@echo 'make bench-kernels  the operations one by one: docs/kernels.md'
+	@echo 'make gpu        on a machine with a GPU: every test, sanitizer and benchmark there -> $(BUILD)/gpu_report.md'
 	@echo 'make install    leon, its library and headers into PREFIX=$(PREFIX)'
 	@echo 'make format     clang-format over the tree        make lint    clang-tidy and the layer check'
 	@echo 'make clean      remove build/'
@@ -103,9 +113,10 @@ $(BUILD)/obj/%.o: %.cpp | $(SETUP)
 	@mkdir -p $(@D)
 	$(CXX) $(FLAGS) -MMD -MP -c $< -o $@
 
+# What ptxas says of each kernel is kept beside the object, for make cuda-resources.
 $(BUILD)/obj/kernels/cuda/%.o: kernels/cuda/%.cu
 	@mkdir -p $(@D)
-	$(NVCC) $(NVCC_FLAGS) -MMD -MP -c $< -o $@
+	$(NVCC) $(NVCC_FLAGS) -Xptxas -v -MMD -MP -c $< -o $@ 2>$@.log || { cat $@.log >&2; rm -f $@; exit 1; }
 
 # The emulator itself stays free of sanitizers, which cannot follow its stack switches; the kernels get them.
 # -Wno-unknown-pragmas: g++ does not know #pragma unroll. Kernels look at the same bytes as different types.
@@ -164,8 +175,9 @@ FORCE:
 $(BUILD)/libleon.a: $(OBJECTS) $(BUILD)/.cuda
 	@rm -f $@
 	ar rcs $@ $(OBJECTS)
+# Without symbols: they are a tenth of it.
 $(BUILD)/leon: $(CLI) $(BUILD)/libleon.a
-	$(CXX) $^ -o $@ $(LIBS)
+	$(CXX) $^ -o $@ $(LIBS) $(if $(SANITIZE),,-s)
 TEST_PROGRAM := $(TESTS) $(BUILD)/obj/cli/terminal.o $(EMULATED) $(EMULATOR) $(BUILD)/libleon.a
 $(BUILD)/leon_tests: $(TEST_PROGRAM)
 	$(CXX) $^ -o $@ $(LIBS)
@@ -220,6 +232,37 @@ uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/leon $(DESTDIR)$(PREFIX)/lib/libleon.a
 	rm -rf $(DESTDIR)$(PREFIX)/share/leon $(DESTDIR)$(PREFIX)/include/leon
 
+# --- the CUDA backend -------------------------------------------------------------------------------------------
+CUDA_OBJECTS := $(CUDA_SOURCES:%.cu=$(BUILD)/obj/%.o)
+CUDA_LOGS := $(CUDA_OBJECTS:%=%.log)
+# Registers and spills of every kernel into docs/kernels.md; and whether the table still holds and the machine code is
+# what the performance model takes it for.
+cuda-resources: $(CUDA_OBJECTS)
+	tests/check_ptxas.sh --write docs/kernels.md $(CUDA_LOGS)
+cuda-check: $(CUDA_OBJECTS) $(BUILD)/leon
+	tests/check_ptxas.sh --check docs/kernels.md $(CUDA_LOGS)
+	tests/check_sass.sh $(BUILD)/obj/kernels/cuda
+	tests/check_binary.sh $(BUILD)/leon
+
+# The one command for a machine with a GPU -> $(BUILD)/gpu_report.md. `make gpu-build` compiles what it needs.
+gpu:
+	@tests/gpu.sh --check
+	$(MAKE) gpu-build CUDA=1
+	tests/gpu.sh $(BUILD)
+gpu-build: $(BUILD)/leon $(BUILD)/leon_tests $(BUILD)/ptx_tests $(BUILD)/bench_cuda
+# tests/test_cuda_emulator.cpp once more, for the hardware itself; and the kernels one by one against cuBLAS.
+NATIVE = $(NVCC) -x cu -std=c++20 -O2 -I. -Itests $(GENERATIONS) -MMD -MP -c $< -o $@
+$(BUILD)/obj/native/%.o: %.cpp
+	@mkdir -p $(@D)
+	$(NATIVE)
+$(BUILD)/obj/native/%.o: %.cu
+	@mkdir -p $(@D)
+	$(NATIVE)
+$(BUILD)/ptx_tests: $(BUILD)/obj/native/tests/test_cuda_emulator.o $(BUILD)/obj/tests/test_main.o $(BUILD)/libleon.a
+	$(CXX) $^ -o $@ $(LIBS)
+$(BUILD)/bench_cuda: $(BUILD)/obj/native/tests/bench_cuda.o $(BUILD)/libleon.a
+	$(CXX) $^ -o $@ $(LIBS)
+
 # --- care -------------------------------------------------------------------------------------------------------
 FORMATTED = $(shell git ls-files '*.cpp' '*.h' '*.cu')
 format:
@@ -236,4 +279,4 @@ lint: layers | $(SETUP)
 clean:
 	rm -rf build $(BUILD)
 
--include $(OBJECTS:.o=.d) $(CLI:.o=.d) $(TESTS:.o=.d) $(EMULATED:.o=.d) $(EMULATOR:.o=.d) $(WATCH:.o=.d) $(RACES:.o=.d) $(LADDERS:$(BUILD)/ladder/%=$(BUILD)/obj/races/kernels/ladder/%.d) $(BUILD)/obj/tests/bench_kernels.d $(EXAMPLES:$(BUILD)/examples/%=$(BUILD)/obj/examples/%.d)
+-include $(OBJECTS:.o=.d) $(CLI:.o=.d) $(TESTS:.o=.d) $(EMULATED:.o=.d) $(EMULATOR:.o=.d) $(WATCH:.o=.d) $(RACES:.o=.d) $(LADDERS:$(BUILD)/ladder/%=$(BUILD)/obj/races/kernels/ladder/%.d) $(BUILD)/obj/tests/bench_kernels.d $(CUDA_OBJECTS:.o=.d) $(wildcard $(BUILD)/obj/native/tests/*.d) $(EXAMPLES:$(BUILD)/examples/%=$(BUILD)/obj/examples/%.d)

@@ -204,12 +204,16 @@ void hold(const std::vector<Case>& cases);
 // The largest errors that hold() has seen so far, as rows of its table.
 void print_measured();
 
-// All of this machine and the emulated GPU, or those whose name begins as the variable LEON_TEST_BACKEND says.
+// All of this machine, GPUs and the emulated one, too; or those whose name begins as the variable LEON_TEST_BACKEND
+// says, or is what stands there behind an equals sign: "=cuda" is the real GPU alone.
 inline std::vector<const Kernels*> backends() {
     std::vector<const Kernels*> all = {cpu_variants().begin(), cpu_variants().end()};
-    all.push_back(&emulated_cuda_kernels());
+    for (const Kernels* gpu : gpus()) all.push_back(gpu);
     if (const char* wanted = std::getenv("LEON_TEST_BACKEND"))
-        std::erase_if(all, [=](const Kernels* k) { return !std::string_view(k->name).starts_with(wanted); });
+        std::erase_if(all, [wanted = std::string_view(wanted)](const Kernels* k) {
+            return wanted.starts_with('=') ? wanted.substr(1) != k->name
+                                           : !std::string_view(k->name).starts_with(wanted);
+        });
     return all;
 }
 

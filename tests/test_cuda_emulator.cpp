@@ -1,7 +1,8 @@
 // The emulated GPU against CUDA's manuals: what each primitive must do, as kernels with known answers, in every
 // schedule. Layouts of fragments are checked against the closed formulas that other libraries publish, not against the
-// emulator's own.
+// emulator's own. `make gpu` compiles the same file with nvcc: there it holds ptx.h to the hardware.
 #include <cmath>
+#include <cstring>
 #include <vector>
 
 #include "kernels/cuda/launchers.h"
@@ -33,6 +34,13 @@ private:
     size_t count_;
 };
 
+#ifdef __CUDACC__
+// A GPU has its own schedule.
+template <class Test>
+void in_every_schedule(Test test) {
+    test();
+}
+#else
 // Calls `test` under each schedule.
 template <class Test>
 void in_every_schedule(Test test) {
@@ -44,6 +52,21 @@ void in_every_schedule(Test test) {
         test();
     }
     emu::set_schedule(before);
+}
+#endif
+
+// The bits of a half.
+template <class Half>
+uint16_t bits_of(Half half) {
+    uint16_t bits;
+    std::memcpy(&bits, &half, sizeof bits);
+    return bits;
+}
+template <class Half>
+Half half_of(uint16_t bits) {
+    Half half;
+    std::memcpy(static_cast<void*>(&half), &bits, sizeof half);
+    return half;
 }
 
 __global__ void shuffles(int* out) {
@@ -135,7 +158,7 @@ TEST_CASE("cuda emulator: mma of bf16 and f16 multiplies 16x16 by 16x8") {
             std::vector<uint16_t> a(256), b(128);
             std::vector<float> d(128);
             const auto half = [&](float x) {
-                return halves == Halves::BF16 ? __float2bfloat16_rn(x).bits : __float2half_rn(x).bits;
+                return halves == Halves::BF16 ? bits_of(__float2bfloat16_rn(x)) : bits_of(__float2half_rn(x));
             };
             for (int i = 0; i < 256; i++) a[i] = half(static_cast<float>(i * 7 % 23 - 11));
             for (int i = 0; i < 128; i++) b[i] = half(static_cast<float>(i * 5 % 17 - 8));
@@ -475,24 +498,25 @@ TEST_CASE("cuda emulator: impossible launches and copies are refused") {
 
 TEST_CASE("cuda emulator: 16-bit floats round to nearest, ties to even") {
     for (uint32_t bits = 0; bits < 65536; bits++) {  // every half survives the way to float and back
-        const float f = __half2float({static_cast<uint16_t>(bits)}),
-                    b = __bfloat162float({static_cast<uint16_t>(bits)});
-        if (!std::isnan(f)) REQUIRE(__float2half_rn(f).bits == bits);
-        if (!std::isnan(b)) REQUIRE(__float2bfloat16_rn(b).bits == bits);
+        const float f = __half2float(half_of<__half>(static_cast<uint16_t>(bits))),
+                    b = __bfloat162float(half_of<__nv_bfloat16>(static_cast<uint16_t>(bits)));
+        if (!std::isnan(f)) REQUIRE(bits_of(__float2half_rn(f)) == bits);
+        if (!std::isnan(b)) REQUIRE(bits_of(__float2bfloat16_rn(b)) == bits);
         if (std::isfinite(f) && f > 0) {  // the middle between neighbours goes to the even one, a hair more goes up
-            const float next = __half2float({static_cast<uint16_t>(bits + 1)});
+            const float next = __half2float(half_of<__half>(static_cast<uint16_t>(bits + 1)));
             const float middle = bits == 0x7bff ? 65520.0f : (f + next) / 2;
-            REQUIRE(__float2half_rn(middle).bits == bits + bits % 2);
-            REQUIRE(__float2half_rn(std::nextafter(middle, 1e9f)).bits == bits + 1);
-            REQUIRE(__float2half_rn(std::nextafter(middle, 0.0f)).bits == bits);
+            REQUIRE(bits_of(__float2half_rn(middle)) == bits + bits % 2);
+            REQUIRE(bits_of(__float2half_rn(std::nextafter(middle, 1e9f))) == bits + 1);
+            REQUIRE(bits_of(__float2half_rn(std::nextafter(middle, 0.0f))) == bits);
         }
     }
     CHECK(std::isnan(__half2float(__float2half_rn(NAN))));
     CHECK(std::isnan(__bfloat162float(__float2bfloat16_rn(NAN))));
-    CHECK(__float2bfloat16_rn(1.00390625f).bits == 0x3f80);  // 1 + 2^-8, the tie: down to even
-    CHECK(__float2bfloat16_rn(1.01171875f).bits == 0x3f82);  // 1 + 3 * 2^-8, the tie: up to even
+    CHECK(bits_of(__float2bfloat16_rn(1.00390625f)) == 0x3f80);  // 1 + 2^-8, the tie: down to even
+    CHECK(bits_of(__float2bfloat16_rn(1.01171875f)) == 0x3f82);  // 1 + 3 * 2^-8, the tie: up to even
 }
 
+#ifndef __CUDACC__
 TEST_CASE("cuda emulator: the counters count") {
     Device<int> device(241);
     emu::reset_counters();
@@ -502,6 +526,7 @@ TEST_CASE("cuda emulator: the counters count") {
     CHECK(emu::counters.threads == 240);
     CHECK(emu::counters.barriers == 24);
 }
+#endif
 
 }  // namespace
 }  // namespace leon::LEON_CUDA

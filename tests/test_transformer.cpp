@@ -17,7 +17,7 @@ namespace {
 std::vector<const Kernels*> backends() {
     std::vector<const Kernels*> all = {&reference_kernels()};
     for (const Kernels* variant : cpu_variants()) all.push_back(variant);
-    all.push_back(&emulated_cuda_kernels());
+    for (const Kernels* gpu : gpus()) all.push_back(gpu);
     return all;
 }
 

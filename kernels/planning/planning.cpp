@@ -154,16 +154,19 @@ Work work_of(const Machine& m, const std::function<void()>& work) {
     return result;
 }
 
-double seconds_of(const Work& work, const Machine& m) {
-    double device = 0, host = 0;
+double device_seconds(const Work& work, const Machine& m) {
+    double seconds = 0;
     for (const PlannedCall& call : work.calls)
-        for (const Launch& launch : call.launches) {
-            device += time_of(launch, m).seconds;
-            if (!call.replayed) host += HOST_LAUNCH_SECONDS;
-        }
-    host += static_cast<double>(work.replays) * GRAPH_LAUNCH_SECONDS;
+        for (const Launch& launch : call.launches) seconds += time_of(launch, m).seconds;
+    return seconds;
+}
+
+double seconds_of(const Work& work, const Machine& m) {
+    double host = static_cast<double>(work.replays) * GRAPH_LAUNCH_SECONDS;
+    for (const PlannedCall& call : work.calls)
+        if (!call.replayed) host += HOST_LAUNCH_SECONDS * static_cast<double>(call.launches.size());
     const double waits = static_cast<double>(work.host_waits) * HOST_WAIT_SECONDS + work.host_bytes / HOST_BANDWIDTH;
-    return std::max(device, host) + waits;
+    return std::max(device_seconds(work, m), host) + waits;
 }
 
 std::vector<KernelSum> by_kernel(const Work& work, const Machine& m) {

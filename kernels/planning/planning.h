@@ -40,7 +40,10 @@ const Kernels& planning_kernels();
 // What `work` makes planning_kernels() do. Not from several threads at a time.
 Work work_of(const Machine& m, const std::function<void()>& work);
 
-// On the device, or on the host if its launches, one by one, take longer.
+// Of all launches, one after the other.
+double device_seconds(const Work& work, const Machine& m);
+
+// The same, or on the host if it takes longer to launch them one by one; and what is waited for.
 double seconds_of(const Work& work, const Machine& m);
 
 // The launches of a model's pass, gathered by operation and kernel, in the order of their first appearance.
