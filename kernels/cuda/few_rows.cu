@@ -1,105 +1,580 @@
-// few_rows: out = x * weight^T, or out += it, for 1 to 16 rows of x (decoding).
+// few_rows: products with 1 to 16 rows of x (decoding): out = x * weight^T, plain, added to out, for q, k and v at
+// once, or for gate and up at once with what makes one of them of both; with a normalisation of x in front.
 //
-// A warp makes two columns of the result for all rows, reading its two rows of the weight once in 16-byte loads that do
-// not stay in the cache. Bound by the bytes of the weight. A result is summed in the same order whatever the number of
-// rows.
+// Bound by the bytes of the weight, which are read once, whatever the number of rows. On an H200 (132 multiprocessors)
+// 4.8 TB/s are 21 bytes a clock for each, so 512 bytes may cost its four schedulers 100 instructions, of which 50 on
+// the half-rate pipe of integers and conversions:
+//
+//   multiply-adds in float32   256 bf16 are 8 for each lane and row: 16 rows would take 128, and 32 for each row of
+//                              int8. So the tensor cores multiply, 16 x 16 weights by 16 x 8 of x in an instruction:
+//                              2 instructions (x is split in two, split.h), 4 beyond 8 rows, 4 and 8 for int8
+//   x                          is split by each warp as it is used: 5 instructions an element, 20 for 512 bytes
+//   int8                       to bf16: 1.75 instructions a weight, 28 for 512 bytes
+//
+// Rows beyond the last are zeros in the instruction's 8 columns. All numbers of rows take the same order of sums, so a
+// row's result does not depend on the rows beside it.
+//
+//   block   a tile of 8 * LINES rows of the weight at a time, then the next one, grid-wide apart
+//   warp    every 8th unit (128 bytes) of the depth of all rows of the tile; the block adds up the warps' sums
+//   lane    (row g = lane / 4, part t = lane % 4): 16-byte chunks t and t + 4 of a unit, of rows g, g + 8, ...
+//
+//              | unit 0, warp 0 | unit 1, warp 1 | ... | unit 8, warp 0 | ...
+//      row g   | 0123 0123      |                      t: of chunks; the order of the depth inside an instruction is
+//                                                      arbitrary, so a lane's 16 bytes are its own share of operands
+//
+// So a lane copies (cp.async, past the L1) just what it multiplies itself, into a ring of its own in shared memory that
+// needs no barrier and runs on over the ends of tiles: 6 KiB a warp, 96 KiB on a multiprocessor with its two blocks,
+// where Little's law asks for 4.8 TB/s * 0.7 us / 132 = 25 KiB in flight. A quarter of the registers and less than half
+// of the shared memory are left for the next kernel.
+//
+// The launch is a dependent one: rings are filled before the kernel before this one has ended, only then x is touched.
+// That hides up to 96 KiB a multiprocessor, 2.6 us of reading: launch, statistics of the norm and first access to x.
 #include "kernels/cuda/few_rows.h"
 
 #include "kernels/cuda/element.h"
 #include "kernels/cuda/ptx.h"
 #include "kernels/cuda/reduce.h"
+#include "kernels/cuda/split.h"
 
 namespace leon::LEON_CUDA {
 namespace {
 
-constexpr int WARPS = 4;    // of a block
-constexpr int COLUMNS = 2;  // of the result per warp: each value of x that is loaded is used twice
+constexpr int WARPS = 8;
+constexpr int THREADS = WARPS * WARP;
+constexpr int BLOCKS_AT_ONCE = 2;  // on a multiprocessor
+constexpr int CHUNKS = 2;          // of 16 bytes, of a lane in a row of a unit: 4 lanes make a line of the cache
 
-__device__ __forceinline__ void put(float& target, float sum, Store store) {
-    target = store == Store::Assign ? sum : target + sum;
+// What becomes of the sums. Swiglu: lines 0, 2 of a tile are rows of the gate, lines 1, 3 the same rows of the other.
+enum class End { Assign, Accumulate, Relu, Swiglu };
+
+// Units of the depth that a warp has in its ring: 6 KiB, but two at least.
+template <int LINES>
+constexpr int STAGES = LINES == 1   ? 6
+                       : LINES == 2 ? 3
+                                    : 2;
+template <int LINES>
+constexpr int RING = STAGES<LINES>* LINES* CHUNKS;  // chunks of a lane
+
+template <class T>
+struct Product {
+    const T* weight = nullptr;     // [n, depth]
+    const float* scale = nullptr;  // [n], or null
+    float* out = nullptr;          // [rows, n]
+    int n = 0, tiles = 0;
+};
+
+// Up to three products of the same x side by side; with Swiglu, two that make one.
+template <class T>
+struct Work {
+    Product<T> first, second, third;
+    const float* x;     // [rows, depth]
+    const float* gain;  // [depth], of an RMS norm
+    float eps;
+    int rows, depth;
+    RowNorm::Kind norm;
+    End end;
+    bool aligned;  // rows of x and of the weights start at multiples of 16 bytes
+};
+
+// --- four elements of the depth ---------------------------------------------------------------------------------
+
+// sums[p] += lines 2p and 2p + 1 of the weight, times x, of which the tensor cores take `PER_QUAD` steps.
+//   chunk[l]: 16 bytes of line l, of which quad number q is multiplied    x[h]: of row lane / 4 + 8 h
+template <int LINES, int HALVES>
+using Sums = float[(LINES + 1) / 2][HALVES][4];
+
+__device__ __forceinline__ unsigned word_of(const uint4& chunk, int i) {
+    return i == 0 ? chunk.x : i == 1 ? chunk.y : i == 2 ? chunk.z : chunk.w;
 }
 
-// ROWS at least as many as `rows`; rows beyond repeat the last one and are not stored. aligned: all rows of x and
-// weight start at multiples of 16 bytes.
-template <class T, int ROWS>
-__global__ void __launch_bounds__(WARPS* WARP)
-    few_rows_kernel(float* out,          // [rows, n]
-                    const float* x,      // [rows, depth]
-                    const T* weight,     // [n, depth]
-                    const float* scale,  // [n], or null
-                    int rows, int64_t n, int64_t depth, bool aligned, Store store) {
-    const int warp = static_cast<int>(threadIdx.x) / WARP, lane = static_cast<int>(threadIdx.x) % WARP;
-    const int64_t first = (static_cast<int64_t>(blockIdx.x) * WARPS + warp) * COLUMNS;
-    if (first >= n) return;
+template <int LINES, int HALVES>
+__device__ __forceinline__ void multiply_bf16(Sums<LINES, HALVES>& sums, const unsigned (&w)[LINES][2],
+                                              const Split (&x)[HALVES][2]) {
+#pragma unroll
+    for (int p = 0; p < LINES; p += 2) {
+        const unsigned a[4] = {w[p][0], p + 1 < LINES ? w[p + 1][0] : 0, w[p][1], p + 1 < LINES ? w[p + 1][1] : 0};
+#pragma unroll
+        for (int h = 0; h < HALVES; h++) {
+            mma_bf16(sums[p / 2][h], a, x[h][0].low, x[h][1].low);
+            mma_bf16(sums[p / 2][h], a, x[h][0].high, x[h][1].high);
+        }
+    }
+}
 
-    const T* line[COLUMNS];
+template <int LINES, int HALVES>
+__device__ __forceinline__ void multiply_quad(Sums<LINES, HALVES>& sums, const uint4 (&chunk)[LINES], int q,
+                                              const float4 (&x)[HALVES], __nv_bfloat16) {
+    unsigned w[LINES][2];
+    Split split[HALVES][2];
 #pragma unroll
-    for (int c = 0; c < COLUMNS; c++) line[c] = weight + (first + c < n ? first + c : n - 1) * depth;
-    float sums[COLUMNS][ROWS] = {};
+    for (int l = 0; l < LINES; l++) w[l][0] = word_of(chunk[l], 2 * q), w[l][1] = word_of(chunk[l], 2 * q + 1);
+#pragma unroll
+    for (int h = 0; h < HALVES; h++) split[h][0] = split_bf16(x[h].x, x[h].y), split[h][1] = split_bf16(x[h].z, x[h].w);
+    multiply_bf16<LINES, HALVES>(sums, w, split);
+}
 
-    constexpr int COUNT = Pack<T>::COUNT;
-    const int64_t packed = aligned ? depth / COUNT * COUNT : 0;
-    for (int64_t d = static_cast<int64_t>(lane) * COUNT; d < packed; d += WARP * COUNT) {
-        Pack<T> w[COLUMNS];
+template <int LINES, int HALVES>
+__device__ __forceinline__ void multiply_quad(Sums<LINES, HALVES>& sums, const uint4 (&chunk)[LINES], int q,
+                                              const float4 (&x)[HALVES], int8_t) {
+    unsigned w[LINES][2];
+    Split split[HALVES][2];
 #pragma unroll
-        for (int c = 0; c < COLUMNS; c++) w[c] = unpack(load_streaming(line[c] + d), T{});
+    for (int l = 0; l < LINES; l++) {
+        const unsigned bytes = word_of(chunk[l], q);
+        w[l][0] = bf16_of_even_bytes(bytes), w[l][1] = bf16_of_even_bytes(bytes >> 8);
+    }
 #pragma unroll
-        for (int r = 0; r < ROWS; r++) {
-            const float* row = x + (r < rows ? r : rows - 1) * depth + d;
+    for (int h = 0; h < HALVES; h++)  // in the order of the bytes above
+        split[h][0] = split_bf16(x[h].x, x[h].z), split[h][1] = split_bf16(x[h].y, x[h].w);
+    multiply_bf16<LINES, HALVES>(sums, w, split);
+}
+
+// tf32 holds an f16 exactly; a float32 weight is split as x is, and the product of both low parts left out.
+template <int LINES, int HALVES, class T>
+__device__ __forceinline__ void multiply_quad(Sums<LINES, HALVES>& sums, const uint4 (&chunk)[LINES], int q,
+                                              const float4 (&x)[HALVES], T) {
 #pragma unroll
-            for (int i = 0; i < COUNT; i += 4) {
-                const float4 four = *reinterpret_cast<const float4*>(row + i);
+    for (int i = 0; i < 2; i++) {
+        Split right[HALVES][2];
 #pragma unroll
-                for (int c = 0; c < COLUMNS; c++) {
-                    sums[c][r] = fmaf(four.x, w[c].value[i], sums[c][r]);
-                    sums[c][r] = fmaf(four.y, w[c].value[i + 1], sums[c][r]);
-                    sums[c][r] = fmaf(four.z, w[c].value[i + 2], sums[c][r]);
-                    sums[c][r] = fmaf(four.w, w[c].value[i + 3], sums[c][r]);
+        for (int h = 0; h < HALVES; h++) {
+            right[h][0] = split_tf32(i == 0 ? x[h].x : x[h].z);
+            right[h][1] = split_tf32(i == 0 ? x[h].y : x[h].w);
+        }
+#pragma unroll
+        for (int p = 0; p < LINES; p += 2) {
+            unsigned high[4] = {}, low[4] = {};
+#pragma unroll
+            for (int l = p; l < p + 2 && l < LINES; l++) {
+                if constexpr (sizeof(T) == 4) {
+#pragma unroll
+                    for (int j = 0; j < 2; j++) {
+                        const Split w = split_tf32(__uint_as_float(word_of(chunk[l], 2 * i + j)));
+                        high[l - p + 2 * j] = w.high, low[l - p + 2 * j] = w.low;
+                    }
+                } else {
+                    const float2 w = __half22float2(half2_of(word_of(chunk[l], 2 * q + i)));
+                    high[l - p] = __float_as_uint(w.x), high[l - p + 2] = __float_as_uint(w.y);
                 }
+            }
+#pragma unroll
+            for (int h = 0; h < HALVES; h++) {
+                if constexpr (sizeof(T) == 4) mma_tf32(sums[p / 2][h], low, right[h][0].high, right[h][1].high);
+                mma_tf32(sums[p / 2][h], high, right[h][0].low, right[h][1].low);
+                mma_tf32(sums[p / 2][h], high, right[h][0].high, right[h][1].high);
             }
         }
     }
-    for (int64_t d = packed + lane; d < depth; d += WARP)  // the tail, or all of it
-#pragma unroll
-        for (int c = 0; c < COLUMNS; c++)
-#pragma unroll
-            for (int r = 0; r < ROWS; r++)
-                sums[c][r] = fmaf(x[(r < rows ? r : rows - 1) * depth + d], widen(line[c][d]), sums[c][r]);
+}
 
-#pragma unroll
-    for (int c = 0; c < COLUMNS; c++)
-#pragma unroll
-        for (int r = 0; r < ROWS; r++) {
-            const float sum = warp_sum(sums[c][r]);
-            if (lane == 0 && r < rows && first + c < n)
-                put(out[r * n + first + c], scale ? sum * scale[first + c] : sum, store);
+// --- the weights ------------------------------------------------------------------------------------------------
+
+// The rows of a lane in a tile, and where the tile's results go.
+template <class T, int LINES>
+struct Tile {
+    static constexpr int COLUMNS = 8 * LINES;  // of a result, half as many with Swiglu
+    Product<T> product;
+    int first = 0;
+
+    __device__ __forceinline__ Tile(const Work<T>& work, int tile) : product(work.first) {
+        if (tile >= product.tiles && work.end != End::Swiglu) {
+            tile -= product.tiles;
+            product = work.second;
+            if (tile >= product.tiles) {
+                tile -= product.tiles;
+                product = work.third;
+            }
         }
+        first = tile * (work.end == End::Swiglu ? COLUMNS / 2 : COLUMNS);
+    }
+    // Of the results, that row lane / 4 of line `line` makes.
+    __device__ __forceinline__ int column(int line, int lane, End end) const {
+        return first + (end == End::Swiglu ? line / 2 : line) * 8 + lane / 4;
+    }
+};
+
+// Copies the units of this warp, in the order of their use, into its ring.
+template <class T, int LINES>
+class Supply {
+public:
+    static constexpr int COUNT = Pack<T>::COUNT;     // elements of a chunk
+    static constexpr int UNIT = CHUNKS * 4 * COUNT;  // of the depth
+
+    __device__ __forceinline__ Supply(const Work<T>& work, int tiles, uint4* ring)
+        : work_(work), tiles_(tiles), units_((work.depth + UNIT - 1) / UNIT), unit_(warp()), tile_(blockIdx.x) {
+        ring_ = ring + warp() * RING<LINES> * WARP + threadIdx.x % WARP;
+        if (unit_ >= units_) tile_ = tiles;
+        if (tile_ < tiles) aim();
+    }
+    static __device__ __forceinline__ int warp() { return static_cast<int>(threadIdx.x) / WARP; }
+    static __device__ __forceinline__ int depth_of(int unit, int chunk) {
+        return unit * UNIT + (chunk * 4 + static_cast<int>(threadIdx.x) % 4) * COUNT;
+    }
+    __device__ __forceinline__ int units() const { return units_; }
+    // Of line l, in the unit that was copied `STAGES` calls of next() ago.
+    __device__ __forceinline__ uint4 chunk(int line, int chunk) const {
+        return ring_[(slot_ * LINES * CHUNKS + line * CHUNKS + chunk) * WARP];
+    }
+
+    // Starts to copy one unit more, in place of the oldest. Closes a group of copies in any case, so that they can be
+    // counted.
+    __device__ __forceinline__ void next() {
+        if (tile_ < tiles_) {
+#pragma unroll
+            for (int l = 0; l < LINES; l++)
+#pragma unroll
+                for (int c = 0; c < CHUNKS; c++) copy(l, c);
+            unit_ += WARPS;
+            if (unit_ >= units_) {
+                unit_ = warp();
+                tile_ += static_cast<int>(gridDim.x);
+                if (tile_ < tiles_) aim();
+            }
+        }
+        cp_async_commit();
+        slot_ = slot_ + 1 == STAGES<LINES> ? 0 : slot_ + 1;
+    }
+
+private:
+    __device__ __forceinline__ void aim() {
+        const Tile<T, LINES> tile(work_, tile_);
+#pragma unroll
+        for (int l = 0; l < LINES; l++) {
+            const int column = tile.column(l, static_cast<int>(threadIdx.x) % WARP, work_.end);
+            const T* weight = work_.end == End::Swiglu && l % 2 == 1 ? work_.second.weight : tile.product.weight;
+            line_[l] = column < tile.product.n ? weight + static_cast<int64_t>(column) * work_.depth : nullptr;
+        }
+    }
+    __device__ __forceinline__ void copy(int line, int chunk) {
+        uint4* to = &ring_[(slot_ * LINES * CHUNKS + line * CHUNKS + chunk) * WARP];
+        const int d = depth_of(unit_, chunk);
+        const bool valid = line_[line] && d < work_.depth;
+        if (work_.aligned) return cp_async_streaming(to, line_[line] + d, valid);
+        *to = make_uint4(0, 0, 0, 0);
+        for (int i = 0; valid && i < COUNT && d + i < work_.depth; i++)
+            reinterpret_cast<T*>(to)[i] = line_[line][d + i];
+    }
+
+    const Work<T>& work_;
+    const int tiles_, units_;
+    int unit_, tile_, slot_ = 0;
+    const T* line_[LINES];
+    uint4* ring_;
+};
+
+// --- x ----------------------------------------------------------------------------------------------------------
+
+// The rows of x that this lane multiplies, normalised: (x - mean) * factor * gain.
+template <class T, int HALVES>
+class Rows {
+public:
+    // shared: SHARED_FLOATS, free again when this returns.
+    static constexpr int SHARED_FLOATS = 2 * WARPS * FEW_ROWS;
+    __device__ __forceinline__ Rows(const Work<T>& work, float* shared) : work_(work) {
+#pragma unroll
+        for (int h = 0; h < HALVES; h++) {
+            const int row = static_cast<int>(threadIdx.x) % WARP / 4 + 8 * h;
+            row_[h] = row < work.rows ? work.x + static_cast<int64_t>(row) * work.depth : nullptr;
+        }
+        if (work.norm != RowNorm::Kind::None) measure(shared);
+    }
+
+    // Elements d to d + 3 of row lane / 4 + 8 h; zeros beyond the depth and the last row.
+    __device__ __forceinline__ float4 quad(int h, int d) const {
+        if (!row_[h] || d >= work_.depth) return make_float4(0, 0, 0, 0);
+        float4 v = load(row_[h], d);
+        if (work_.norm == RowNorm::Kind::None) return v;
+        v = make_float4((v.x - mean_[h]) * factor_[h], (v.y - mean_[h]) * factor_[h], (v.z - mean_[h]) * factor_[h],
+                        (v.w - mean_[h]) * factor_[h]);
+        if (work_.norm == RowNorm::Kind::Layer) return v;
+        const float4 gain = load(work_.gain, d);
+        return make_float4(v.x * gain.x, v.y * gain.y, v.z * gain.z, v.w * gain.w);
+    }
+
+private:
+    __device__ __forceinline__ float4 load(const float* row, int d) const {
+        if (work_.aligned) return *reinterpret_cast<const float4*>(row + d);
+        const int last = work_.depth - 1;  // beyond it stands what is multiplied by zeros of the weight
+        return make_float4(row[d], row[min(d + 1, last)], row[min(d + 2, last)], row[min(d + 3, last)]);
+    }
+
+    // Sums over a row, of the elements or of their squares around the mean; a thread takes the same elements of each
+    // row, of four rows at a time, so that enough loads are under way.
+    //   sums, means [WARPS][FEW_ROWS]: shared memory; means: sums of the elements, or null for 0
+    __device__ __forceinline__ void sum_rows(float* sums, const float* means, bool squares) const {
+        constexpr int AT_ONCE = 4;
+        const int warp = static_cast<int>(threadIdx.x) / WARP, lane = static_cast<int>(threadIdx.x) % WARP;
+        for (int first = 0; first < work_.rows; first += AT_ONCE) {
+            float sum[AT_ONCE] = {}, mean[AT_ONCE] = {};
+            for (int j = 0; means && j < AT_ONCE && first + j < work_.rows; j++)
+                mean[j] = total(means, first + j) / static_cast<float>(work_.depth);
+            for (int d = static_cast<int>(threadIdx.x) * 4; d < work_.depth; d += THREADS * 4)
+#pragma unroll
+                for (int j = 0; j < AT_ONCE; j++) {
+                    if (first + j >= work_.rows) continue;
+                    const float4 four = load(work_.x + static_cast<int64_t>(first + j) * work_.depth, d);
+                    const float v[4] = {four.x, four.y, four.z, four.w};
+#pragma unroll
+                    for (int i = 0; i < 4; i++) {
+                        if (d + i >= work_.depth) continue;
+                        const float around = v[i] - mean[j];
+                        sum[j] = squares ? fmaf(around, around, sum[j]) : sum[j] + around;
+                    }
+                }
+#pragma unroll
+            for (int j = 0; j < AT_ONCE; j++) {
+                if (first + j >= work_.rows) continue;
+                const float whole = warp_sum(sum[j]);
+                if (lane == 0) sums[warp * FEW_ROWS + first + j] = whole;
+            }
+        }
+        __syncthreads();  // orders the writes of each warp's sums before all threads' reads
+    }
+    static __device__ __forceinline__ float total(const float* sums, int row) {
+        float sum = 0;
+        for (int w = 0; w < WARPS; w++) sum += sums[w * FEW_ROWS + row];
+        return sum;
+    }
+
+    // The mean first and the squares around it second, from the cache: one pass over both sums would cancel.
+    __device__ __forceinline__ void measure(float* shared) {
+        const float count = static_cast<float>(work_.depth);
+        const bool layer = work_.norm == RowNorm::Kind::Layer;
+        float* squares = shared + WARPS * FEW_ROWS;
+        if (layer) sum_rows(shared, nullptr, false);
+        sum_rows(squares, layer ? shared : nullptr, true);
+#pragma unroll
+        for (int h = 0; h < HALVES; h++) {
+            const int row = static_cast<int>(threadIdx.x) % WARP / 4 + 8 * h;
+            if (row >= work_.rows) continue;
+            if (layer) mean_[h] = total(shared, row) / count;
+            factor_[h] = 1.0f / sqrtf(total(squares, row) / count + work_.eps);
+        }
+        __syncthreads();  // orders these reads before whatever is written to this memory next
+    }
+
+    const Work<T>& work_;
+    const float* row_[HALVES];
+    float mean_[HALVES] = {}, factor_[HALVES] = {};
+};
+
+// --- results ----------------------------------------------------------------------------------------------------
+
+// One result of a tile, which this thread makes of all warps' sums. What it needs besides is read when the tile begins.
+template <class T, int LINES, int HALVES>
+class Result {
+public:
+    static constexpr int SUMS = LINES * HALVES * 2;                           // of a lane that mean something
+    static constexpr int PER_THREAD = (SUMS * WARP + THREADS - 1) / THREADS;  // results of a tile, at most
+    static constexpr int SHARED_FLOATS = WARPS * SUMS * WARP;                 // [warp][line][half][odd][lane]
+    static constexpr int LINE_FLOATS = HALVES * 2 * WARP;
+
+    Result() = default;
+    __device__ __forceinline__ void begin(const Work<T>& work, const Tile<T, LINES>& tile, int number) {
+        const bool pairs = work.end == End::Swiglu;
+        const int lane = number % WARP, odd = number / WARP % 2, half = number / (2 * WARP) % HALVES;
+        const int line = number / LINE_FLOATS * (pairs ? 2 : 1);
+        const int row = half * 8 + lane % 4 * 2 + odd, column = tile.column(line, lane, work.end);
+        at_ = line * LINE_FLOATS + number % LINE_FLOATS;
+        out_ = nullptr;
+        if (line >= LINES || row >= work.rows || column >= tile.product.n) return;
+        out_ = tile.product.out + static_cast<int64_t>(row) * tile.product.n + column;
+        if (tile.product.scale) scale_ = tile.product.scale[column];
+        if (pairs && work.second.scale) other_scale_ = work.second.scale[column];
+        if (work.end == End::Accumulate) before_ = *out_;
+    }
+    __device__ __forceinline__ void end(const float* sums, End end) const {
+        if (!out_) return;
+        const float sum = total(sums, at_) * scale_;
+        float value = before_ + sum;
+        if (end == End::Relu) value = sum < 0 ? 0.0f : sum;  // a NaN stays
+        if (end == End::Swiglu) value = sum / (1.0f + expf(-sum)) * (total(sums, at_ + LINE_FLOATS) * other_scale_);
+        *out_ = value;
+    }
+
+private:
+    static __device__ __forceinline__ float total(const float* sums, int at) {
+        float sum = 0;
+#pragma unroll
+        for (int w = 0; w < WARPS; w++) sum += sums[w * SUMS * WARP + at];
+        return sum;
+    }
+
+    float* out_ = nullptr;
+    int at_ = 0;
+    float before_ = 0, scale_ = 1, other_scale_ = 1;
+};
+
+// Bytes of shared memory: the rings, and the sums of two tiles, where the statistics stand first.
+template <class T, int LINES, int HALVES>
+constexpr size_t SHARED_BYTES = sizeof(uint4) * WARPS* RING<LINES>* WARP +
+                                2 * sizeof(float) * Result<T, LINES, HALVES>::SHARED_FLOATS;
+
+template <class T, int LINES, int HALVES>
+__global__ void __launch_bounds__(THREADS, BLOCKS_AT_ONCE) few_rows_kernel(const __grid_constant__ Work<T> work) {
+    using Mine = Result<T, LINES, HALVES>;
+    static_assert(2 * Mine::SHARED_FLOATS >= Rows<T, HALVES>::SHARED_FLOATS);
+    DYNAMIC_SHARED(uint4, ring);  // [WARPS][RING][WARP], then sums [2][SHARED_FLOATS]
+    float* sums_of_warps = reinterpret_cast<float*>(ring + WARPS * RING<LINES> * WARP);
+    const int warp = static_cast<int>(threadIdx.x) / WARP, lane = static_cast<int>(threadIdx.x) % WARP;
+    const int tiles = work.first.tiles + work.second.tiles + work.third.tiles;
+
+    Supply<T, LINES> supply(work, tiles, ring);
+    grid_dependency_launch();
+#pragma unroll
+    for (int s = 0; s < STAGES<LINES>; s++) supply.next();
+    grid_dependency_wait();  // orders what earlier kernels wrote before all that follows: so far, weights only
+
+    const Rows<T, HALVES> rows(work, sums_of_warps);
+    for (int number = static_cast<int>(blockIdx.x); number < tiles; number += static_cast<int>(gridDim.x)) {
+        const Tile<T, LINES> tile(work, number);
+        Mine mine[Mine::PER_THREAD];
+#pragma unroll
+        for (int i = 0; i < Mine::PER_THREAD; i++)
+            mine[i].begin(work, tile, i * THREADS + static_cast<int>(threadIdx.x));
+
+        Sums<LINES, HALVES> sums = {};
+        for (int unit = warp; unit < supply.units(); unit += WARPS) {
+#pragma unroll
+            for (int c = 0; c < CHUNKS; c++) {
+                constexpr int QUADS = Pack<T>::COUNT / 4;
+                float4 x[QUADS][HALVES];
+#pragma unroll
+                for (int q = 0; q < QUADS; q++)
+#pragma unroll
+                    for (int h = 0; h < HALVES; h++) x[q][h] = rows.quad(h, supply.depth_of(unit, c) + 4 * q);
+                if (c == 0) cp_async_wait<STAGES<LINES> - 1>();  // the oldest unit has come
+                uint4 chunk[LINES];
+#pragma unroll
+                for (int l = 0; l < LINES; l++) chunk[l] = supply.chunk(l, c);
+#pragma unroll
+                for (int q = 0; q < QUADS; q++) multiply_quad<LINES, HALVES>(sums, chunk, q, x[q], T{});
+            }
+            supply.next();
+        }
+
+#pragma unroll
+        for (int l = 0; l < LINES; l++)
+#pragma unroll
+            for (int h = 0; h < HALVES; h++)
+#pragma unroll
+                for (int odd = 0; odd < 2; odd++)
+                    sums_of_warps[((warp * LINES + l) * HALVES + h) * 2 * WARP + odd * WARP + lane] =
+                        sums[l / 2][h][l % 2 * 2 + odd];
+        __syncthreads();  // orders the writes of all warps' sums before the reads below; those of the tile before last,
+                          // in the same memory, came before the last barrier
+#pragma unroll
+        for (int i = 0; i < Mine::PER_THREAD; i++) mine[i].end(sums_of_warps, work.end);
+        sums_of_warps += (number / static_cast<int>(gridDim.x)) % 2 == 0 ? Mine::SHARED_FLOATS : -Mine::SHARED_FLOATS;
+    }
 }
 
-bool is_aligned(const Tensor& t) {
-    return reinterpret_cast<uintptr_t>(t.data) % 16 == 0 && t.cols() * static_cast<int64_t>(size_of(t.dtype)) % 16 == 0;
+// --- launches ---------------------------------------------------------------------------------------------------
+
+int multiprocessors() {
+    static const int count = [] {
+        int device = 0, value = 0;
+        CUDA_CHECK(cudaGetDevice(&device));
+        CUDA_CHECK(cudaDeviceGetAttribute(&value, cudaDevAttrMultiProcessorCount, device));
+        return value;
+    }();
+    return count;
 }
 
-template <class T, int ROWS>
-void launch_few_rows(Tensor out, Tensor x, Tensor weight, Store store) {
-    const dim3 grid(static_cast<unsigned>(divide_up(weight.rows(), WARPS * COLUMNS))), block(WARPS * WARP);
-    CUDA_CHECK(launch(few_rows_kernel<T, ROWS>, grid, block, 0, out.f32(), x.f32(), data_of<T>(weight), weight.scale,
-                      static_cast<int>(x.rows()), weight.rows(), weight.cols(), is_aligned(x) && is_aligned(weight),
-                      store));
+bool is_aligned(const void* data) {
+    return reinterpret_cast<uintptr_t>(data) % 16 == 0;
+}
+
+template <class T, int LINES, int HALVES>
+void launch_tiles(Work<T> work) {
+    const int columns = work.end == End::Swiglu ? LINES * 4 : LINES * 8;
+    int tiles = 0;
+    for (Product<T>* p : {&work.first, &work.second, &work.third}) {
+        const bool is_other_half = p == &work.second && work.end == End::Swiglu;
+        p->tiles = is_other_half ? 0 : static_cast<int>(divide_up(p->n, columns));
+        tiles += p->tiles;
+    }
+    const dim3 grid(static_cast<unsigned>(min(tiles, BLOCKS_AT_ONCE * multiprocessors()))), block(THREADS);
+    CUDA_CHECK(launch_dependent(few_rows_kernel<T, LINES, HALVES>, grid, block, SHARED_BYTES<T, LINES, HALVES>, work));
+}
+
+template <class T, int LINES>
+void launch_halves(const Work<T>& work) {
+    if (work.rows <= 8) return launch_tiles<T, LINES, 1>(work);
+    launch_tiles<T, LINES, 2>(work);
+}
+
+// Large tiles share the work on x among more rows of the weight, which int8 needs most; small ones keep all
+// multiprocessors busy. The sums are the same.
+template <class T>
+void launch_products(const Work<T>& work) {
+    const int64_t lines = int64_t{work.first.n} + work.second.n + work.third.n;
+    const auto is_enough = [&](int lines_of_tile) {
+        return lines * 10 >= int64_t{8} * lines_of_tile * multiprocessors() * 9;
+    };
+    if constexpr (sizeof(T) == 1)  // beyond 8 rows, the registers do not suffice
+        if (is_enough(4) && work.rows <= 8) return launch_tiles<T, 4, 1>(work);
+    if (is_enough(2) || work.end == End::Swiglu) return launch_halves<T, 2>(work);
+    launch_halves<T, 1>(work);
+}
+
+template <class T>
+Product<T> product_of(Tensor out, const Tensor& weight) {
+    return {data_of<T>(weight), weight.scale, out.f32(), static_cast<int>(weight.rows()), 0};
+}
+
+template <class T>
+Work<T> work_on(Tensor x, const RowNorm& norm, End end) {
+    Work<T> work{};
+    work.x = x.f32();
+    work.gain = norm.kind == RowNorm::Kind::RMS ? norm.weight.f32() : nullptr;
+    work.eps = norm.eps;
+    work.rows = static_cast<int>(x.rows());
+    work.depth = static_cast<int>(x.cols());
+    work.norm = norm.kind;
+    work.end = end;
+    return work;
+}
+
+template <class T>
+void run(Work<T> work) {
+    CHECK(work.rows <= FEW_ROWS);
+    if (work.rows == 0 || work.first.n + work.second.n + work.third.n == 0) return;
+    work.aligned = work.depth * static_cast<int64_t>(sizeof(T)) % 16 == 0 && is_aligned(work.x) &&
+                   is_aligned(work.gain) && is_aligned(work.first.weight) && is_aligned(work.second.weight) &&
+                   is_aligned(work.third.weight);
+    launch_products(work);
 }
 
 }  // namespace
 
 void few_rows(Tensor out, Tensor x, Tensor weight, Store store) {
-    const int64_t rows = x.rows();
-    if (out.elements() == 0) return;
     with_weight(weight.dtype, [&](auto element) {
         using T = decltype(element);
-        if (rows <= 1) return launch_few_rows<T, 1>(out, x, weight, store);
-        if (rows <= 2) return launch_few_rows<T, 2>(out, x, weight, store);
-        if (rows <= 4) return launch_few_rows<T, 4>(out, x, weight, store);
-        if (rows <= 8) return launch_few_rows<T, 8>(out, x, weight, store);
-        launch_few_rows<T, FEW_ROWS>(out, x, weight, store);
+        Work<T> work = work_on<T>(x, {}, store == Store::Assign ? End::Assign : End::Accumulate);
+        work.first = product_of<T>(out, weight);
+        run(work);
+    });
+}
+
+void few_rows_qkv(Tensor q, Tensor k, Tensor v, Tensor x, const QkvWeights& w) {
+    with_weight(w.q.dtype, [&](auto element) {
+        using T = decltype(element);
+        Work<T> work = work_on<T>(x, w.norm, End::Assign);
+        work.first = product_of<T>(q, w.q);
+        work.second = product_of<T>(k, w.k);
+        work.third = product_of<T>(v, w.v);
+        run(work);
+    });
+}
+
+void few_rows_feed_forward(Tensor out, Tensor x, const FeedForwardWeights& w) {
+    with_weight(w.up.dtype, [&](auto element) {
+        using T = decltype(element);
+        Work<T> work = work_on<T>(x, w.norm, w.gate ? End::Swiglu : End::Relu);
+        work.first = product_of<T>(out, w.gate ? w.gate : w.up);
+        if (w.gate) work.second = product_of<T>(out, w.up);
+        run(work);
     });
 }
 

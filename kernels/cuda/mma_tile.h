@@ -49,6 +49,7 @@
 
 #include "kernels/cuda/element.h"
 #include "kernels/cuda/ptx.h"
+#include "kernels/cuda/split.h"
 
 namespace leon::LEON_CUDA {
 
@@ -98,47 +99,6 @@ __device__ __forceinline__ int swizzled(int row, int chunk) {
     if constexpr (CHUNKS == 8) return (at ^ ((line ^ line << 2) & 7)) * 16;
     if constexpr (CHUNKS == 4) return (at ^ (line & 3)) * 16;
     return (at ^ (line & 1)) * 16;
-}
-
-// --- splitting ----------------------------------------------------------------------------------------------------
-
-// What is left of x when `high` is taken away; nothing of an infinity, whose high part says it all.
-__device__ __forceinline__ float rest(float x, float high) {
-    const float low = x - high;
-    return fabsf(low) <= fabsf(x) ? low : 0.0f;
-}
-
-struct Split {
-    unsigned high, low;
-};
-
-// Two floats as pairs of bf16, the first one in the low half.
-__device__ __forceinline__ Split split_bf16(float first, float second) {
-    const __nv_bfloat162 high = __floats2bfloat162_rn(first, second);
-    const __nv_bfloat162 low = __floats2bfloat162_rn(rest(first, __low2float(high)), rest(second, __high2float(high)));
-    Split split;
-    memcpy(&split.high, &high, sizeof high);
-    memcpy(&split.low, &low, sizeof low);
-    return split;
-}
-
-// A float as two tf32: its upper 11 bits of mantissa, and the next 11, rounded by adding half of what tf32 leaves off.
-__device__ __forceinline__ Split split_tf32(float x) {
-    const unsigned high = __float_as_uint(x) & 0xffffe000u;
-    return {high, __float_as_uint(rest(x, __uint_as_float(high))) + 0x1000u};
-}
-
-// Bytes 0 and 2 of a word as bf16. The lower seven bits of a byte are the mantissa of 128 + b; the top bit, worth -128,
-// makes 128 of 0 and 256 of 1 when it is put at the lowest bit of the exponent; the difference is the signed byte.
-__device__ __forceinline__ unsigned bf16_of_even_bytes(unsigned bytes) {
-    const unsigned lower = (bytes & 0x007f007fu) | 0x43004300u, top = (bytes & 0x00800080u) | 0x43004300u;
-    __nv_bfloat162 l, t;
-    memcpy(&l, &lower, sizeof l);
-    memcpy(&t, &top, sizeof t);
-    const __nv_bfloat162 value = __hfma2(t, __floats2bfloat162_rn(-1.0f, -1.0f), l);
-    unsigned word;
-    memcpy(&word, &value, sizeof word);
-    return word;
 }
 
 // --- one block ----------------------------------------------------------------------------------------------------

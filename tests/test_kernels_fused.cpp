@@ -1,0 +1,207 @@
+// The fused operations of every backend against the compositions that define them: with each kind of norm and without,
+// few rows (decoding) and many, all dtypes, odd shapes.
+#include "kernels/kernels.h"
+#include "tests/compare.h"
+#include "tests/kernel_harness.h"
+
+#include "tests/testing.h"
+
+namespace leon {
+namespace {
+
+using Kind = RowNorm::Kind;
+constexpr Kind KINDS[] = {Kind::None, Kind::RMS, Kind::Layer};
+constexpr const char* KIND_NAMES[] = {"no norm", "RMS norm", "layer norm"};
+
+// Activations whose rows differ in size and in mean; one row is zero if there are enough.
+Host rows_of(Random& random, int64_t rows, int64_t dim) {
+    Host x = random_host(random, {rows, dim});
+    for (int64_t r = 0; r < rows; r++) {
+        const float size = r % 3 == 0 ? 1.0f : r % 3 == 1 ? 0.1f : 3.0f, mean = r % 4 == 1 ? 0.5f : 0.0f;
+        for (int64_t i = 0; i < dim; i++) {
+            const size_t at = static_cast<size_t>(r * dim + i);
+            x.set(at, r == 4 ? 0 : (x.at(at) + mean) * size);
+        }
+    }
+    return x;
+}
+
+struct Norm {
+    Kind kind;
+    Host gain;
+    Norm(Random& random, Kind k, int64_t dim) : kind(k), gain(random_gain(random, {dim})) {}
+    RowNorm put(Memory& m) const { return {kind, kind == Kind::RMS ? m.put(gain) : Tensor(), 1e-5f}; }
+    const char* name() const { return KIND_NAMES[static_cast<int>(kind)]; }
+};
+
+Host weight_of(Random& random, int64_t n, int64_t depth, DType dtype) {
+    return random_host(random, {n, depth}, 1 / std::sqrt(static_cast<float>(depth)), dtype);
+}
+
+// A row count for every branch of the kernels, and around the limits.
+const std::vector<int64_t> ROWS = {1, 2, 3, 5, 8, 9, 16, 17, 35};
+
+// --- projections ------------------------------------------------------------------------------------------------
+
+struct Widths {
+    int64_t dim, first, second;  // of q, and of k and v; of the feed-forward branch
+};
+const std::vector<Widths> WIDTHS = {{1, 1, 1},    {7, 5, 3},      {31, 33, 17},   {64, 64, 64},
+                                    {96, 48, 24}, {130, 100, 40}, {256, 256, 32}, {1040, 70, 9}};
+
+TEST_CASE("kernels: project_qkv") {
+    Random random(130);
+    for (DType dtype : WEIGHT_DTYPES) {
+        std::vector<Case> cases;
+        for (size_t i = 0; i < WIDTHS.size() * 3 * 2; i++) {
+            const Widths w = WIDTHS[i % WIDTHS.size()];
+            const int64_t rows = ROWS[(i * 4 + static_cast<size_t>(dtype)) % ROWS.size()];
+            const Norm norm(random, KINDS[i / WIDTHS.size() % 3], w.dim);
+            const Host x = rows_of(random, rows, w.dim);
+            const Host q_weight = weight_of(random, w.first, w.dim, dtype);
+            const Host k_weight = weight_of(random, w.second, w.dim, dtype);
+            const Host v_weight = weight_of(random, w.second, w.dim, dtype);
+            cases.push_back(
+                {"project_qkv", dtype,
+                 text(rows, " rows of ", w.dim, " to ", w.first, " and twice ", w.second, ", ", norm.name()),
+                 [=](const Kernels& kernels, Memory& m) {
+                     Tensor q = m.make({rows, w.first}), k = m.make({rows, w.second});
+                     Tensor v = m.make({rows, w.second});
+                     project_qkv(kernels, q, k, v, m.put(x),
+                                 {norm.put(m), m.put(q_weight), m.put(k_weight), m.put(v_weight)}, m.make(x.shape));
+                     return std::vector{q, k, v};
+                 }});
+        }
+        hold(cases);
+    }
+}
+
+TEST_CASE("kernels: feed_forward") {
+    Random random(131);
+    for (DType dtype : WEIGHT_DTYPES) {
+        std::vector<Case> cases;
+        for (size_t i = 0; i < WIDTHS.size() * 3 * 3; i++) {
+            const Widths w = WIDTHS[i % WIDTHS.size()];
+            const int64_t rows = ROWS[(i * 5 + static_cast<size_t>(dtype)) % ROWS.size()];
+            const bool gated = i / WIDTHS.size() / 3 != 1;
+            const Norm norm(random, KINDS[i / WIDTHS.size() % 3], w.dim);
+            const Host x = rows_of(random, rows, w.dim);
+            const Host gate = weight_of(random, w.first, w.dim, dtype), up = weight_of(random, w.first, w.dim, dtype);
+            cases.push_back(
+                {"feed_forward", dtype,
+                 text(rows, " rows of ", w.dim, " to ", w.first, gated ? ", SwiGLU, " : ", ReLU, ", norm.name()),
+                 [=](const Kernels& k, Memory& m) {
+                     Tensor out = m.make({rows, w.first});
+                     feed_forward(k, out, m.put(x), {norm.put(m), gated ? m.put(gate) : Tensor(), m.put(up)},
+                                  m.make(x.shape), gated ? m.make({rows, w.first}) : Tensor());
+                     return std::vector{out};
+                 }});
+        }
+        hold(cases);
+    }
+}
+
+TEST_CASE("kernels: up to 16 rows, a row of a fused projection does not depend on the rows beside it") {
+    Random random(132);
+    const int64_t dim = 200, width = 40;
+    for (DType dtype : WEIGHT_DTYPES)
+        for (Kind kind : KINDS) {
+            const Norm norm(random, kind, dim);
+            const Host x = rows_of(random, 16, dim), gate = weight_of(random, width, dim, dtype);
+            const Host up = weight_of(random, width, dim, dtype);
+            Memory m(emulated_cuda_kernels());
+            const auto both = [&](Tensor in) {
+                const int64_t rows = in.rows();
+                Tensor out = m.make({rows, width}), q = m.make({rows, width}), k = m.make({rows, width});
+                Tensor v = m.make({rows, width}), scratch = m.make({rows, dim});
+                feed_forward(emulated_cuda_kernels(), out, in, {norm.put(m), m.put(gate), m.put(up)}, scratch, v);
+                project_qkv(emulated_cuda_kernels(), q, k, v, in, {norm.put(m), m.put(gate), m.put(up), m.put(gate)},
+                            scratch);
+                std::vector<float> all = m.get(out).floats();
+                for (const Tensor& t : {q, k, v})
+                    for (float value : m.get(t).floats()) all.push_back(value);
+                return all;
+            };
+            Tensor in = m.put(x);
+            const std::vector<float> want = both(in);
+            for (int64_t first : {0, 3, 7, 8, 15}) {
+                Tensor one(in.f32() + first * dim, DType::F32, {1, dim});
+                const std::vector<float> got = both(one);
+                for (size_t i = 0; i < got.size(); i++) {
+                    const size_t array = i / width,
+                                 at = array * 16 * width + static_cast<size_t>(first) * width + i % width;
+                    CHECK(got[i] == want[at]);
+                }
+            }
+        }
+}
+
+// --- rotation and the cache -------------------------------------------------------------------------------------
+
+TEST_CASE("kernels: rotate_append") {
+    Random random(133);
+    struct Heads {
+        int64_t heads, kv_heads, head_dim;
+    };
+    const std::vector<Heads> shapes = {{1, 1, 2},  {3, 3, 6},   {4, 2, 16}, {5, 1, 34},
+                                       {4, 4, 64}, {6, 2, 128}, {2, 1, 200}};
+    // Tokens of three streams; the pages of the cache are handed out in this order.
+    const std::vector<int32_t> stream = {0, 0, 0, 2, 1, 1, 1}, position = {30, 31, 32, 0, 94, 95, 96};
+    const std::vector<int32_t> pages = {7, 2, 11, 5, 0, 9, 1, 12, 3, 4, 8, 6};
+    const int64_t tokens = static_cast<int64_t>(stream.size());
+    for (DType dtype : FLOAT_DTYPES) {
+        std::vector<Case> cases;
+        for (const Heads& s : shapes)
+            for (bool normed : {false, true})
+                for (float theta : {0.0f, 10000.0f}) {
+                    const Host q = rows_of(random, tokens, s.heads * s.head_dim);
+                    const Host k = rows_of(random, tokens, s.kv_heads * s.head_dim);
+                    const Host v = rows_of(random, tokens, s.kv_heads * s.head_dim);
+                    const Host q_gain = random_gain(random, {s.heads, s.head_dim});
+                    const Host q_bias = random_host(random, {s.heads, s.head_dim});
+                    const Host k_gain = random_gain(random, {s.kv_heads, s.head_dim});
+                    const Host k_bias = random_host(random, {s.kv_heads, s.head_dim});
+                    Host cache = random_host(random, {13, s.kv_heads, PAGE_TOKENS, s.head_dim}, 1, dtype);
+                    const std::string what = text(s.heads, " and ", s.kv_heads, " heads of ", s.head_dim,
+                                                  normed ? ", normed" : "", theta > 0 ? ", rotated" : "");
+                    cases.push_back(
+                        {"rotate_append", dtype, what, [=](const Kernels& kernels, Memory& m) {
+                             Tensor qs = m.put(q).as({tokens, s.heads, s.head_dim});
+                             Tensor ks = m.put(k).as({tokens, s.kv_heads, s.head_dim});
+                             Tensor vs = m.put(v).as({tokens, s.kv_heads, s.head_dim});
+                             HeadNorms norms;
+                             if (normed) norms = {m.put(q_gain), m.put(q_bias), m.put(k_gain), m.put(k_bias), 1e-5f};
+                             KvPages paged = {m.put(cache), m.put(cache), m.put(int_host(pages, {3, 4}))};
+                             rotate_append(kernels, qs, ks, vs, norms, theta, paged,
+                                           {m.put(int_host(stream)), m.put(int_host(position))});
+                             return std::vector{qs, paged.keys, paged.values};
+                         }});
+                }
+        hold(cases);
+    }
+}
+
+// --- the end of a branch ----------------------------------------------------------------------------------------
+
+TEST_CASE("kernels: norm_add") {
+    Random random(134);
+    std::vector<Case> cases;
+    std::vector<int64_t> sizes = ODD_SIZES;
+    sizes.insert(sizes.end(), {256, 704, 4096, 9000});
+    for (int64_t dim : sizes)
+        for (Kind kind : KINDS) {
+            const int64_t rows = dim > 1000 ? 3 : 9;
+            const Norm norm(random, kind, dim);
+            const Host x = random_host(random, {rows, dim}), y = rows_of(random, rows, dim);
+            cases.push_back({"norm_add", DType::F32, text(rows, " rows of ", dim, ", ", norm.name()),
+                             [=](const Kernels& k, Memory& m) {
+                                 Tensor sum = m.put(x);
+                                 norm_add(k, sum, m.put(y), norm.put(m));
+                                 return std::vector{sum};
+                             }});
+        }
+    hold(cases);
+}
+
+}  // namespace
+}  // namespace leon
