@@ -24,6 +24,8 @@ namespace {
 
 constexpr float LOGIT_TOLERANCE =
     1e-4f;  // float32 against float32: 7x the largest float32-float64 difference of the set
+// bf16 weights on the tensor cores, which take activations of 16 bits of mantissa: 1.4e-4 was measured.
+constexpr float TENSOR_CORE_TOLERANCE = 4e-4f;
 
 fs::path cases_folder() {
     const char* named = std::getenv("LEON_CASES");
@@ -82,7 +84,8 @@ TEST_CASE("models: logits of every converted checkpoint equal the reference impl
                 REQUIRE(got.size() == want.size());
                 float worst = 0;
                 for (size_t i = 0; i < got.size(); i++) worst = std::max(worst, std::fabs(got[i] - want[i]));
-                CHECK(worst <= LOGIT_TOLERANCE);
+                const bool is_cuda = std::string_view(k->name).starts_with("cuda");
+                CHECK(worst <= (is_cuda ? TENSOR_CORE_TOLERANCE : LOGIT_TOLERANCE));
                 run++;
             }
             fs::remove(file);
