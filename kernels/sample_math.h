@@ -72,20 +72,23 @@ HOST_DEVICE inline int32_t distance(float value, float maximum) {
 //
 // 2^-(whole + fraction), the power of the fraction by a polynomial in 32-bit fixed point, within 2e-9.
 constexpr uint64_t MASS_OF_MAXIMUM = uint64_t{1} << 36;
+HOST_DEVICE inline uint32_t high_product(uint32_t a, uint32_t b) {
+    return static_cast<uint32_t>(uint64_t{a} * b >> 32);
+}
 HOST_DEVICE inline uint64_t mass(int32_t distance) {
     constexpr uint64_t LOG2_E = 0xb8aa3b29;  // in units of 2^-31
-    const uint64_t power = static_cast<uint64_t>(distance) * LOG2_E;
+    const uint64_t power = static_cast<uint32_t>(distance) * LOG2_E;
     const int whole = static_cast<int>(power >> 57);
-    const uint64_t fraction = static_cast<uint32_t>(power >> 25);
-    uint64_t sum = 0xbda6;  // each step: coefficient - fraction * sum, all in units of 2^-32
-    sum = 0x9c200 - (fraction * sum >> 32);
-    sum = 0x5728b0 - (fraction * sum >> 32);
-    sum = 0x27641a9 - (fraction * sum >> 32);
-    sum = 0xe358127 - (fraction * sum >> 32);
-    sum = 0x3d7f7bcb - (fraction * sum >> 32);
-    sum = 0xb17217f7 - (fraction * sum >> 32);
-    sum = (uint64_t{1} << 32) - (fraction * sum >> 32);
-    return ((sum << 4) + (uint64_t{1} << whole >> 1)) >> whole;
+    const uint32_t fraction = static_cast<uint32_t>(power >> 25);
+    uint32_t sum = 0xbda6;  // each step: coefficient - fraction * sum, all in units of 2^-32
+    sum = 0x9c200 - high_product(fraction, sum);
+    sum = 0x5728b0 - high_product(fraction, sum);
+    sum = 0x27641a9 - high_product(fraction, sum);
+    sum = 0xe358127 - high_product(fraction, sum);
+    sum = 0x3d7f7bcb - high_product(fraction, sum);
+    sum = 0xb17217f7 - high_product(fraction, sum);
+    const uint64_t scaled = ((uint64_t{1} << 32) - high_product(fraction, sum)) << 4;
+    return (scaled + (uint64_t{1} << whole >> 1)) >> whole;
 }
 
 // The least mass that is the share p of the total; at least 1, so that a nucleus is never empty.

@@ -35,6 +35,7 @@ void project_qkv(Tensor q, Tensor k, Tensor v, Tensor x, const QkvWeights& weigh
 void rotate_append(Tensor q, Tensor k, Tensor v, const HeadNorms& norms, float theta, KvPages cache, Placement at);
 void feed_forward(Tensor out, Tensor x, const FeedForwardWeights& weights, Tensor scratch, Tensor gate_scratch);
 void norm_add(Tensor x, Tensor y, const RowNorm& norm);
+void sample(const Draws& draws, const SampleRule& rule);
 
 void conv2d(Tensor out, Tensor x, Tensor weight, Tensor bias, Convolution shape);
 void group_norm(Tensor out, Tensor x, Tensor weight, Tensor bias, int groups, float eps, Activation activation);

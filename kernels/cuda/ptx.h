@@ -284,6 +284,17 @@ __device__ __forceinline__ void st_release(unsigned* p, unsigned value, [[maybe_
 #endif
 }
 
+// As st_release, for the host, too: `p` may be its memory.
+__device__ __forceinline__ void st_release_system(unsigned* p, unsigned value,
+                                                  [[maybe_unused]] Site site = Site::here()) {
+#ifdef __CUDACC__
+    asm volatile("st.release.sys.global.u32 [%0], %1;" ::"l"(p), "r"(value) : "memory");
+#else
+    emu::read_modify_write(
+        p, [=](unsigned) { return value; }, site);
+#endif
+}
+
 // --- 16-byte loads ----------------------------------------------------------------------------------------------
 
 // Data that is read once in a token, such as weights: straight past the L1 cache, first to leave the L2.

@@ -36,7 +36,7 @@ const Kernels& table() {
         .rotate_append = rotate_append,
         .feed_forward = feed_forward,
         .norm_add = norm_add,
-        .sample = nullptr,
+        .sample = sample,
         .conv2d = conv2d,
         .group_norm = group_norm,
         .spatial_attention = spatial_attention,

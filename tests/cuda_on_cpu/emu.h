@@ -102,6 +102,7 @@ inline void grid_sync(Site site = Site::here()) {
 }
 inline void __threadfence() {}
 inline void __threadfence_block() {}
+inline void __threadfence_system() {}
 inline void __nanosleep(unsigned, Site site = Site::here()) {
     emu::yield(site);
 }

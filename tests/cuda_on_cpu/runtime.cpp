@@ -156,7 +156,9 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
     return cudaSuccess;
 }
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
-    *value = attribute == cudaDevAttrMultiProcessorCount ? 4 : 1;
+    *value = attribute == cudaDevAttrMultiProcessorCount            ? 4
+             : attribute == cudaDevAttrMaxSharedMemoryPerBlockOptin ? 227 << 10
+                                                                    : 1;
     return cudaSuccess;
 }
 cudaError_t cudaDeviceSynchronize() {
