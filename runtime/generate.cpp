@@ -2,13 +2,26 @@
 //
 // Every candidate has lanes: lane 0 holds the whole document, the others are its guidance streams. A lane is a cache
 // stream plus the tokens that it has not been fed yet ("pending"); one step feeds all pending tokens of all lanes of
-// all candidates as one ragged batch and draws one token per candidate.
+// all candidates as one batch and draws one token per candidate.
+//
+// Steps are done in stretches in which nothing changes but the tokens: until some candidate's run ends. Within one, the
+// steps follow each other on the device (decode_step.h), and this file reads along: it hears of a token when it has
+// been drawn, while the next steps are under way. How many may be:
+//
+//   picture codes     8: their number is known, so no step is in vain unless the callback stops everything, and the
+//                     device goes on while the callback takes its time
+//   text              2: whether it ends shows in the token, so that every step under way may be in vain. One that runs
+//                     and one behind it are what it takes for the device not to wait; at the end one of them is lost
+//
+// A step in vain is taken back by doing nothing: lengths, sequences and draws are counted here, when a token is taken,
+// and the next stretch begins from these. That also makes the tokens independent of how far ahead the device was.
 #include "runtime/generate.h"
 
 #include <algorithm>
 #include <chrono>
-#include <limits>
 #include <string>
+
+#include "runtime/decode_step.h"
 
 namespace leon {
 namespace {
@@ -16,6 +29,7 @@ namespace {
 constexpr int PREFILL_ROWS = 256;     // rows of a prefill chunk: enough for the matrix kernels to be compute-bound
 constexpr int MAX_LANES = 3;          // the document and two guidance streams
 constexpr size_t RAGGED_PENDING = 4;  // longer pending lists are prefilled on their own before the step
+constexpr int AHEAD_OF_CODES = 8, AHEAD_OF_TEXT = 2;  // steps under way
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -47,8 +61,9 @@ struct Candidate {
     std::vector<int32_t> sequence;  // prompt and everything generated
     size_t prompt_tokens;
     std::optional<Run> run;
-    Ranges range;   // what the run may draw
-    int drawn = 0;  // tokens drawn in this run
+    Ranges range;         // what the run may draw
+    CompiledChain chain;  // how, for the kernels
+    int drawn = 0;        // tokens drawn in this run
     std::vector<Lane> lanes;
     bool active = true, complete = true;
 
@@ -70,6 +85,7 @@ public:
                    options.candidates * MAX_LANES),
           cache_(config, kernels, streams_for(options), positions,
                  streams_for(options) * ((positions + PAGE_TOKENS - 1) / PAGE_TOKENS), options.cache_dtype),
+          step_(network_, cache_, kernels, options.candidates, static_cast<int>(prompt.size()) + options.max_tokens),
           prompt_(prompt) {}
 
     std::vector<Generated> run() {
@@ -88,7 +104,7 @@ public:
 
         const auto decode_start = std::chrono::steady_clock::now();
         while (!stopped_ && std::any_of(candidates_.begin(), candidates_.end(), [](auto& c) { return c.active; }))
-            step();
+            stretch();
         statistics_.decode_seconds = seconds_since(decode_start);
 
         std::vector<Generated> result;
@@ -156,6 +172,7 @@ private:
             c.range = drawable(*c.run);
             CHECK(!c.range.empty() && c.range.front().first >= 0 && c.range.back().second < vocab_);
             c.run->chain.per_stream.insert(c.run->chain.per_stream.begin(), op::Allow{c.range});
+            c.chain = compile(c.run->chain);
             return;
         }
     }
@@ -192,65 +209,92 @@ private:
         }
     }
 
-    void step() {
+    // Steps until some candidate's run ends.
+    void stretch() {
         shorten_pending();
+        std::vector<int> members;  // the active candidates
+        for (int i = 0; i < static_cast<int>(candidates_.size()); i++)
+            if (candidates_[i].active) members.push_back(i);
+        const Batch batch = batch_of(members);
+        const bool ragged = batch.outputs.size() < batch.tokens.size();
+        int steps = ragged ? 1 : options_.max_tokens, ahead = AHEAD_OF_CODES;
+        std::vector<DecodeStep::Member> drawing;
+        for (int i : members) {
+            const Candidate& c = candidates_[i];
+            steps = std::min({steps, c.run->tokens - c.drawn, c.room(options_.max_tokens)});
+            if (!c.run->stop.empty()) ahead = AHEAD_OF_TEXT;
+            drawing.push_back({&c.sequence, static_cast<int>(c.prompt_tokens), options_.seed + static_cast<uint64_t>(i),
+                               static_cast<int>(c.lanes.size()), &c.chain});
+        }
+        for (int i : members)
+            for (const Lane& lane : candidates_[i].lanes)
+                cache_.reserve(lane.stream, static_cast<int>(lane.pending.size()) + steps - 1);
+
+        step_.begin(batch, drawing, steps);
+        const double weight_bytes = static_cast<double>(network_.weight_bytes(batch.shape()));
+        bool same_runs = true;
+        for (int queued = 0, taken = 0; same_runs && taken < steps; taken++) {
+            while (queued < steps && step_.under_way() < ahead) {
+                step_.queue();
+                queued++;
+                if (step_.has_drawn()) break;  // at once on the CPU, where nothing is ever ahead
+            }
+            statistics_.steps++;
+            statistics_.decode_weight_bytes += weight_bytes;
+            same_runs = accept(members, step_.take());
+        }
+    }
+
+    // All pending tokens of the members' lanes; the last of each lane gives logits.
+    Batch batch_of(const std::vector<int>& members) const {
         Batch batch;
         int32_t lowest = vocab_, highest = -1;
-        for (Candidate& c : candidates_) {
-            if (!c.active) continue;
+        for (int i : members) {
+            const Candidate& c = candidates_[i];
             lowest = std::min(lowest, c.range.front().first);
             highest = std::max(highest, c.range.back().second);
-            for (Lane& lane : c.lanes) {
+            for (const Lane& lane : c.lanes) {
                 const int start = cache_.length(lane.stream);
-                for (size_t i = 0; i < lane.pending.size(); i++)
-                    batch.add(lane.pending[i], lane.stream, start + static_cast<int>(i),
-                              i + 1 == lane.pending.size() ? WantLogits::Yes : WantLogits::No);
-                lane.pending.clear();
+                for (size_t t = 0; t < lane.pending.size(); t++)
+                    batch.add(lane.pending[t], lane.stream, start + static_cast<int>(t),
+                              t + 1 == lane.pending.size() ? WantLogits::Yes : WantLogits::No);
             }
         }
         batch.first_id = lowest;
         batch.ids = highest - lowest + 1;
-        const float* logits = network_.forward(cache_, batch);
-        statistics_.steps++;
-        statistics_.decode_weight_bytes += static_cast<double>(network_.weight_bytes(batch.shape()));
-        spread(logits, batch);
-
-        size_t row = 0;
-        for (size_t i = 0; i < candidates_.size() && !stopped_; i++) {
-            Candidate& c = candidates_[i];
-            if (!c.active) continue;
-            const float* lanes[MAX_LANES];
-            for (size_t lane = 0; lane < c.lanes.size(); lane++) lanes[lane] = rows_.data() + (row + lane) * vocab_;
-            row += c.lanes.size();
-            draw_token(static_cast<int>(i), std::span<const float* const>(lanes, streams_of(c.run->chain.mix)));
-        }
+        return batch;
     }
 
-    // Copies the computed slice of the vocabulary into rows over all ids; ids outside the slice are never drawable.
-    void spread(const float* logits, const Batch& batch) {
-        const size_t rows = batch.outputs.size(), needed = rows * vocab_;
-        if (rows_.size() < needed || batch.first_id != slice_first_ || batch.ids != slice_ids_) {
-            rows_.assign(needed, -std::numeric_limits<float>::infinity());
-            slice_first_ = batch.first_id;
-            slice_ids_ = batch.ids;
-        }
-        for (size_t r = 0; r < rows; r++)
-            std::copy_n(logits + r * batch.ids, batch.ids, rows_.begin() + r * vocab_ + batch.first_id);
+    // A step has been done: its input counts as fed, and its tokens are appended. Whether all runs go on.
+    bool accept(const std::vector<int>& members, std::span<const int32_t> drawn) {
+        for (int i : members)
+            for (Lane& lane : candidates_[i].lanes) {
+                cache_.extend(lane.stream, static_cast<int>(lane.pending.size()));
+                lane.pending.clear();
+            }
+        bool same_runs = true;
+        for (size_t m = 0; m < members.size() && !stopped_; m++) same_runs &= append(members[m], drawn[m]);
+        return same_runs && !stopped_;
     }
 
-    void draw_token(int index, std::span<const float* const> logits) {
+    // Whether the run goes on.
+    bool append(int index, int32_t token) {
+        if (token == DREW_BROKEN)
+            throw Error("the model produced NaN or an infinite logit", "",
+                        "the weights are damaged or overflow in this precision");
+        if (token == DREW_NOTHING) throw Error("no token is left to draw: the sampler chain excludes them all");
         Candidate& c = candidates_[index];
-        const uint64_t counter = c.sequence.size() - c.prompt_tokens;
-        const double u = uniform(options_.seed + static_cast<uint64_t>(index), 0, counter);
-        const int32_t token = sample(c.run->chain, logits, vocab_, c.sequence, u);
         statistics_.tokens++;
         emit(index, token, c.run->kind, c.drawn, c.run->tokens);
         c.drawn++;
         const bool stop = std::find(c.run->stop.begin(), c.run->stop.end(), token) != c.run->stop.end();
-        if (stop || c.drawn == c.run->tokens)
+        if (stop || c.drawn == c.run->tokens) {
             advance(index);
-        else if (c.room(options_.max_tokens) <= 0)
-            cut(c);
+            return false;
+        }
+        if (c.room(options_.max_tokens) > 0) return true;
+        cut(c);
+        return false;
     }
 
     const GenerateOptions& options_;
@@ -259,12 +303,11 @@ private:
     const int vocab_, positions_;
     Transformer network_;
     KvCache cache_;
+    DecodeStep step_;
     const std::vector<int32_t>& prompt_;
     std::vector<Candidate> candidates_;
     std::vector<Template> templates_;
     bool sharing_ = false, stopped_ = false;
-    std::vector<float> rows_;  // [outputs, vocab]
-    int slice_first_ = -1, slice_ids_ = -1;
 };
 
 }  // namespace

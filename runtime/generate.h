@@ -32,7 +32,7 @@ struct GenerateOptions {
     int candidates = 1;
     uint64_t seed = 0;
     int max_tokens = 0;                               // the most that a candidate may add to its prompt
-    DType cache_dtype = DType::F32;                   // f32 or bf16
+    DType cache_dtype = DType::F32;                   // f32, bf16 or f16
     std::function<bool(const TokenEvent&)> on_token;  // may be empty; returning false stops everything
 };
 

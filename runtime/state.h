@@ -1,6 +1,7 @@
 // What a forward pass works on besides the weights: device memory, the key-value cache, one set of layer buffers.
 #pragma once
 
+#include <functional>
 #include <utility>
 #include <vector>
 
@@ -33,12 +34,42 @@ public:
 
     Tensor tensor() const { return tensor_; }
     Tensor first(int64_t rows) const { return tensor_.first(rows); }
-    void fill_from(const void* host, size_t bytes) { upload(*kernels_, tensor_.data, host, bytes); }
+    void fill_from(const void* host, size_t bytes) {
+        CHECK(bytes <= tensor_.bytes());
+        upload(*kernels_, tensor_.data, host, bytes);
+    }
 
 private:
     const Kernels* kernels_ = nullptr;
     Reach reach_ = Reach::Device;
     Tensor tensor_;
+};
+
+// Owned operations that can be replayed. What they refer to must outlive this object.
+class Replayable {
+public:
+    Replayable() = default;
+    Replayable(const Kernels& kernels, const std::function<void()>& operations)
+        : kernels_(&kernels), recording_(record(kernels, operations)) {}
+    ~Replayable() {
+        if (recording_) forget(*kernels_, recording_);
+    }
+    Replayable(Replayable&& other) noexcept
+        : kernels_(other.kernels_), recording_(std::exchange(other.recording_, nullptr)) {}
+    Replayable& operator=(Replayable&& other) noexcept {
+        std::swap(kernels_, other.kernels_);
+        std::swap(recording_, other.recording_);
+        return *this;
+    }
+    Replayable(const Replayable&) = delete;
+    Replayable& operator=(const Replayable&) = delete;
+
+    explicit operator bool() const { return recording_ != nullptr; }
+    void replay() { leon::replay(*kernels_, recording_); }
+
+private:
+    const Kernels* kernels_ = nullptr;
+    Recording* recording_ = nullptr;
 };
 
 // Keys and values of several streams, in pages that streams with a common prefix share.

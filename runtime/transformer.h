@@ -29,6 +29,7 @@ enum class WantLogits { No, Yes };
 struct BatchShape {
     int rows = 0, outputs = 0;
     int first_id = 0, ids = 0;  // the slice of the vocabulary, as in Batch
+    bool operator==(const BatchShape&) const = default;
 };
 
 // Rows of one stream must be adjacent and continue it: their positions are length(stream), length(stream)+1, ...
