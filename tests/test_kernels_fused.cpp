@@ -138,45 +138,53 @@ TEST_CASE("kernels: up to 16 rows, a row of a fused projection does not depend o
 
 // --- rotation and the cache -------------------------------------------------------------------------------------
 
+struct Heads {
+    int64_t heads, kv_heads, head_dim;
+};
+
+// Streams and positions of tokens, in a cache whose pages are handed out in no order.
+Case rotation(Random& random, DType dtype, Heads s, bool normed, float theta, const std::vector<int32_t>& stream,
+              const std::vector<int32_t>& position) {
+    const std::vector<int32_t> pages = {7, 2, 11, 5, 0, 9, 1, 12, 3, 4, 8, 6};  // [3, 4]
+    const int64_t tokens = static_cast<int64_t>(stream.size());
+    const Host q = rows_of(random, tokens, s.heads * s.head_dim);
+    const Host k = rows_of(random, tokens, s.kv_heads * s.head_dim);
+    const Host v = rows_of(random, tokens, s.kv_heads * s.head_dim);
+    const Host q_gain = random_gain(random, {s.heads, s.head_dim});
+    const Host q_bias = random_host(random, {s.heads, s.head_dim});
+    const Host k_gain = random_gain(random, {s.kv_heads, s.head_dim});
+    const Host k_bias = random_host(random, {s.kv_heads, s.head_dim});
+    const Host cache = random_host(random, {13, s.kv_heads, PAGE_TOKENS, s.head_dim}, 1, dtype);
+    const std::string what = text(tokens, " tokens, ", s.heads, " and ", s.kv_heads, " heads of ", s.head_dim,
+                                  normed ? ", normed" : "", theta > 0 ? ", rotated" : "");
+    return {"rotate_append", dtype, what, [=](const Kernels& kernels, Memory& m) {
+                Tensor qs = m.put(q).as({tokens, s.heads, s.head_dim});
+                Tensor ks = m.put(k).as({tokens, s.kv_heads, s.head_dim});
+                Tensor vs = m.put(v).as({tokens, s.kv_heads, s.head_dim});
+                HeadNorms norms;
+                if (normed) norms = {m.put(q_gain), m.put(q_bias), m.put(k_gain), m.put(k_bias), 1e-5f};
+                KvPages paged = {m.put(cache), m.put(cache), m.put(int_host(pages, {3, 4}))};
+                rotate_append(kernels, qs, ks, vs, norms, theta, paged,
+                              {m.put(int_host(stream)), m.put(int_host(position))});
+                return std::vector{qs, paged.keys, paged.values};
+            }};
+}
+
 TEST_CASE("kernels: rotate_append") {
     Random random(133);
-    struct Heads {
-        int64_t heads, kv_heads, head_dim;
-    };
     const std::vector<Heads> shapes = {{1, 1, 2},  {3, 3, 6},   {4, 2, 16}, {5, 1, 34},
                                        {4, 4, 64}, {6, 2, 128}, {2, 1, 200}};
-    // Tokens of three streams; the pages of the cache are handed out in this order.
-    const std::vector<int32_t> stream = {0, 0, 0, 2, 1, 1, 1}, position = {30, 31, 32, 0, 94, 95, 96};
-    const std::vector<int32_t> pages = {7, 2, 11, 5, 0, 9, 1, 12, 3, 4, 8, 6};
-    const int64_t tokens = static_cast<int64_t>(stream.size());
+    std::vector<int32_t> many(70, 1), rising(70);
+    for (int32_t i = 0; i < 70; i++) rising[static_cast<size_t>(i)] = 20 + i;
     for (DType dtype : FLOAT_DTYPES) {
         std::vector<Case> cases;
         for (const Heads& s : shapes)
             for (bool normed : {false, true})
-                for (float theta : {0.0f, 10000.0f}) {
-                    const Host q = rows_of(random, tokens, s.heads * s.head_dim);
-                    const Host k = rows_of(random, tokens, s.kv_heads * s.head_dim);
-                    const Host v = rows_of(random, tokens, s.kv_heads * s.head_dim);
-                    const Host q_gain = random_gain(random, {s.heads, s.head_dim});
-                    const Host q_bias = random_host(random, {s.heads, s.head_dim});
-                    const Host k_gain = random_gain(random, {s.kv_heads, s.head_dim});
-                    const Host k_bias = random_host(random, {s.kv_heads, s.head_dim});
-                    Host cache = random_host(random, {13, s.kv_heads, PAGE_TOKENS, s.head_dim}, 1, dtype);
-                    const std::string what = text(s.heads, " and ", s.kv_heads, " heads of ", s.head_dim,
-                                                  normed ? ", normed" : "", theta > 0 ? ", rotated" : "");
+                for (float theta : {0.0f, 10000.0f})
                     cases.push_back(
-                        {"rotate_append", dtype, what, [=](const Kernels& kernels, Memory& m) {
-                             Tensor qs = m.put(q).as({tokens, s.heads, s.head_dim});
-                             Tensor ks = m.put(k).as({tokens, s.kv_heads, s.head_dim});
-                             Tensor vs = m.put(v).as({tokens, s.kv_heads, s.head_dim});
-                             HeadNorms norms;
-                             if (normed) norms = {m.put(q_gain), m.put(q_bias), m.put(k_gain), m.put(k_bias), 1e-5f};
-                             KvPages paged = {m.put(cache), m.put(cache), m.put(int_host(pages, {3, 4}))};
-                             rotate_append(kernels, qs, ks, vs, norms, theta, paged,
-                                           {m.put(int_host(stream)), m.put(int_host(position))});
-                             return std::vector{qs, paged.keys, paged.values};
-                         }});
-                }
+                        rotation(random, dtype, s, normed, theta, {0, 0, 0, 2, 1, 1, 1}, {30, 31, 32, 0, 94, 95, 96}));
+        for (const Heads& s : {Heads{5, 2, 12}, Heads{9, 9, 6}})
+            cases.push_back(rotation(random, dtype, s, true, 10000, many, rising));
         hold(cases);
     }
 }

@@ -21,12 +21,6 @@ void feed_forward(Tensor out, Tensor x, const FeedForwardWeights& w, Tensor scra
         gemm(out, input, w.up, Ending::Relu);
 }
 
-void rotate_append(Tensor q, Tensor k, Tensor v, const HeadNorms& norms, float theta, KvPages cache, Placement at) {
-    composed::rotate_append(table(), q, k, v, norms, theta, cache, at);
-}
-void norm_add(Tensor x, Tensor y, const RowNorm& norm) {
-    composed::norm_add(table(), x, y, norm);
-}
 void norm_conv2d(Tensor out, Tensor x, const GroupNorm& norm, Tensor weight, Tensor bias, Convolution shape,
                  Tensor residual, Tensor scratch) {
     composed::norm_conv2d(table(), out, x, norm, weight, bias, shape, residual, scratch);

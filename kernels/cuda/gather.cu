@@ -1,6 +1,8 @@
-// gather, gather_add: one block per row of the output; threads walk along it. Bound by the bytes of the rows.
+// gather, gather_add: one block per row of the output; threads walk along it, 16 bytes of the table at a time. Bound by
+// the bytes of the rows; a few rows are bound by latency. The table may be what an earlier kernel has written.
 #include "kernels/cuda/element.h"
 #include "kernels/cuda/launchers.h"
+#include "kernels/cuda/ptx.h"
 
 namespace leon::LEON_CUDA {
 namespace {
@@ -9,28 +11,50 @@ constexpr int THREADS = 256;
 
 enum class Store { Assign, Accumulate };
 
+__device__ __forceinline__ void put(float& target, float value, Store store) {
+    target = store == Store::Assign ? value : target + value;
+}
+
 template <class T>
 __global__ void __launch_bounds__(THREADS) gather_kernel(float* out,          // [rows, dim]
                                                          const T* table,      // [entries, dim]
                                                          const int* ids,      // [rows]
                                                          const float* scale,  // [entries], or null
-                                                         int offset, int64_t dim, Store store) {
+                                                         int offset, int64_t dim, bool aligned, Store store) {
+    constexpr int COUNT = Pack<T>::COUNT;
+    grid_dependency_launch();
+    grid_dependency_wait();  // orders the writes of the ids, and of x, before all that follows
     const int64_t row = blockIdx.x, entry = static_cast<int64_t>(ids[row]) + offset;
     const float factor = scale ? scale[entry] : 1.0f;
-    for (int64_t i = threadIdx.x; i < dim; i += blockDim.x) {
-        const float value = widen(table[entry * dim + i]) * factor;
-        float& target = out[row * dim + i];
-        target = store == Store::Assign ? value : target + value;
+    const int64_t packs = aligned ? dim / COUNT : 0;
+    for (int64_t p = threadIdx.x; p < packs; p += THREADS) {
+        const Pack<T> pack = unpack(*reinterpret_cast<const uint4*>(table + entry * dim + p * COUNT), T{});
+        float4* target = reinterpret_cast<float4*>(out + row * dim + p * COUNT);
+#pragma unroll
+        for (int i = 0; i < COUNT; i += 4) {
+            float4 four = store == Store::Assign ? make_float4(0, 0, 0, 0) : target[i / 4];
+            put(four.x, pack.value[i] * factor, store);
+            put(four.y, pack.value[i + 1] * factor, store);
+            put(four.z, pack.value[i + 2] * factor, store);
+            put(four.w, pack.value[i + 3] * factor, store);
+            target[i / 4] = four;
+        }
     }
+    for (int64_t i = packs * COUNT + threadIdx.x; i < dim; i += THREADS)
+        put(out[row * dim + i], widen(table[entry * dim + i]) * factor, store);
 }
 
 void run(Tensor out, Tensor table, Tensor ids, int offset, Store store) {
     const dim3 grid(static_cast<unsigned>(ids.elements())), block(THREADS);
     if (out.elements() == 0) return;
+    const int64_t dim = table.cols();
+    const bool aligned = dim * static_cast<int64_t>(size_of(table.dtype)) % 16 == 0 &&
+                         reinterpret_cast<uintptr_t>(table.data) % 16 == 0 &&
+                         reinterpret_cast<uintptr_t>(out.data) % 16 == 0;
     with_weight(table.dtype, [&](auto element) {
         using T = decltype(element);
-        CUDA_CHECK(launch(gather_kernel<T>, grid, block, 0, out.f32(), data_of<T>(table), ids.i32(), table.scale,
-                          offset, table.cols(), store));
+        CUDA_CHECK(launch_dependent(gather_kernel<T>, grid, block, 0, out.f32(), data_of<T>(table), ids.i32(),
+                                    table.scale, offset, dim, aligned, store));
     });
 }
 

@@ -1,92 +1,147 @@
-// rmsnorm, layernorm, head_norm: one block per row (or per head of a row), float32 statistics in two passes.
+// rmsnorm, layernorm, norm_add: one block per row, float32 statistics.
 //
 //   rmsnorm    out = x / sqrt(mean(x^2) + eps) * weight
 //   layernorm  out = (x - mean) / sqrt(mean((x - mean)^2) + eps)
-//   head_norm  the same per head, in place, then * weight + bias
+//   norm_add   x += either of y, or y itself
 //
-// Bound by latency in decode (a row is 16 KiB) and by bytes in prefill: a row is read from memory once, and again from
-// the cache.
+// A row is read once, in 16-byte loads, and stays in registers: up to 8192 elements; what is longer is read again, from
+// the cache. Bound by bytes in prefill, and by latency in decode (a row is 16 KiB): the launch is a dependent one and
+// has the weight in registers when it waits for the kernel before it.
+#include "kernels/cuda/element.h"
 #include "kernels/cuda/launchers.h"
+#include "kernels/cuda/ptx.h"
 #include "kernels/cuda/reduce.h"
 
 namespace leon::LEON_CUDA {
 namespace {
 
-constexpr int ROW_WARPS = 8;   // a row of 4096: 16 elements for each thread
-constexpr int HEAD_WARPS = 1;  // a head of 128: 4 elements for each thread, no barrier across warps to speak of
+constexpr int WARPS = 8;
+constexpr int THREADS = WARPS * WARP;
+constexpr int QUADS = 8;  // of four elements, of a row, in a thread's registers: 8192 elements a block
 
-__global__ void __launch_bounds__(ROW_WARPS* WARP) rmsnorm_kernel(float* out,           // [rows, dim], may alias x
-                                                                  const float* x,       // [rows, dim]
-                                                                  const float* weight,  // [dim]
-                                                                  float eps, int64_t dim) {
-    DYNAMIC_SHARED(float, partial);  // [ROW_WARPS]
-    const int64_t row = static_cast<int64_t>(blockIdx.x) * dim;
-    float squares = 0;
-    for (int64_t i = threadIdx.x; i < dim; i += blockDim.x) squares = fmaf(x[row + i], x[row + i], squares);
-    squares = block_sum<ROW_WARPS>(squares, partial);
-    const float scale = 1.0f / sqrtf(squares / static_cast<float>(dim) + eps);
-    for (int64_t i = threadIdx.x; i < dim; i += blockDim.x) out[row + i] = x[row + i] * scale * weight[i];
-}
+using Kind = RowNorm::Kind;
 
-struct Moments {
-    float mean, scale;
+struct Row {
+    float* out;           // [rows, dim], may alias x
+    const float* x;       // [rows, dim]
+    const float* weight;  // [dim], RMS only
+    float eps;
+    int64_t dim;
+    bool adds;     // out += the result
+    bool aligned;  // rows start at multiples of 16 bytes
 };
 
-// The mean first and the squares around it second: one pass over sums of squares would cancel.
-template <int WARPS>
-__device__ Moments moments(const float* x, int64_t count, float eps, float* partial) {
-    float sum = 0, squares = 0;
-    for (int64_t i = threadIdx.x; i < count; i += blockDim.x) sum += x[i];
-    const float mean = block_sum<WARPS>(sum, partial) / static_cast<float>(count);
-    for (int64_t i = threadIdx.x; i < count; i += blockDim.x) squares = fmaf(x[i] - mean, x[i] - mean, squares);
-    squares = block_sum<WARPS>(squares, partial);
-    return {mean, 1.0f / sqrtf(squares / static_cast<float>(count) + eps)};
+__device__ __forceinline__ float4 load_quad(const float* row, int64_t d, const Row& r) {
+    if (r.aligned) return *reinterpret_cast<const float4*>(row + d);
+    const int64_t last = r.dim - 1;  // stands for what lies beyond, and is not used there
+    return make_float4(row[d], row[min(d + 1, last)], row[min(d + 2, last)], row[min(d + 3, last)]);
 }
 
-__global__ void __launch_bounds__(ROW_WARPS* WARP) layernorm_kernel(float* out,      // [rows, dim], may alias x
-                                                                    const float* x,  // [rows, dim]
-                                                                    float eps, int64_t dim) {
-    DYNAMIC_SHARED(float, partial);  // [ROW_WARPS]
-    const int64_t row = static_cast<int64_t>(blockIdx.x) * dim;
-    const Moments m = moments<ROW_WARPS>(x + row, dim, eps, partial);
-    for (int64_t i = threadIdx.x; i < dim; i += blockDim.x) out[row + i] = (x[row + i] - m.mean) * m.scale;
+// Calls use(d, four elements of x) for each quad of this thread: those in registers, then those that are read again.
+template <class Use>
+__device__ __forceinline__ void for_each_quad(const float4 (&kept)[QUADS], const float* x, const Row& r, Use use) {
+#pragma unroll
+    for (int q = 0; q < QUADS; q++) {
+        const int64_t d = (q * THREADS + threadIdx.x) * int64_t{4};
+        if (d < r.dim) use(d, kept[q], q);
+    }
+    for (int64_t d = (QUADS * THREADS + threadIdx.x) * int64_t{4}; d < r.dim; d += THREADS * 4)
+        use(d, load_quad(x, d, r), QUADS);
 }
 
-__global__ void __launch_bounds__(HEAD_WARPS* WARP) head_norm_kernel(float* x,             // [rows, heads, head_dim]
-                                                                     const float* weight,  // [heads, head_dim]
-                                                                     const float* bias,    // [heads, head_dim]
-                                                                     float eps, int heads, int head_dim) {
-    DYNAMIC_SHARED(float, partial);  // [HEAD_WARPS]
-    float* channels = x + static_cast<int64_t>(blockIdx.x) * head_dim;
-    const int parameters = static_cast<int>(blockIdx.x) % heads * head_dim;
-    const Moments m = moments<HEAD_WARPS>(channels, head_dim, eps, partial);
-    for (int i = static_cast<int>(threadIdx.x); i < head_dim; i += static_cast<int>(blockDim.x))
-        channels[i] = (channels[i] - m.mean) * m.scale * weight[parameters + i] + bias[parameters + i];
+template <class Term>
+__device__ __forceinline__ float sum_of(float4 v, int64_t d, int64_t dim, Term term) {
+    float sum = term(v.x);
+    if (d + 1 < dim) sum += term(v.y);
+    if (d + 2 < dim) sum += term(v.z);
+    if (d + 3 < dim) sum += term(v.w);
+    return sum;
+}
+
+template <Kind KIND>
+__global__ void __launch_bounds__(THREADS) norm_kernel(Row r) {
+    DYNAMIC_SHARED(float, partial);  // [WARPS]
+    const float* x = r.x + blockIdx.x * r.dim;
+    float* out = r.out + blockIdx.x * r.dim;
+    float4 gain[QUADS], kept[QUADS];
+    if (KIND == Kind::RMS)
+#pragma unroll
+        for (int q = 0; q < QUADS; q++) {
+            const int64_t d = (q * THREADS + threadIdx.x) * int64_t{4};
+            if (d < r.dim) gain[q] = load_quad(r.weight, d, r);
+        }
+    grid_dependency_launch();
+    grid_dependency_wait();  // orders what earlier kernels wrote before the reads of x
+#pragma unroll
+    for (int q = 0; q < QUADS; q++) {
+        const int64_t d = (q * THREADS + threadIdx.x) * int64_t{4};
+        if (d < r.dim) kept[q] = load_quad(x, d, r);
+    }
+
+    // The mean first and the squares around it second: one pass over both sums would cancel.
+    const float count = static_cast<float>(r.dim);
+    float mean = 0, factor = 1;
+    if (KIND == Kind::Layer) {
+        float sum = 0;
+        for_each_quad(kept, x, r,
+                      [&](int64_t d, float4 v, int) { sum += sum_of(v, d, r.dim, [](float e) { return e; }); });
+        mean = block_sum<WARPS>(sum, partial) / count;
+    }
+    if (KIND != Kind::None) {
+        float squares = 0;
+        for_each_quad(kept, x, r, [&](int64_t d, float4 v, int) {
+            squares += sum_of(v, d, r.dim, [=](float e) { return (e - mean) * (e - mean); });
+        });
+        factor = 1.0f / sqrtf(block_sum<WARPS>(squares, partial) / count + r.eps);
+    }
+
+    for_each_quad(kept, x, r, [&](int64_t d, float4 v, int q) {
+        float4 w = make_float4(1, 1, 1, 1);
+        if (KIND == Kind::RMS) w = q < QUADS ? gain[q] : load_quad(r.weight, d, r);
+        float result[4] = {(v.x - mean) * factor * w.x, (v.y - mean) * factor * w.y, (v.z - mean) * factor * w.z,
+                           (v.w - mean) * factor * w.w};
+        if (r.adds) {
+            const float4 before = load_quad(out, d, r);
+            result[0] += before.x, result[1] += before.y, result[2] += before.z, result[3] += before.w;
+        }
+        if (r.aligned) {
+            *reinterpret_cast<float4*>(out + d) = make_float4(result[0], result[1], result[2], result[3]);
+            return;
+        }
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            if (d + i < r.dim) out[d + i] = result[i];
+    });
+}
+
+bool is_aligned(const void* data) {
+    return reinterpret_cast<uintptr_t>(data) % 16 == 0;
+}
+
+void run(Tensor out, Tensor x, const RowNorm& norm, bool adds) {
+    if (x.elements() == 0) return;
+    Row r{out.f32(), x.f32(), norm.kind == Kind::RMS ? norm.weight.f32() : nullptr, norm.eps, x.cols(), adds, false};
+    r.aligned = r.dim % 4 == 0 && is_aligned(r.out) && is_aligned(r.x) && is_aligned(r.weight);
+    const auto kernel = norm.kind == Kind::RMS     ? norm_kernel<Kind::RMS>
+                        : norm.kind == Kind::Layer ? norm_kernel<Kind::Layer>
+                                                   : norm_kernel<Kind::None>;
+    const dim3 grid(static_cast<unsigned>(x.rows())), block(THREADS);
+    const size_t shared_bytes = WARPS * sizeof(float);
+    CUDA_CHECK(launch_dependent(kernel, grid, block, shared_bytes, r));
 }
 
 }  // namespace
 
 void rmsnorm(Tensor out, Tensor x, Tensor weight, float eps) {
-    const dim3 grid(static_cast<unsigned>(x.rows())), block(ROW_WARPS * WARP);
-    const size_t shared_bytes = ROW_WARPS * sizeof(float);
-    if (x.elements() == 0) return;
-    CUDA_CHECK(launch(rmsnorm_kernel, grid, block, shared_bytes, out.f32(), x.f32(), weight.f32(), eps, x.cols()));
+    run(out, x, {Kind::RMS, weight, eps}, false);
 }
 
 void layernorm(Tensor out, Tensor x, float eps) {
-    const dim3 grid(static_cast<unsigned>(x.rows())), block(ROW_WARPS * WARP);
-    const size_t shared_bytes = ROW_WARPS * sizeof(float);
-    if (x.elements() == 0) return;
-    CUDA_CHECK(launch(layernorm_kernel, grid, block, shared_bytes, out.f32(), x.f32(), eps, x.cols()));
+    run(out, x, {Kind::Layer, {}, eps}, false);
 }
 
-void head_norm(Tensor x, Tensor weight, Tensor bias, float eps) {
-    const int heads = static_cast<int>(x.shape[1]), head_dim = static_cast<int>(x.shape[2]);
-    const dim3 grid(static_cast<unsigned>(x.rows())), block(HEAD_WARPS * WARP);
-    const size_t shared_bytes = HEAD_WARPS * sizeof(float);
-    if (x.elements() == 0) return;
-    CUDA_CHECK(
-        launch(head_norm_kernel, grid, block, shared_bytes, x.f32(), weight.f32(), bias.f32(), eps, heads, head_dim));
+void norm_add(Tensor x, Tensor y, const RowNorm& norm) {
+    run(x, y, norm, true);
 }
 
 }  // namespace leon::LEON_CUDA

@@ -258,6 +258,12 @@ inline float __sinf(float x) {
 inline float __cosf(float x) {
     return ::cosf(x);
 }
+inline float sinpif(float x) {
+    return static_cast<float>(::sin(3.14159265358979324 * x));
+}
+inline float cospif(float x) {
+    return static_cast<float>(::cos(3.14159265358979324 * x));
+}
 inline float __powf(float x, float y) {
     return ::powf(x, y);
 }
