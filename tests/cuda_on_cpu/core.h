@@ -120,7 +120,8 @@ struct Collected {
     const Slot* slots;
     unsigned active;
 };
-Collected collect(unsigned mask, const Slot& value, const char* operation, Site site, void (*combine)(Slot*));
+Collected collect(unsigned mask, const void* value, size_t bytes, const char* operation, Site site,
+                  void (*combine)(Slot*));
 void leave();
 void sync_warp(unsigned mask, Site site);
 
@@ -129,9 +130,7 @@ class Exchange {
 public:
     static_assert(sizeof(T) <= sizeof(Slot));
     Exchange(unsigned mask, const T& value, const char* operation, Site site, void (*combine)(Slot*) = nullptr) {
-        Slot slot;
-        std::memcpy(slot.bytes, &value, sizeof value);
-        all_ = collect(mask, slot, operation, site, combine);
+        all_ = collect(mask, &value, sizeof value, operation, site, combine);
     }
     ~Exchange() { leave(); }
     Exchange(const Exchange&) = delete;

@@ -19,6 +19,7 @@ namespace {
 Context scheduler;
 const void* scheduler_stack;
 size_t scheduler_stack_bytes;
+bool from_scheduler;  // was the last switch
 
 #if defined(__x86_64__) && !defined(EMU_UCONTEXT)
 
@@ -80,25 +81,36 @@ void Fiber::start(void (*entry)(), unsigned colour) {
 void Fiber::resume() {
     void* fake = nullptr;
     if (__sanitizer_start_switch_fiber) __sanitizer_start_switch_fiber(&fake, stack_, STACK_BYTES);
+    from_scheduler = true;
     switch_context(&scheduler, context_);
     if (__sanitizer_finish_switch_fiber) __sanitizer_finish_switch_fiber(fake, nullptr, nullptr);
 }
 
 void Fiber::entered() {
-    if (__sanitizer_finish_switch_fiber)
-        __sanitizer_finish_switch_fiber(nullptr, &scheduler_stack, &scheduler_stack_bytes);
+    if (!__sanitizer_finish_switch_fiber) return;
+    const void* stack;
+    size_t bytes;
+    __sanitizer_finish_switch_fiber(nullptr, &stack, &bytes);
+    if (!from_scheduler) return;
+    scheduler_stack = stack;
+    scheduler_stack_bytes = bytes;
 }
 
-void Fiber::suspend() {
+void Fiber::suspend(Fiber* next) {
     if (__sanitizer_start_switch_fiber)
-        __sanitizer_start_switch_fiber(&fake_stack_, scheduler_stack, scheduler_stack_bytes);
-    switch_context(&context_, scheduler);
+        __sanitizer_start_switch_fiber(&fake_stack_, next ? next->stack_ : scheduler_stack,
+                                       next ? STACK_BYTES : scheduler_stack_bytes);
+    from_scheduler = false;
+    switch_context(&context_, next ? next->context_ : scheduler);
     if (__sanitizer_finish_switch_fiber) __sanitizer_finish_switch_fiber(fake_stack_, nullptr, nullptr);
 }
 
-void Fiber::finish() {
-    if (__sanitizer_start_switch_fiber) __sanitizer_start_switch_fiber(nullptr, scheduler_stack, scheduler_stack_bytes);
-    switch_context(&context_, scheduler);
+void Fiber::finish(Fiber* next) {
+    if (__sanitizer_start_switch_fiber)
+        __sanitizer_start_switch_fiber(nullptr, next ? next->stack_ : scheduler_stack,
+                                       next ? STACK_BYTES : scheduler_stack_bytes);
+    from_scheduler = false;
+    switch_context(&context_, next ? next->context_ : scheduler);
     std::abort();  // nobody resumes it
 }
 

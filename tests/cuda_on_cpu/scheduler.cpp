@@ -58,6 +58,11 @@ unsigned below(unsigned n) {
 
 // --- state ------------------------------------------------------------------------------------------------------
 
+// Texts of the source: mostly the same one, at the same address.
+bool differ(const char* a, const char* b) {
+    return a != b && std::strcmp(a, b) != 0;
+}
+
 struct Block;
 
 struct Collective {
@@ -189,25 +194,46 @@ private:
 
 // --- threads ----------------------------------------------------------------------------------------------------
 
+// The lanes of a warp that are about to run, one after the other.
+struct Batch {
+    Block* block = nullptr;
+    size_t warp = 0;
+    unsigned lanes = 0;
+} batch;
+
+unsigned next_lane(unsigned lanes, unsigned turn) {
+    if (chosen.order == Order::Reverse) return 31 - static_cast<unsigned>(__builtin_clz(lanes));
+    const unsigned rotated = turn ? lanes >> turn | lanes << (32 - turn) : lanes;
+    return (static_cast<unsigned>(__builtin_ctz(rotated)) + turn) & 31;
+}
+
+// Makes the next thread of the batch the running one; null: there is none left. Its fiber must be switched to next.
+Fiber* begin_next() {
+    if (!batch.lanes) {
+        current = nullptr;
+        place.active = false;
+        return nullptr;
+    }
+    const unsigned lane = next_lane(batch.lanes, chosen.order == Order::Random ? below(32) : 0);
+    batch.lanes &= ~(1u << lane);
+    Thread* t = batch.block->threads[batch.warp * 32 + lane];
+    current = t;
+    threadIdx = t->index;
+    race_time++;
+    place.active = true;
+    place.thread = t->linear;
+    place.stack = t->fiber.stack();
+    place.stack_end = place.stack + STACK_BYTES;
+    return &t->fiber;
+}
+
 void suspend(const char* what, Site site, bool yielding = false) {
     Thread* t = current;
     t->waits_for = what;
     t->site = site;
     if (!yielding) only_yields = false;
-    t->fiber.suspend();
+    t->fiber.suspend(begin_next());
     t->waits_for = nullptr;
-}
-
-void resume(Thread* t) {
-    current = t;
-    threadIdx = t->index;
-    race_time++;
-    const char* shared = static_cast<char*>(t->block->shared);
-    place = {true,   t->block->number,           t->linear, t->fiber.stack(), t->fiber.stack() + STACK_BYTES,
-             shared, shared + grid->shared_bytes};
-    t->fiber.resume();
-    current = nullptr;
-    place.active = false;
 }
 
 unsigned live_threads() {
@@ -275,30 +301,24 @@ void thread_main() {
     release_if_full(grid->barrier, live_threads());
     for (Collective* c : t->warp->open) complete_if_full(t->warp, c);
     only_yields = false;
-    t->fiber.finish();
+    t->fiber.finish(begin_next());
 }
 
 // --- the scheduler ----------------------------------------------------------------------------------------------
 
-unsigned next_lane(unsigned batch, unsigned turn) {
-    if (chosen.order == Order::Reverse) return 31 - static_cast<unsigned>(__builtin_clz(batch));
-    const unsigned rotated = turn ? batch >> turn | batch << (32 - turn) : batch;
-    return (static_cast<unsigned>(__builtin_ctz(rotated)) + turn) & 31;
-}
-
 void run_warp(Block& b, size_t w) {
     Warp& warp = b.warps[w];
-    unsigned batch = warp.ready;
+    unsigned lanes = warp.ready;
     if (chosen.order == Order::Random && below(4) == 0) {  // sometimes only a few lanes
-        const unsigned some = batch & generator();
-        if (some) batch = some;
+        const unsigned some = lanes & generator();
+        if (some) lanes = some;
     }
-    warp.ready &= ~batch;
-    while (batch) {
-        const unsigned lane = next_lane(batch, chosen.order == Order::Random ? below(32) : 0);
-        batch &= ~(1u << lane);
-        resume(b.threads[w * 32 + lane]);
-    }
+    warp.ready &= ~lanes;
+    batch = {&b, w, lanes};
+    place.block = b.number;
+    place.shared = static_cast<char*>(b.shared);
+    place.shared_end = place.shared + grid->shared_bytes;
+    begin_next()->resume();
 }
 
 bool run_block(Block& b) {
@@ -477,7 +497,7 @@ int barrier(int id, int threads, Vote vote, int predicate, Site site) {
     if (barrier.waiting.empty()) {
         barrier.site = site;
         barrier.count = static_cast<unsigned>(threads);
-    } else if (id == 0 && (barrier.site.line != site.line || std::strcmp(barrier.site.file, site.file))) {
+    } else if (id == 0 && (barrier.site.line != site.line || differ(barrier.site.file, site.file))) {
         fail(site, "divergent __syncthreads(): another thread of the block is in the one at %s:%d", barrier.site.file,
              barrier.site.line);
     } else if (barrier.count != static_cast<unsigned>(threads)) {
@@ -514,7 +534,8 @@ void dependency_wait() {
     if (race_dependency_wait) race_dependency_wait(warp_number(current->block, current->linear / 32), current->lane);
 }
 
-Collected collect(unsigned mask, const Slot& value, const char* operation, Site site, void (*combine)(Slot*)) {
+Collected collect(unsigned mask, const void* value, size_t bytes, const char* operation, Site site,
+                  void (*combine)(Slot*)) {
     Thread* t = current;
     Warp* w = t->warp;
     const unsigned bit = 1u << t->lane;
@@ -522,7 +543,7 @@ Collected collect(unsigned mask, const Slot& value, const char* operation, Site 
     Collective* c = nullptr;
     for (Collective* open : w->open) {
         if (open->complete || !(open->mask & mask)) continue;
-        if (open->mask != mask || std::strcmp(open->operation, operation) || open->site.line != site.line)
+        if (open->mask != mask || differ(open->operation, operation) || open->site.line != site.line)
             fail(site, "%s mask %08x, while other lanes of the warp are in %s mask %08x at %s:%d", operation, mask,
                  open->operation, open->mask, open->site.file, open->site.line);
         c = open;
@@ -539,7 +560,10 @@ Collected collect(unsigned mask, const Slot& value, const char* operation, Site 
         c->combine = combine;
         c->complete = false;
     }
-    c->slots[t->lane] = value;
+    if (bytes == sizeof(uint32_t))
+        std::memcpy(c->slots[t->lane].bytes, value, sizeof(uint32_t));
+    else
+        std::memcpy(c->slots[t->lane].bytes, value, bytes);
     c->arrived |= bit;
     t->in = c;
     complete_if_full(w, c);
@@ -560,7 +584,7 @@ void leave() {
 }
 
 void sync_warp(unsigned mask, Site site) {
-    collect(mask, Slot(), "__syncwarp", site, nullptr);
+    collect(mask, &mask, 0, "__syncwarp", site, nullptr);
     leave();
 }
 
