@@ -217,8 +217,7 @@ __device__ void draw(const Group& g, float* row, float maximum, const Share& sha
 __device__ void mark_present(const Group& g, const Arguments& a, int candidate) {
     unsigned* present = g.shared->present;
     const int threads = static_cast<int>(blockDim.x), block_column = g.rank * threads * VALUES;
-    for (int i = static_cast<int>(threadIdx.x); i < warps_of_block() * VALUES; i += threads) present[i] = 0;
-    __syncthreads();  // orders the zeros before the marks
+#pragma unroll 1
     for (int i = static_cast<int>(threadIdx.x); i < g.shared->length; i += threads) {
         const int column = a.sequence[candidate * a.capacity + i] - a.first_id - block_column;
         if (column >= 0 && column < threads * VALUES) atomicOr(&present[column / 32], 1u << column % 32);
@@ -310,6 +309,7 @@ __global__ void __launch_bounds__(MAX_WARPS* WARP) sample_kernel(__grid_constant
             shared->broken = 0;
             shared->arrivals = g.meeting->arrived_before;
         }
+        if (tid < warps_of_block() * VALUES) shared->present[tid] = 0;
         __syncthreads();  // orders these writes before the reads and marks of all threads
         if (a.penalises) mark_present(g, a, candidate);
         draw_token(g, rows, a, candidate);
