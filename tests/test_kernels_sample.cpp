@@ -138,13 +138,15 @@ struct RandomLoop {
         return chain;
     }
 
-    // Few different values, so that ties are common; all equal; normal; nearly flat; far apart. Some are excluded.
+    // Few different values, so that ties are common, zeros of both signs among them; all equal; normal; nearly flat;
+    // far apart. Some are excluded.
     Host logits(int rows) {
         Host values(DType::F32, {rows, ids});
         const int kind = random.below(5);
         const float size = pick({0.001f, 2.0f, 30.0f, 1e37f}), hole = pick({0.0f, 0.05f, 0.5f});
         for (size_t i = 0; i < values.elements(); i++) {
             float value = kind == 0 ? static_cast<float>(random.below(4)) : kind == 1 ? 1.5f : size * random.normal();
+            if (value == 0 && random.below(2) == 0) value = -0.0f;
             if (random.uniform() < hole) value = -INF;
             values.set(i, value);
         }
@@ -211,7 +213,7 @@ TEST_CASE("kernels: sample as models do") {
         {"picture, guided", 8192, 2, 2, {{op::Allow{{{0, 8191}}}}, mix::Guidance{3}, {warm, nucleus}}},
         {"picture, three streams", 8192, 3, 1, {{}, mix::Guidance3{1.2f, 3}, {warm, nucleus}}},
         {"picture, contrastive", 8192, 2, 1, {{}, mix::ContrastiveTopK{50, 0.5f}, {op::TopK{50}}}},
-        {"one more than a block", 8193, 1, 1, {{}, {}, {nucleus}}},
+        {"one more than a block", 8193, 1, 2, {{}, {}, {nucleus}}},
         {"text", 65536, 1, 1, {{op::Allow{{{0, 3}, {16384, 65535}}}}, {}, {penalty, warm, nucleus}}},
         {"text, guided", 65536, 2, 1, {{}, mix::Guidance{1.5f}, {op::TopK{1000}, warm}}},
         {"text, greedy", 65536, 1, 2, {{}, {}, {op::Greedy{}}}},
@@ -224,6 +226,12 @@ TEST_CASE("kernels: sample as models do") {
             for (int i = 0; i < 200; i++) prompt.push_back(random.below(s.ids));
         cases.push_back(as_case(loop, s.what));
     }
+    // The blocks that draw together are others in each turn.
+    std::vector<Host> turns;
+    for (int ids : {8193, 20000, 8193, 100, 16400}) turns.push_back(random_host(random, {2, ids}, 2));
+    Loop loop = plain_loop({{op::TopK{500}}, mix::Guidance{2}, {warm, nucleus}}, turns, 2);
+    loop.vocab = 20000;
+    cases.push_back(as_case(loop, "turns of different widths"));
     // Ties across the whole row, so that ids decide: at the cut of a nucleus, and of a top-k.
     for (int ids : {8192, 20000}) {
         cases.push_back(as_case(plain_loop({{}, {}, {nucleus}}, {filled({1, ids}, 1)}, 1), text(ids, " equal ids")));
