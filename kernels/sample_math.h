@@ -70,7 +70,8 @@ HOST_DEVICE inline int32_t distance(float value, float maximum) {
 // exp(-distance): a probability relative to the largest one, in units of 2^-36. What lies 25.7 or more below the
 // maximum has none.
 //
-// 2^-(whole + fraction), the power of the fraction by a polynomial in 32-bit fixed point, within 2e-9.
+// 2^-(whole + fraction), the power of the fraction by a polynomial in 32-bit fixed point; with the product, within
+// 4e-9.
 constexpr uint64_t MASS_OF_MAXIMUM = uint64_t{1} << 36;
 HOST_DEVICE inline uint32_t high_product(uint32_t a, uint32_t b) {
     return static_cast<uint32_t>(uint64_t{a} * b >> 32);

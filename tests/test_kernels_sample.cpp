@@ -228,8 +228,9 @@ TEST_CASE("kernels: sample as models do") {
     }
     // The blocks that draw together are others in each turn.
     std::vector<Host> turns;
-    for (int ids : {8193, 20000, 8193, 100, 16400}) turns.push_back(random_host(random, {2, ids}, 2));
-    Loop loop = plain_loop({{op::TopK{500}}, mix::Guidance{2}, {warm, nucleus}}, turns, 2);
+    for (auto [ids, size] : {std::pair(8193, 2.0f), {20000, 0.01f}, {8193, 2.0f}, {100, 2.0f}, {16400, 2.0f}})
+        turns.push_back(random_host(random, {2, ids}, size));
+    Loop loop = plain_loop({{}, mix::Guidance{2}, {nucleus}}, turns, 2);
     loop.vocab = 20000;
     cases.push_back(as_case(loop, "turns of different widths"));
     // Ties across the whole row, so that ids decide: at the cut of a nucleus, and of a top-k.
@@ -269,6 +270,10 @@ TEST_CASE("kernels: sample keeps the state of the decode loop") {
         CHECK(values[3] == std::vector<int32_t>{4, 14, 24, 34});
         CHECK(values[4] == std::vector<int32_t>{101, 102, 101, 101, 101, -7, 104, 104, 104, -7, -7, -7});
         CHECK(values[5] == std::vector<int32_t>{5, 3});
+
+        Host zeros(DType::F32, {1, 3});  // of equal logits the first, and -0 equals 0
+        for (int i = 0; i < 3; i++) zeros.set(i, i == 0 ? -1.0f : i == 1 ? -0.0f : 0.0f);
+        CHECK(ints_of(*k, plain_loop({{}, {}, {op::Greedy{}}}, {zeros}, 1))[0][0] == 1);
 
         loop.logits.resize(3);  // ends with a candidate that draws nothing: its next input is token 0
         const auto stopped = ints_of(*k, loop);

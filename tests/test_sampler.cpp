@@ -6,6 +6,7 @@
 #include <limits>
 #include <random>
 
+#include "kernels/sample_math.h"
 #include "runtime/files.h"
 #include "runtime/npy.h"
 #include "runtime/sampler.h"
@@ -358,6 +359,32 @@ TEST_CASE("sampler: uniform numbers") {
     for (int n : count) chi_squared += std::pow(n - NUMBERS / BINS, 2) / (NUMBERS / BINS);
     CHECK(chi_squared < 148);  // 99 degrees of freedom: exceeded with probability 0.001
     CHECK(chi_squared > 57);
+}
+
+TEST_CASE("sampler: masses are exponentials, in integers") {
+    const double unit = static_cast<double>(sampling::MASS_OF_MAXIMUM);
+    uint64_t before = sampling::MASS_OF_MAXIMUM;
+    CHECK(sampling::mass(0) == before);
+    for (int64_t d = 0; d < int64_t{1} << 31; d += d < 100000 ? 1 : 9973) {
+        const uint64_t mass = sampling::mass(static_cast<int32_t>(d));
+        const double exact = std::exp(-static_cast<double>(d) * 0x1p-26);
+        REQUIRE(std::abs(static_cast<double>(mass) - exact * unit) <= 0.51 + 4e-9 * exact * unit);
+        REQUIRE(mass <= before);
+        before = mass;
+    }
+    CHECK(before == 0);
+    // Only the maximum itself has distance 0; the excluded have no mass.
+    CHECK(sampling::distance(1.5f, 1.5f) == 0);
+    CHECK(sampling::distance(-0.0f, 0.0f) == 0);
+    CHECK(sampling::distance(std::nextafter(1e-3f, 0.0f), 1e-3f) == 1);
+    CHECK(sampling::distance(0, 1) == 1 << 26);
+    for (float value : {-INF, -3e38f, -40.0f}) CHECK(sampling::mass(sampling::distance(value, 0)) == 0);
+    for (double share : {0x1p-36, 1e-6, 0.3, 1.0, 1.7, 1e6}) {
+        const double want = std::log(std::floor(share * unit) / unit);
+        CHECK(std::abs(sampling::log_of_mass(static_cast<uint64_t>(share * unit)) - want) <=
+              2e-7 * (1 + std::abs(want)));
+    }
+    CHECK(sampling::place_in(uint64_t{1} << 56, (uint64_t{1} << 53) - 1) == (uint64_t{1} << 56) - 8);
 }
 
 TEST_CASE("sampler: draws follow the probabilities") {

@@ -33,9 +33,15 @@ constexpr int DIGIT_BITS = 11, BINS = 1 << DIGIT_BITS;
 constexpr int HALF_BITS = 18;
 static_assert(MAX_COLUMNS * (MASS_OF_MAXIMUM >> HALF_BITS) <= Sum{1} << 31 && MAX_COLUMNS <= 1 << 13);
 
+// A thread reads a run of bins. One empty place behind each 32 moves the runs of a warp's lanes to different banks.
+constexpr int BIN_PLACES = BINS + BINS / 32;
+__device__ __forceinline__ int place_of_bin(int bin) {
+    return bin + bin / 32;
+}
+
 struct Shared {
-    unsigned low[BINS], high[BINS];  // of the sum of each bin
-    Sum partial[2][MAX_WARPS];       // of each warp
+    unsigned low[BIN_PLACES], high[BIN_PLACES];  // of the sum of each bin
+    Sum partial[2][MAX_WARPS];                   // of each warp
     Sum cut_missing, cut_weight;
     unsigned cut_bin;
     unsigned broken;                     // a logit is NaN or +inf
@@ -243,19 +249,21 @@ __device__ inline Cut select(Group& g, float* row, const Selection& selection) {
     int bits = 32 - __clz(static_cast<int>(selection.key(selection.minimum) | 1u));
     for (bool is_first = true; bits > 0; is_first = false) {
         const int digit_bits = bits < DIGIT_BITS ? bits : DIGIT_BITS, shift = bits - digit_bits;
-        for (int bin = tid; bin < BINS; bin += threads) s.low[bin] = s.high[bin] = 0;
+        for (int place = tid; place < BIN_PLACES; place += threads) s.low[place] = s.high[place] = 0;
         __syncthreads();  // orders the zeros before the additions
         for_each(g, row, [&](float value, int) {
             const unsigned key = selection.key(value);
             if (value == EXCLUDED || (!is_first && key >> bits != cut.key)) return;
             const Sum weight = selection.weight(key);
             if (weight == 0) return;
-            const unsigned bin = key >> shift & (BINS - 1);
-            atomicAdd(&s.low[bin], static_cast<unsigned>(weight) & ((1u << HALF_BITS) - 1));
-            if (weight >> HALF_BITS) atomicAdd(&s.high[bin], static_cast<unsigned>(weight >> HALF_BITS));
+            const int place = place_of_bin(static_cast<int>(key >> shift & (BINS - 1)));
+            atomicAdd(&s.low[place], static_cast<unsigned>(weight) & ((1u << HALF_BITS) - 1));
+            if (weight >> HALF_BITS) atomicAdd(&s.high[place], static_cast<unsigned>(weight >> HALF_BITS));
         });
         __syncthreads();  // orders the additions before the reads of the sums
-        const auto sum_of = [&](int bin) { return (Sum{s.high[bin]} << HALF_BITS) + s.low[bin]; };
+        const auto sum_of = [&](int bin) {
+            return (Sum{s.high[place_of_bin(bin)]} << HALF_BITS) + s.low[place_of_bin(bin)];
+        };
         Sum* all = nullptr;  // the group's sums, if there is a group
         if (g.size > 1) {
             all = g.meeting->bins[g.pass];
@@ -288,8 +296,7 @@ __device__ inline Cut select(Group& g, float* row, const Selection& selection) {
             s.cut_missing = cut.missing - before;
             s.cut_weight = weight;
         }
-        __syncthreads();  // orders the write of the cut before all threads' reads, the reads of the sums before the
-                          // zeros
+        __syncthreads();  // orders the write of the cut before its reads, and the reads of the sums before the zeros
         cut = {cut.key << digit_bits | s.cut_bin, s.cut_missing, s.cut_weight};
         bits = shift;
     }
