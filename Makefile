@@ -146,7 +146,7 @@ $(BUILD)/obj/races/%.o: %.cpp | $(SETUP)
 	objcopy $(RACE_RENAMES) $@
 $(WATCH): FLAGS := $(PLAIN)
 RACE_PROGRAM := $(RACES) $(WATCH) $(EMULATOR) \
-    $(patsubst %.cpp,$(BUILD)/obj/%.o,tests/test_main.cpp $(wildcard tests/test_kernels*.cpp)) $(BUILD)/libleon.a
+    $(patsubst %.cpp,$(BUILD)/obj/%.o,tests/test_main.cpp tests/test_cuda_gemm.cpp $(wildcard tests/test_kernels*.cpp)) $(BUILD)/libleon.a
 $(BUILD)/race_tests: $(RACE_PROGRAM)
 	$(CXX) $^ -o $@ $(LIBS)
 
