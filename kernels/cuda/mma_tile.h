@@ -86,19 +86,18 @@ constexpr bool SPLITS_AHEAD = sizeof(T) < 4;
 template <>
 inline constexpr bool SPLITS_AHEAD<__half> = false;
 
-// Byte at which chunk `chunk` of row `row` of a panel stands. A line holds 8 chunks, of 1, 2 or 4 rows, and lines
-// that are read together must differ:
-//   8 chunks a row   ldmatrix and copies of chunks take 8 rows, loads of 8 bytes 4 rows x 2 chunks, splitting 2 rows x
-//   4
-//                    chunks: rows xor 0, 5, 2, 7, 4 + 4, ... are all different, also in those pairs and fours
-//   4 chunks a row   ldmatrix takes 8 rows, 4 lines
-//   2 chunks a row   ldmatrix takes 8 rows, 2 lines
+// Byte at which chunk `chunk` of row `row` of panel `panel` stands in the panel. A line holds 8 chunks, of 1, 2 or 4
+// rows; chunks that are touched together must be in different places of their lines:
+//   8 chunks a row   ldmatrix takes a chunk of 8 rows, copies 8 chunks of a row, loads of 8 bytes 2 chunks of 4 rows,
+//                    splitting every second chunk of 2 rows or every fourth of 4, or the same of 2 or 4 panels: rows
+//                    are turned by xor with 0 5 2 7 4 1 6 3, panels with their number
+//   4 or 2           ldmatrix takes a chunk of 8 rows, in 4 or 2 lines, turned by the line's number; copies take 8
+//                    chunks of all rows of a line, or of one row in 2 or 4 panels, which take turns in the line
 template <int CHUNKS>
-__device__ __forceinline__ int swizzled(int row, int chunk) {
+__device__ __forceinline__ int swizzled(int panel, int row, int chunk) {
     const int at = row * CHUNKS + chunk, line = at / 8;
-    if constexpr (CHUNKS == 8) return (at ^ ((line ^ line << 2) & 7)) * 16;
-    if constexpr (CHUNKS == 4) return (at ^ (line & 3)) * 16;
-    return (at ^ (line & 1)) * 16;
+    if constexpr (CHUNKS == 8) return (at ^ ((line ^ line << 2 ^ panel) & 7)) * 16;
+    return (at ^ (line % CHUNKS) ^ (panel * CHUNKS & 7)) * 16;
 }
 
 // --- one block ----------------------------------------------------------------------------------------------------
@@ -114,10 +113,11 @@ public:
         left_chunk_ = thread % LEFT_LINE;
         right_line_ = thread / RIGHT_LINE;
         right_chunk_ = thread % RIGHT_LINE;
-        left_place_ =
-            left_chunk_ / LEFT_CHUNKS * LEFT_PANEL + swizzled<LEFT_CHUNKS>(left_line_, left_chunk_ % LEFT_CHUNKS);
-        right_place_ = RIGHT_BEGIN + right_chunk_ / RIGHT_CHUNKS<T> * RIGHT_PANEL +
-                       swizzled<RIGHT_CHUNKS<T>>(right_line_, right_chunk_ % RIGHT_CHUNKS<T>);
+        left_place_ = left_chunk_ / LEFT_CHUNKS * LEFT_PANEL +
+                      swizzled<LEFT_CHUNKS>(left_chunk_ / LEFT_CHUNKS, left_line_, left_chunk_ % LEFT_CHUNKS);
+        right_place_ =
+            RIGHT_BEGIN + right_chunk_ / RIGHT_CHUNKS<T> * RIGHT_PANEL +
+            swizzled<RIGHT_CHUNKS<T>>(right_chunk_ / RIGHT_CHUNKS<T>, right_line_, right_chunk_ % RIGHT_CHUNKS<T>);
 #pragma unroll
         for (int i = 0; i < LEFT_COPIES; i++) left_rows_[i] = left.row(first_row + left_line_ + i * LEFT_STEP);
 #pragma unroll
@@ -130,15 +130,15 @@ public:
         right_fragment_ = RIGHT_BEGIN + panel * RIGHT_PANEL;
         // Lane l of ldmatrix brings the address of row l % 8 of matrix l / 8.
         if constexpr (SPLITS_AHEAD<T>)  // matrices: rows 0-7, 8-15 of the first half of a step, then of the second
-            left_fragment_ += swizzled<LEFT_CHUNKS>(row + lane % 16, lane / 16 * 2);
+            left_fragment_ += swizzled<LEFT_CHUNKS>(panel, row + lane % 16, lane / 16 * 2);
         else  // lane l holds rows l / 4 and + 8, elements 2 (l % 4) and + 1 of each eight
-            left_fragment_ += swizzled<LEFT_CHUNKS>(row + lane / 4, lane % 4 / 2) + lane % 2 * 8;
+            left_fragment_ += swizzled<LEFT_CHUNKS>(panel, row + lane / 4, lane % 4 / 2) + lane % 2 * 8;
         if constexpr (sizeof(T) == 4)
-            right_fragment_ += swizzled<RIGHT_CHUNKS<T>>(col + lane / 4, lane % 4 / 2) + lane % 2 * 8;
+            right_fragment_ += swizzled<RIGHT_CHUNKS<T>>(panel, col + lane / 4, lane % 4 / 2) + lane % 2 * 8;
         else if constexpr (sizeof(T) == 2)  // columns 0-7 of both halves of a step, then columns 8-15
-            right_fragment_ += swizzled<RIGHT_CHUNKS<T>>(col + lane / 16 * 8 + lane % 8, lane / 8 % 2);
+            right_fragment_ += swizzled<RIGHT_CHUNKS<T>>(panel, col + lane / 16 * 8 + lane % 8, lane / 8 % 2);
         else  // columns 0-7, 8-15, 16-23, 24-31 of a whole step
-            right_fragment_ += swizzled<RIGHT_CHUNKS<T>>(col + lane, 0);
+            right_fragment_ += swizzled<RIGHT_CHUNKS<T>>(panel, col + lane, 0);
     }
 
     __device__ __forceinline__ void run(float (&sums)[Shape::DOWN_TILES][Shape::ACROSS_TILES][4]) {
