@@ -207,6 +207,7 @@ TEST_CASE("cuda emulator: mma of a row is as many products") {
         emu::reset_counters();
         CUDA_CHECK(launch(mma_rows, 1, 32, 0, result.data(), source.data()));
         CHECK(emu::counters.matrix_products == 18);
+        CHECK(emu::counters.warp_collectives == 18);
         const auto out = result.get();
         for (size_t t = 0; t < 32; t++)
             for (size_t i = 0; i < 36; i++) CHECK(out[t * 72 + i] == out[t * 72 + 36 + i]);

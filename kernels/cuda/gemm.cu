@@ -98,7 +98,7 @@ __device__ __forceinline__ float swish(float x) {
 }
 
 template <class T, class Shape>
-__global__ void __launch_bounds__(Shape::THREADS) gemm_kernel(Problem problem) {
+__global__ void __launch_bounds__(Shape::THREADS, 1) gemm_kernel(Problem problem) {
     DYNAMIC_SHARED(char, shared);
     Part part = problem.parts[0];
 #pragma unroll

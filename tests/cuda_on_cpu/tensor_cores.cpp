@@ -31,6 +31,7 @@ void multiply(Slot* slots, FillA fill_a, FillB fill_b) {
         }
     }
     counters.matrix_products += static_cast<uint64_t>(lanes[0].count);
+    counters.warp_collectives += static_cast<uint64_t>(lanes[0].count - 1);  // one is counted already
 }
 
 // Two 16-bit elements in a register, the first one low: elements 2c, 2c + 1 of group c, then those 8 further on.
