@@ -3,18 +3,18 @@
 //   per-stream steps, mix, steps: kernels/sampling.h; what is done to one id: kernels/sample_math.h
 //
 // One block draws for a candidate whose rows have up to 8,192 columns (the codes of a picture), a group of blocks where
-// there are more (text). The row stays in registers from the first load to the draw, 8 values a thread; nothing is
+// there are more (text). The rows stay in shared memory from the first load to the draw, 8 values a thread; nothing is
 // sorted. top-k and the nucleus of top-p are cut by a radix selection: three passes over 11 bits of the distance to the
 // maximum, each a histogram of integers (counts or masses) in shared memory. The draw is a scan of masses in the order
 // of the ids. No logits leave the device.
 //
-// What bounds it: latency. Reading two streams of 8,192 logits takes a block half a microsecond from L2 (64 KB at 64
-// bytes a clock), the 8 exponentials a thread as much (35 integer instructions each, 4 warps of 32 a clock), a pass of
-// the selection some 300 clocks of barriers. Sum: 5,000 to 7,000 clocks, 3 to 4 us on an H100. A group of blocks meets
-// once for each extreme, pass and sum, about 1 us each: 6 to 8 us for 65,536 columns, where one block alone would read
-// for 5 us and exponentiate for 9. The exponential is done in integers, and no step uses double but for a few numbers a
-// row; so a consumer card, with a 64th of the double rate, takes no longer. Since all of it is exact to the last bit,
-// the GPU draws the processor's tokens.
+// What bounds it: the instructions of one multiprocessor. Guidance, temperature and top-p of two streams of 8,192 are
+// some 280 an id, of which two exponentials are 85: 72,000 of whole warps, 18,000 clocks of four schedulers, 10 us on
+// an H100. Reading 64 KB from L2 and 22 barriers are two or three microseconds more. To share a picture's row between
+// blocks would save most of the ten and cost a meeting, about 1 us, for each extreme, pass and sum; 65,536 ids, for
+// which eight blocks take 15 to 20 us, leave no choice. Exponentials are done in integers, and double is used for a few
+// numbers a row; so a consumer card, with a 64th of the double rate, takes no longer. And since all of it is exact to
+// the last bit, the GPU draws the processor's tokens.
 //
 // Equal keys meet in one bin, where shared memory adds one at a time: a row of 8,192 equal logits, which no trained
 // model writes, takes some 20 us longer.
@@ -149,9 +149,14 @@ __device__ void penalise_present(const Group& g, float* row, float penalty) {
     }
 }
 
+// Keeps what lies up to the cut.
+__device__ void keep_to_cut(const Group& g, float* row, const Selection& selection, unsigned cut) {
+    for_each(g, row, [&](float& value, int) { value = selection.key(value) > cut ? EXCLUDED : value; });
+}
+
 // Keeps what lies before the cut, and at it, where all values have one mass, as many as are missing: those of the
 // lowest ids. `rank` is that of the warp's first value at the cut.
-__device__ void keep_nucleus(const Group& g, float* row, const Selection& selection, const Cut& cut, Sum rank) {
+__device__ void keep_lowest_at_cut(const Group& g, float* row, const Selection& selection, const Cut& cut, Sum rank) {
     const Sum each = selection.weight(cut.key);
 #pragma unroll 1
     for (int i = 0; i < VALUES; i++) {
@@ -255,6 +260,7 @@ __device__ void draw_token(Group& g, float* rows, const Arguments& a, int candid
             if (task.sums_masses() || has_ties) {
                 Sum own = 0;
                 for_each(g, row, [&](float value, int) {
+                    if (value == EXCLUDED) return;
                     const int below = distance(value, known.maximum);
                     own += has_ties ? below == static_cast<int>(cut.key) : mass(below);
                 });
@@ -272,8 +278,10 @@ __device__ void draw_token(Group& g, float* rows, const Arguments& a, int candid
                 if (threadIdx.x == 0) g.shared->least = a.rule.scale + kth;
             } else if (task.cuts_by_count()) {
                 for_each(g, row, [&](float& value, int) { value = value < kth ? EXCLUDED : value; });
+            } else if (has_ties) {
+                keep_lowest_at_cut(g, row, selection, cut, share.before);
             } else if (task.cuts_by_mass()) {
-                if (!is_empty) keep_nucleus(g, row, selection, cut, share.before);
+                if (!is_empty) keep_to_cut(g, row, selection, cut.key);
             } else if (task.op == SampleOp::Temperature) {
                 for_each(g, row, [&](float& value, int) { value = divide(value, task.value); });
             } else if (task.op == SampleOp::RepetitionPenalty) {
