@@ -54,6 +54,10 @@ struct HeadNorms {
 
 enum class Activation { None, Swish };  // Swish: x * sigmoid(x), also called SiLU
 
+// How exact the products of a convolution are. Float32: as float32's. Half: where weights have 16 bits, a backend may
+// round the activations to as many (by 2^-9 of each, bf16, or 2^-12, f16), which is enough for what becomes bytes.
+enum class Exactness { Float32, Half };
+
 // A convolution over [height, width, channels].
 //   out_size = (in_size * upsample + pad_before + pad_after - kernel) / stride + 1, in both directions
 struct Convolution {
@@ -62,6 +66,7 @@ struct Convolution {
     int pad_before = 1;  // zeros above and to the left
     int pad_after = 1;   // zeros below and to the right
     int upsample = 1;    // nearest-neighbour enlargement of the input, before padding: 1 or 2
+    Exactness exactness = Exactness::Float32;
 };
 
 // Group normalisation in front of a convolution; without weight: none.

@@ -1,55 +1,93 @@
-// conv2d as one product (implicit GEMM): every pixel of the output is a row, its window of the input the depth.
+// conv2d and norm_conv2d: out = residual + bias + convolution of f(x), f group normalisation and swish, or nothing.
 //
-//   out[y,x,o] = bias[o] + sum_{i,j,c} weight[o,i,j,c] * padded(upsampled(x))[y*stride + i, x*stride + j, c]
+// One kernel for all: convolution.h gathers the pixels and multiplies on tensor cores, tensor_products.h says in how
+// many terms; here are the epilogue and the choice of a tile. Normalising costs two reads of x for its statistics
+// (group_norm.cu) and nothing more: the convolution applies it between global and shared memory, so that no normalised
+// map is ever written and `scratch` stays as it is.
 //
-// The window is gathered while a tile is loaded; upsampling and padding are arithmetic on its coordinates, so no
-// enlarged picture is ever written. Bound by arithmetic.
+// Bound by arithmetic. docs/kernels.md has the sums.
+#include "kernels/cuda/convolution.h"
+#include "kernels/cuda/group_statistics.h"
 #include "kernels/cuda/launchers.h"
-#include "kernels/cuda/tiled_gemm.h"
 
 namespace leon::LEON_CUDA {
 namespace {
 
-struct Picture {
-    int height, width, channels;  // of the input
-    int out_width;
+template <class Products, class Tile, template <class> class Source>
+__global__ void __launch_bounds__(CONV_THREADS, Tile::RESIDENT)
+    conv2d_kernel(float* out,                               // [out_height, out_width, out_channels]
+                  const float* x,                           // [height, width, channels]
+                  const typename Products::Weight* weight,  // [out_channels, kernel, kernel, channels]
+                  const float* bias,                        // [out_channels]
+                  const float* residual,                    // of out's shape, or null
+                  ChannelNorm norm, ConvGeometry g) {
+    DYNAMIC_SHARED(char, shared);
+    float sums[Tile::M][Tile::N][4] = {};
+    convolve<Products, Tile, Source>(sums, shared, x, weight, norm, g);
+
+    const bool in_pairs = g.out_channels % 2 == 0;
+    for_each_pair<Tile>(sums, g, [=](int64_t pixel, int column, float2 sum) {
+        const int64_t at = pixel * g.out_channels + column;
+        if (in_pairs && column < g.out_channels) {
+            const float2 b = *reinterpret_cast<const float2*>(bias + column);
+            const float2 r = residual ? *reinterpret_cast<const float2*>(residual + at) : make_float2(0, 0);
+            *reinterpret_cast<float2*>(out + at) = make_float2(sum.x + b.x + r.x, sum.y + b.y + r.y);
+        } else if (!in_pairs) {
+            if (column < g.out_channels) out[at] = sum.x + bias[column] + (residual ? residual[at] : 0.0f);
+            if (column + 1 < g.out_channels)
+                out[at + 1] = sum.y + bias[column + 1] + (residual ? residual[at + 1] : 0.0f);
+        }
+    });
+}
+
+struct Call {
+    Tensor out, x, weight, bias, residual;
+    Convolution shape;
+    ChannelNorm norm;
 };
 
-template <class T>
-__global__ void __launch_bounds__(GEMM_THREADS)
-    conv2d_kernel(float* out,         // [height', width', out_channels]
-                  const float* x,     // [height, width, channels]
-                  const T* weight,    // [out_channels, kernel^2 * channels]
-                  const float* bias,  // [out_channels]
-                  Picture picture, Convolution shape, int64_t pixels, int64_t out_channels) {
-    DYNAMIC_SHARED(float, shared);
-    const auto window = [=](int64_t pixel, int64_t d) {
-        const int tap = static_cast<int>(d) / picture.channels, channel = static_cast<int>(d) % picture.channels;
-        const int y = static_cast<int>(pixel / picture.out_width), column = static_cast<int>(pixel % picture.out_width);
-        const int row = y * shape.stride + tap / shape.kernel - shape.pad_before;
-        const int col = column * shape.stride + tap % shape.kernel - shape.pad_before;
-        if (row < 0 || col < 0 || row >= picture.height * shape.upsample || col >= picture.width * shape.upsample)
-            return 0.0f;
-        const int64_t source = static_cast<int64_t>(row / shape.upsample) * picture.width + col / shape.upsample;
-        return x[source * picture.channels + channel];
-    };
-    const int64_t depth = static_cast<int64_t>(shape.kernel) * shape.kernel * picture.channels;
-    tiled_gemm(
-        window, weight, pixels, out_channels, depth,
-        [=](int64_t pixel, int64_t o, float sum) { out[pixel * out_channels + o] = sum + bias[o]; }, shared);
+template <class Products, class Tile, template <class> class Source>
+void launch_conv2d(Call& c, Gather gather) {
+    const ConvGeometry g = conv_geometry<Tile>(c.out, c.x, c.weight, c.shape, gather);
+    CUDA_CHECK(launch(conv2d_kernel<Products, Tile, Source>, conv_grid<Tile>(g), CONV_THREADS,
+                      conv_shared_bytes<Products, Tile>(g), c.out.f32(), c.x.f32(),
+                      data_of<typename Products::Weight>(c.weight), c.bias.f32(),
+                      c.residual ? c.residual.f32() : nullptr, c.norm, g));
+}
+
+// Large tiles for large maps only: they must be enough for two on each of an H100's 132 processors.
+constexpr int64_t ENOUGH_TILES = 2 * 132 * 3 / 4;
+constexpr int64_t FEW_OUTPUTS = 16;
+
+template <class Products>
+void choose_tile(Call& c) {
+    const ConvGeometry g = conv_geometry<SmallTile>(c.out, c.x, c.weight, c.shape, Gather::Patch);
+    const int64_t large = divide_up(c.out.shape[0], LargeTile::LINES) * g.tiles_across *
+                          divide_up(c.out.shape[2], LargeTile::COLUMNS);
+    if (c.shape.kernel != 3 || c.shape.stride != 1 || !g.whole_rows || g.channels < SLICE / 2)
+        return launch_conv2d<Products, WindowTile, WindowSource>(c, Gather::Windows);
+    if (g.out_channels <= FEW_OUTPUTS) return launch_conv2d<Products, ThinTile, PatchSource>(c, Gather::Patch);
+    if (large >= ENOUGH_TILES) return launch_conv2d<Products, LargeTile, PatchSource>(c, Gather::Patch);
+    launch_conv2d<Products, SmallTile, PatchSource>(c, Gather::Patch);
+}
+
+void run(Call& c) {
+    if (c.out.elements() == 0) return;
+    with_products(c.weight.dtype, c.shape.exactness, [&](auto products) { choose_tile<decltype(products)>(c); });
 }
 
 }  // namespace
 
 void conv2d(Tensor out, Tensor x, Tensor weight, Tensor bias, Convolution shape) {
-    const Picture picture = {static_cast<int>(x.shape[0]), static_cast<int>(x.shape[1]), static_cast<int>(x.shape[2]),
-                             static_cast<int>(out.shape[1])};
-    if (out.elements() == 0) return;
-    with_float(weight.dtype, [&](auto element) {
-        using T = decltype(element);
-        CUDA_CHECK(launch(conv2d_kernel<T>, gemm_grid(out.rows(), out.cols()), GEMM_THREADS, GEMM_SHARED_BYTES,
-                          out.f32(), x.f32(), data_of<T>(weight), bias.f32(), picture, shape, out.rows(), out.cols()));
-    });
+    Call call = {out, x, weight, bias, {}, shape, {}};
+    run(call);
+}
+
+void norm_conv2d(Tensor out, Tensor x, const GroupNorm& norm, Tensor weight, Tensor bias, Convolution shape,
+                 Tensor residual, Tensor) {
+    Call call = {out, x, weight, bias, residual, shape, {}};
+    if (norm.weight && x.elements() > 0) call.norm = group_statistics(x, norm);
+    run(call);
 }
 
 }  // namespace leon::LEON_CUDA

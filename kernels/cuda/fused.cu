@@ -21,9 +21,4 @@ void feed_forward(Tensor out, Tensor x, const FeedForwardWeights& w, Tensor scra
         gemm(out, input, w.up, Ending::Relu);
 }
 
-void norm_conv2d(Tensor out, Tensor x, const GroupNorm& norm, Tensor weight, Tensor bias, Convolution shape,
-                 Tensor residual, Tensor scratch) {
-    composed::norm_conv2d(table(), out, x, norm, weight, bias, shape, residual, scratch);
-}
-
 }  // namespace leon::LEON_CUDA

@@ -18,6 +18,11 @@ void forget(Recording* recording);
 void finish();
 bool idle();
 
+// Memory of the device for what an operation hands from one of its kernels to the next; the next operation may use it
+// for something else. There from the first allocate() on, so that no launch allocates.
+constexpr size_t WORKSPACE_BYTES = 16 << 20;
+void* workspace();
+
 void gather(Tensor out, Tensor table, Tensor ids);
 void gather_add(Tensor x, Tensor table, Tensor ids, int offset);
 void rmsnorm(Tensor out, Tensor x, Tensor weight, float eps);

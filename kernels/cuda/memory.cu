@@ -102,7 +102,13 @@ private:
 
 }  // namespace
 
+void* workspace() {
+    static void* const memory = allocate_on_device(WORKSPACE_BYTES);
+    return memory;
+}
+
 void* allocate(size_t bytes, Reach reach) {
+    workspace();  // stands before there is anything to compute with
     const size_t at_least_one = std::max<size_t>(bytes, 1);
     if (reach == Reach::Shared) {
         void* memory = nullptr;
