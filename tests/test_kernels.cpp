@@ -68,6 +68,12 @@ constexpr Measured MEASURED[] = {
     {"conv2d", DType::F32, {1.6e-6, 4.7e-14}, {2.4e-6, 1.8e-13}},
     {"conv2d", DType::BF16, {2.1e-6, 3.0e-13}, {2.2e-6, 1.8e-13}},
     {"conv2d", DType::F16, {2.1e-6, 3.0e-13}, {2.2e-6, 1.8e-13}},
+    {"conv2d, half", DType::F32, {1e-9, 1e-9}, {1e-9, 1e-9}},
+    {"conv2d, half", DType::BF16, {1e-9, 1e-9}, {1e-9, 1e-9}},
+    {"conv2d, half", DType::F16, {1e-9, 1e-9}, {1e-9, 1e-9}},
+    {"norm_conv2d", DType::F32, {1e-9, 1e-9}, {1e-9, 1e-9}},
+    {"norm_conv2d", DType::BF16, {1e-9, 1e-9}, {1e-9, 1e-9}},
+    {"norm_conv2d", DType::F16, {1e-9, 1e-9}, {1e-9, 1e-9}},
     {"group_norm", DType::F32, {6.1e-7, 1.1e-14}, {2.1e-6, 1.3e-13}},
     {"spatial_attention", DType::F32, {9.8e-7, 2.1e-12}, {9.8e-7, 2.1e-12}},
 };
@@ -115,8 +121,8 @@ void record(const Case& c, const Kernels& k, const Comparison& comparison) {
 void agree(const Case& c, const Kernels& k, const Outputs& got, const Outputs& want) {
     for (size_t i = 0; i < want.size(); i++) {
         std::string fault;
-        if (want[i].dtype == DType::I32) {
-            if (got[i].ints() != want[i].ints()) fault = "integers differ";
+        if (want[i].dtype == DType::I32 || want[i].dtype == DType::U8) {
+            if (got[i].bytes != want[i].bytes) fault = "integers differ";
         } else {
             Comparison comparison =
                 compare(got[i].floats(), want[i].floats(), want[i].shape, tolerance(c.operation, c.dtype, k), c.scale);

@@ -55,9 +55,17 @@ void launch_conv2d(Call& c, Gather gather) {
                       c.residual ? c.residual.f32() : nullptr, c.norm, g));
 }
 
-// Large tiles for large maps only: they must be enough for two on each of an H100's 132 processors.
-constexpr int64_t ENOUGH_TILES = 2 * 132 * 3 / 4;
-constexpr int64_t FEW_OUTPUTS = 16;
+constexpr int FEW_OUTPUTS = 16;
+
+int64_t processors() {
+    static const int count = [] {
+        int device = 0, value = 0;
+        CUDA_CHECK(cudaGetDevice(&device));
+        CUDA_CHECK(cudaDeviceGetAttribute(&value, cudaDevAttrMultiProcessorCount, device));
+        return value;
+    }();
+    return count;
+}
 
 template <class Products>
 void choose_tile(Call& c) {
@@ -67,7 +75,8 @@ void choose_tile(Call& c) {
     if (c.shape.kernel != 3 || c.shape.stride != 1 || !g.whole_rows || g.channels < SLICE / 2)
         return launch_conv2d<Products, WindowTile, WindowSource>(c, Gather::Windows);
     if (g.out_channels <= FEW_OUTPUTS) return launch_conv2d<Products, ThinTile, PatchSource>(c, Gather::Patch);
-    if (large >= ENOUGH_TILES) return launch_conv2d<Products, LargeTile, PatchSource>(c, Gather::Patch);
+    // Two large tiles find room on a processor; less than three quarters of that and small ones keep more of it busy.
+    if (2 * large >= 3 * processors()) return launch_conv2d<Products, LargeTile, PatchSource>(c, Gather::Patch);
     launch_conv2d<Products, SmallTile, PatchSource>(c, Gather::Patch);
 }
 

@@ -310,12 +310,10 @@ __device__ __forceinline__ void convolve(float (&sums)[Tile::M][Tile::N][4], cha
         __syncthreads();
         weights_of(step + RING - 1);
 
-        Quad quads[Source<Tile>::PIECES];
-        const bool more = step + AHEAD < steps;
-        if (more)
+        Quad quads[Source<Tile>::PIECES];  // behind the last channel: nothing
 #pragma unroll
-            for (int piece = 0; piece < Source<Tile>::PIECES; piece++)
-                quads[piece] = source.fetch(x, g, step + AHEAD, piece);
+        for (int piece = 0; piece < Source<Tile>::PIECES; piece++)
+            quads[piece] = source.fetch(x, g, step + AHEAD, piece);
 
         if (busy) {
             int row[Tile::M];
@@ -325,7 +323,7 @@ __device__ __forceinline__ void convolve(float (&sums)[Tile::M][Tile::N][4], cha
                                                           row, stages + step % RING * STAGE_BYTES, first_weight,
                                                           rows);
         }
-        if (more)
+        if (step + AHEAD < steps)
 #pragma unroll
             for (int piece = 0; piece < Source<Tile>::PIECES; piece++)
                 put_quad<Products>(shared + source.buffer(step + AHEAD) * patch_bytes, plane_bytes, quads[piece], place,

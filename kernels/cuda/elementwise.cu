@@ -46,21 +46,6 @@ void run(Tensor out, Tensor a, Tensor b) {
         launch_dependent(elementwise_kernel<Operation>, grid, block, 0, out.f32(), a.f32(), b.f32(), count, aligned));
 }
 
-__device__ __forceinline__ int64_t element_index() {
-    return static_cast<int64_t>(blockIdx.x) * THREADS + threadIdx.x;
-}
-
-__global__ void __launch_bounds__(THREADS) to_u8_kernel(unsigned char* out, const float* x, int64_t count) {
-    const int64_t i = element_index();
-    if (i >= count) return;
-    const float clamped = x[i] >= 1.0f ? 1.0f : x[i] > -1.0f ? x[i] : -1.0f;
-    out[i] = static_cast<unsigned char>((clamped + 1.0f) / 2.0f * 255.0f);
-}
-
-dim3 grid_for(int64_t count) {
-    return dim3(static_cast<unsigned>(divide_up(count, THREADS)));
-}
-
 }  // namespace
 
 void add(Tensor x, Tensor y) {
@@ -73,13 +58,6 @@ void swiglu(Tensor out, Tensor gate, Tensor up) {
 
 void relu(Tensor x) {
     run<Relu>(x, x, x);
-}
-
-void to_u8(Tensor out, Tensor x) {
-    const int64_t count = x.elements();
-    if (count == 0) return;
-    CUDA_CHECK(
-        launch(to_u8_kernel, grid_for(count), THREADS, 0, static_cast<unsigned char*>(out.data), x.f32(), count));
 }
 
 }  // namespace leon::LEON_CUDA
