@@ -1,5 +1,5 @@
-// What operations take besides tensors: the paged cache, places in it, normalisations with their weights, and the shape of
-// a convolution.
+// What operations take besides tensors: the paged cache, places in it, normalisations with their weights, and the shape
+// of a convolution.
 #pragma once
 
 #include "kernels/tensor.h"
@@ -55,7 +55,7 @@ struct HeadNorms {
 enum class Activation { None, Swish };  // Swish: x * sigmoid(x), also called SiLU
 
 // How exact the products of a convolution are. Float32: as float32's. Half: where weights have 16 bits, a backend may
-// round the activations to as many (by 2^-9 of each, bf16, or 2^-12, f16), which is enough for what becomes bytes.
+// round the activations to f16 (by 2^-12 of each, and to 65,504 at most), which is enough for what becomes bytes.
 enum class Exactness { Float32, Half };
 
 // A convolution over [height, width, channels].

@@ -142,7 +142,7 @@ private:
         if (c.decoder) {
             std::vector<int32_t> codes(static_cast<size_t>(grid) * grid);
             for (size_t i = 0; i < codes.size(); i++) codes[i] = some_token(static_cast<int>(i), c.codes);
-            const double seconds = measured([&] { model.decoder().decode(codes, grid, grid); });
+            const double seconds = measured([&] { model.decoder().decode_u8(codes, grid, grid); });
             rate("decode " + size, 1 / seconds, "pictures/s", seconds, 2 * vqgan_decode_macs(c, grid, grid), roof);
         }
     }

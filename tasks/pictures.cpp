@@ -98,10 +98,9 @@ Drawing draw(const Model& model, const std::string& text, const Settings& settin
     drawing.cancelled = loop.cancelled;
     if (loop.cancelled) return drawing;
     const double start = now();
-    const int patch = model.config().vqgan.patch();
     for (const Ids& codes : loop.drawn) {
         drawing.grids.push_back({side, side, codes});
-        drawing.pictures.push_back(to_picture(decoder.decode(codes, side, side), side * patch, side * patch));
+        drawing.pictures.push_back(decoder.decode_u8(codes, side, side));
     }
     drawing.picture_seconds = now() - start;
     return drawing;
@@ -207,7 +206,7 @@ Drawing fill(const Model& model, const Picture& picture, const PixelBox& box, co
         size_t next = 0;
         for (int y = cells.y0; y < cells.y1; y++)
             for (int x = cells.x0; x < cells.x1; x++) filled.codes[y * side + x] = codes[next++];
-        const Picture decoded = to_picture(decoder.decode(filled.codes, side, side), side * patch, side * patch);
+        const Picture decoded = decoder.decode_u8(filled.codes, side, side);
         Picture& result = drawing.pictures.emplace_back(hole.frame);
         for (int y = cells.y0 * patch; y < cells.y1 * patch; y++)
             std::copy_n(decoded.at(cells.x0 * patch, y), size_t(cells.width()) * patch * 3,

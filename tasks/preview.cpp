@@ -9,7 +9,7 @@ const Preview::Quarters& Preview::quarters(int32_t code) {
     const auto found = known_.find(code);
     if (found != known_.end()) return found->second;
     const int patch = decoder_.config().patch();
-    const Picture alone = to_picture(decoder_.decode(std::span(&code, 1), 1, 1), patch, patch);
+    const Picture alone = decoder_.decode_u8(std::span(&code, 1), 1, 1);
     const Picture small = patch >= 2 ? resize(alone, 2, 2, Filter::Box) : resize(alone, 2, 2, Filter::Bilinear);
     Quarters colours;
     std::copy_n(small.rgb.begin(), colours.size(), colours.begin());

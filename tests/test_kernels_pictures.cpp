@@ -69,8 +69,7 @@ TEST_CASE("kernels: conv2d of wide maps") {
         std::vector<Case> cases;
         for (Exactness exactness : {Exactness::Float32, Exactness::Half}) {
             cases.push_back(convolution_case(random, dtype, {9, 20, 40, 136}, {.exactness = exactness}));
-            cases.push_back(
-                convolution_case(random, dtype, {9, 15, 16, 128}, {.upsample = 2, .exactness = exactness}));
+            cases.push_back(convolution_case(random, dtype, {9, 15, 16, 128}, {.upsample = 2, .exactness = exactness}));
         }
         hold(cases);
     }
@@ -130,24 +129,15 @@ TEST_CASE("kernels: norm_conv2d") {
     const Convolution halve = {.stride = 2, .pad_before = 0, .pad_after = 1}, twice = {.upsample = 2};
     const Activation swish = Activation::Swish, none = Activation::None;
     const NormedConvolution list[] = {
-        {{5, 7, 32, 32}, same, 32, swish, true, false},
-        {{5, 7, 32, 32}, same, 32, swish, true, true},
-        {{8, 17, 64, 96}, same, 32, swish, false, true},
-        {{9, 16, 96, 64}, same, 32, none, true, false},
-        {{3, 33, 64, 3}, same, 32, swish, false, true},
-        {{4, 5, 33, 5}, same, 3, swish, true, false},
-        {{4, 5, 5, 33}, same, 5, swish, true, true},
-        {{6, 6, 3, 32}, same, 1, none, false, false},
-        {{17, 3, 64, 32}, point, 32, none, true, false},
-        {{5, 5, 33, 3}, point, 11, swish, false, true},
-        {{9, 11, 64, 64}, halve, 32, swish, true, false},
-        {{7, 6, 5, 33}, halve, 1, swish, false, true},
-        {{5, 9, 32, 64}, twice, 8, swish, true, false},
-        {{4, 4, 3, 5}, twice, 3, none, true, true},
-        {{5, 7, 64, 32}, same, 0, none, true, false},
-        {{5, 7, 33, 3}, point, 0, none, true, false},
-        {{5, 7, 32, 96}, same, 0, none, false, false},
-        {{1, 1, 32, 32}, same, 32, swish, true, false},
+        {{5, 7, 32, 32}, same, 32, swish, true, false},    {{5, 7, 32, 32}, same, 32, swish, true, true},
+        {{8, 17, 64, 96}, same, 32, swish, false, true},   {{9, 16, 96, 64}, same, 32, none, true, false},
+        {{3, 33, 64, 3}, same, 32, swish, false, true},    {{4, 5, 33, 5}, same, 3, swish, true, false},
+        {{4, 5, 5, 33}, same, 5, swish, true, true},       {{6, 6, 3, 32}, same, 1, none, false, false},
+        {{17, 3, 64, 32}, point, 32, none, true, false},   {{5, 5, 33, 3}, point, 11, swish, false, true},
+        {{9, 11, 64, 64}, halve, 32, swish, true, false},  {{7, 6, 5, 33}, halve, 1, swish, false, true},
+        {{5, 9, 32, 64}, twice, 8, swish, true, false},    {{4, 4, 3, 5}, twice, 3, none, true, true},
+        {{5, 7, 64, 32}, same, 0, none, true, false},      {{5, 7, 33, 3}, point, 0, none, true, false},
+        {{5, 7, 32, 96}, same, 0, none, false, false},     {{1, 1, 32, 32}, same, 32, swish, true, false},
         {{17, 20, 32, 130}, same, 32, swish, true, false},
     };
     for (DType dtype : FLOAT_DTYPES) {
@@ -171,13 +161,14 @@ TEST_CASE("kernels: to_u8, infinities and NaN too") {
     };
     for (int64_t count : ODD_SIZES)
         for (int64_t skip : {0, 1})  // not aligned to 16 bytes
-            if (count > skip) case_of(random_host(random, {count}, 0.7f), text(count, " values, ", skip, " skipped"), skip);
+            if (count > skip)
+                case_of(random_host(random, {count}, 0.7f), text(count, " values, ", skip, " skipped"), skip);
     case_of(random_host(random, {5000}, 0.7f), "5000 values", 0);
     Host edges(DType::F32, {14});
     const float inf = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
     size_t i = 0;
-    for (float value : {-1.0f, 1.0f, std::nextafter(1.0f, 0.0f), std::nextafter(-1.0f, 0.0f), inf, -inf, nan, -nan, 0.0f,
-                        -0.0f, 1e30f, -1e30f, 1.0f / 255, std::nextafter(1.0f, 2.0f)})
+    for (float value : {-1.0f, 1.0f, std::nextafter(1.0f, 0.0f), std::nextafter(-1.0f, 0.0f), inf, -inf, nan, -nan,
+                        0.0f, -0.0f, 1e30f, -1e30f, 1.0f / 255, std::nextafter(1.0f, 2.0f)})
         edges.set(i++, value);
     case_of(edges, "edges", 0);
     hold(cases);

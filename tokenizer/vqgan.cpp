@@ -65,7 +65,8 @@ private:
 class Pass {
 public:
     Pass() = default;
-    Pass(const Kernels& kernels, const Pass& measured) : kernels_(&kernels) {
+    Pass(const Kernels& kernels, const Pass& measured, Exactness exactness)
+        : kernels_(&kernels), exactness_(exactness) {
         for (size_t i = 0; i < slots_.size(); i++) {
             slots_[i].bytes = measured.slots_[i].bytes;
             if (slots_[i].bytes > 0)
@@ -87,28 +88,29 @@ public:
         CHECK(tensor.bytes() <= slot.bytes);
         return Map(tensor, slot);
     }
-    Map conv(const Map& x, const ConvWeights& w, const Convolution& shape) {
-        Map out = make(convolved(x.height(), shape), convolved(x.width(), shape), w.out());
-        macs_ += static_cast<double>(out.tensor.elements()) * static_cast<double>(w.kernel() * w.kernel() * w.in());
-        if (kernels_) conv2d(*kernels_, out.tensor, x.tensor, w.weight, w.bias, shape);
-        return out;
+    Map like(const Map& x) { return make(x.height(), x.width(), x.channels()); }
+    // The convolution of x, added to `residual` if there is one.
+    Map conv(const Map& x, const ConvWeights& w, const Convolution& shape, const Map* residual = nullptr) {
+        return convolve(x, {}, w, shape, residual, {});
     }
-    Map group_norm(const Map& x, const NormWeights& w, Activation activation) {
-        Map out = make(x.height(), x.width(), x.channels());
-        group_norm_into(out, x, w, activation);
-        return out;
+    // The same of swish(norm(x)), 3x3. scratch: of x's shape, lost; it may be x.
+    Map norm_conv(const Map& x, const NormWeights& norm, const ConvWeights& w, const Map& scratch,
+                  const Map* residual = nullptr) {
+        const GroupNorm groups = {norm.weight, norm.bias, GROUPS, GROUP_NORM_EPS, Activation::Swish};
+        return convolve(x, groups, w, SAME, residual, scratch.tensor);
     }
-    void group_norm_in_place(Map& x, const NormWeights& w, Activation activation) {
-        group_norm_into(x, x, w, activation);
+    Map group_norm(const Map& x, const NormWeights& w) {
+        Map out = like(x);
+        if (kernels_)
+            leon::group_norm(*kernels_, out.tensor, x.tensor, w.weight, w.bias, GROUPS, GROUP_NORM_EPS,
+                             Activation::None);
+        return out;
     }
     Map attention(const Map& q, const Map& k, const Map& v) {
         Map out = make(q.height(), q.width(), q.channels());
         macs_ += 2.0 * static_cast<double>(q.pixels()) * static_cast<double>(q.pixels() * q.channels());
         if (kernels_) spatial_attention(*kernels_, out.rows(), q.rows(), k.rows(), v.rows());
         return out;
-    }
-    void add(Map& x, const Map& y) {
-        if (kernels_) leon::add(*kernels_, x.tensor, y.tensor);
     }
     Map look_up(const Map& codes, const Tensor& codebook) {
         Map out = make(codes.height(), codes.width(), codebook.cols());
@@ -122,36 +124,43 @@ public:
         return codes;
     }
 
+    Map to_bytes(const Map& x) {
+        Map out = make(x.height(), x.width(), x.channels(), DType::U8);
+        if (kernels_) to_u8(*kernels_, out.tensor, x.tensor);
+        return out;
+    }
+
 private:
-    void group_norm_into(Map& out, const Map& x, const NormWeights& w, Activation activation) {
+    Map convolve(const Map& x, const GroupNorm& norm, const ConvWeights& w, Convolution shape, const Map* residual,
+                 Tensor scratch) {
+        Map out = make(convolved(x.height(), shape), convolved(x.width(), shape), w.out());
+        macs_ += static_cast<double>(out.tensor.elements()) * static_cast<double>(w.kernel() * w.kernel() * w.in());
+        shape.exactness = exactness_;
         if (kernels_)
-            leon::group_norm(*kernels_, out.tensor, x.tensor, w.weight, w.bias, GROUPS, GROUP_NORM_EPS, activation);
+            norm_conv2d(*kernels_, out.tensor, x.tensor, norm, w.weight, w.bias, shape,
+                        residual ? residual->tensor : Tensor(), scratch);
+        return out;
     }
 
     const Kernels* kernels_ = nullptr;
+    Exactness exactness_ = Exactness::Float32;
     std::array<Slot, 6> slots_;  // the mid attention holds six small maps; elsewhere three are taken at a time
     double macs_ = 0;
 };
 
 // x + conv2(swish(norm2(conv1(swish(norm1(x)))))); the shortcut is a raw 1x1 convolution where the width changes.
 Map res_block(Pass& p, Map x, const ResBlockWeights& w) {
-    Map h = p.group_norm(x, w.norm1, Activation::Swish);
-    h = p.conv(h, w.conv1, SAME);
-    p.group_norm_in_place(h, w.norm2, Activation::Swish);
-    h = p.conv(h, w.conv2, SAME);
+    const Map h = p.norm_conv(x, w.norm1, w.conv1, p.like(x));
     if (w.nin_shortcut) x = p.conv(x, w.nin_shortcut, POINTWISE);
-    p.add(x, h);
-    return x;
+    return p.norm_conv(h, w.norm2, w.conv2, h, &x);
 }
 
 // x + proj_out(attention of every pixel to every pixel), one head.
 Map attention_block(Pass& p, Map x, const AttentionWeights& w) {
-    Map h = p.group_norm(x, w.norm, Activation::None);
+    Map h = p.group_norm(x, w.norm);
     Map q = p.conv(h, w.q, POINTWISE), k = p.conv(h, w.k, POINTWISE), v = p.conv(h, w.v, POINTWISE);
     h = p.attention(q, k, v);
-    h = p.conv(h, w.proj_out, POINTWISE);
-    p.add(x, h);
-    return x;
+    return p.conv(h, w.proj_out, POINTWISE, &x);
 }
 
 Map mid(Pass& p, Map x, const MidWeights& w) {
@@ -169,8 +178,7 @@ Map encode(Pass& p, const VqganWeights& weights, Map x) {
         if (level.resample) x = p.conv(x, level.resample, HALVE);
     }
     x = mid(p, std::move(x), w.mid);
-    p.group_norm_in_place(x, w.norm_out, Activation::Swish);
-    x = p.conv(x, w.conv_out, SAME);
+    x = p.norm_conv(x, w.norm_out, w.conv_out, x);
     x = p.conv(x, w.quant_conv, POINTWISE);
     return p.nearest(x, weights.codebook);
 }
@@ -186,15 +194,11 @@ Map decode(Pass& p, const VqganWeights& weights, Map x) {
         for (const ResBlockWeights& block : level.blocks) x = res_block(p, std::move(x), block);
         if (level.resample) x = p.conv(x, level.resample, DOUBLE);
     }
-    p.group_norm_in_place(x, w.norm_out, Activation::Swish);
-    return p.conv(x, w.conv_out, SAME);
+    return p.norm_conv(x, w.norm_out, w.conv_out, x);
 }
 
 void measure_encode(Pass& p, const VqganConfig& config, const VqganWeights& weights, int height, int width) {
     encode(p, weights, p.make(height, width, config.in_channels));
-}
-void measure_decode(Pass& p, const VqganWeights& weights, int rows, int cols) {
-    decode(p, weights, p.make(rows, cols, 1, DType::I32));
 }
 
 std::string by(int64_t width, int64_t height) {
@@ -257,7 +261,7 @@ std::vector<int32_t> Vqgan::encode(std::span<const float> pixels, int height, in
 
     Pass plan;
     measure_encode(plan, m.config, m.weights, height, width);
-    Pass pass(m.kernels, plan);
+    Pass pass(m.kernels, plan, Exactness::Float32);
     Map picture = pass.make(height, width, m.config.in_channels);
     upload(m.kernels, picture.tensor.data, pixels.data(), pixels.size_bytes());
     Map codes = leon::encode(pass, m.weights, std::move(picture));
@@ -266,27 +270,51 @@ std::vector<int32_t> Vqgan::encode(std::span<const float> pixels, int height, in
     return result;
 }
 
-std::vector<float> Vqgan::decode(std::span<const int32_t> codes, int rows, int cols) const {
-    const Impl& m = *impl_;
-    if (!m.config.decoder)
-        throw Error("the model has no picture decoder, so it cannot draw", m.path,
+namespace {
+
+// draw(pass, grid of codes) on the backend, its result copied to the host.
+template <class T, class Draw>
+std::vector<T> drawn(const std::string& path, const VqganConfig& config, const Kernels& kernels, Exactness exactness,
+                     std::span<const int32_t> codes, int rows, int cols, Draw draw) {
+    if (!config.decoder)
+        throw Error("the model has no picture decoder, so it cannot draw", path,
                     "convert it together with a VQGAN that has one (Meta's vqgan.ckpt does)");
     if (rows <= 0 || cols <= 0) throw Error("a grid of " + by(cols, rows) + " picture tokens is empty");
     CHECK(codes.size() == static_cast<size_t>(rows) * static_cast<size_t>(cols));
     for (int32_t code : codes)
-        if (code < 0 || code >= m.config.codes)
-            throw Error("picture code " + std::to_string(code) + " is outside 0.." + std::to_string(m.config.codes - 1),
-                        m.path);
+        if (code < 0 || code >= config.codes)
+            throw Error("picture code " + std::to_string(code) + " is outside 0.." + std::to_string(config.codes - 1),
+                        path);
 
     Pass plan;
-    measure_decode(plan, m.weights, rows, cols);
-    Pass pass(m.kernels, plan);
+    draw(plan, plan.make(rows, cols, 1, DType::I32));
+    Pass pass(kernels, plan, exactness);
     Map grid = pass.make(rows, cols, 1, DType::I32);
-    upload(m.kernels, grid.tensor.data, codes.data(), codes.size_bytes());
-    Map picture = leon::decode(pass, m.weights, std::move(grid));
-    std::vector<float> result(static_cast<size_t>(picture.tensor.elements()));
-    download(m.kernels, result.data(), picture.tensor.data, picture.tensor.bytes());
+    upload(kernels, grid.tensor.data, codes.data(), codes.size_bytes());
+    const Map picture = draw(pass, std::move(grid));
+    std::vector<T> result(static_cast<size_t>(picture.tensor.elements()));
+    CHECK(picture.tensor.bytes() == result.size() * sizeof(T));
+    download(kernels, result.data(), picture.tensor.data, picture.tensor.bytes());
     return result;
+}
+
+}  // namespace
+
+std::vector<float> Vqgan::decode(std::span<const int32_t> codes, int rows, int cols) const {
+    const Impl& m = *impl_;
+    return drawn<float>(m.path, m.config, m.kernels, Exactness::Float32, codes, rows, cols,
+                        [&](Pass& p, Map grid) { return leon::decode(p, m.weights, std::move(grid)); });
+}
+
+Picture Vqgan::decode_u8(std::span<const int32_t> codes, int rows, int cols) const {
+    const Impl& m = *impl_;
+    Picture picture;
+    picture.rgb =
+        drawn<uint8_t>(m.path, m.config, m.kernels, Exactness::Half, codes, rows, cols,
+                       [&](Pass& p, Map grid) { return p.to_bytes(leon::decode(p, m.weights, std::move(grid))); });
+    picture.height = rows * m.config.patch();
+    picture.width = cols * m.config.patch();
+    return picture;
 }
 
 double Vqgan::encode_macs(int height, int width) const {
@@ -307,7 +335,7 @@ double vqgan_encode_macs(const VqganConfig& config, int height, int width) {
 double vqgan_decode_macs(const VqganConfig& config, int rows, int cols) {
     CHECK(config.decoder && rows > 0 && cols > 0);
     Pass pass;
-    measure_decode(pass, bind_shapes(config), rows, cols);
+    decode(pass, bind_shapes(config), pass.make(rows, cols, 1, DType::I32));
     return pass.macs();
 }
 

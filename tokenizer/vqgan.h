@@ -12,6 +12,7 @@
 #include "kernels/kernels.h"
 #include "runtime/config.h"
 #include "runtime/weights_file.h"
+#include "tokenizer/image.h"
 
 namespace leon {
 
@@ -35,6 +36,10 @@ public:
     // codes [rows, cols] -> pixels [rows*patch, cols*patch, 3] before clamping.
     // Error if the file has no decoder; codes must be within the codebook (Error otherwise).
     std::vector<float> decode(std::span<const int32_t> codes, int rows, int cols) const;
+
+    // The same as bytes, clamped: to_picture of decode(), but for a backend that rounds where weights have 16 bits,
+    // which moves a value by one now and then.
+    Picture decode_u8(std::span<const int32_t> codes, int rows, int cols) const;
 
     // Multiply-adds of one encode / decode at this size, for benchmarks.
     double encode_macs(int height, int width) const;

@@ -70,8 +70,8 @@ int64_t processors() {
 template <class Products>
 void choose_tile(Call& c) {
     const ConvGeometry g = conv_geometry<SmallTile>(c.out, c.x, c.weight, c.shape, Gather::Patch);
-    const int64_t large = divide_up(c.out.shape[0], LargeTile::LINES) * g.tiles_across *
-                          divide_up(c.out.shape[2], LargeTile::COLUMNS);
+    const int64_t large =
+        divide_up(c.out.shape[0], LargeTile::LINES) * g.tiles_across * divide_up(c.out.shape[2], LargeTile::COLUMNS);
     if (c.shape.kernel != 3 || c.shape.stride != 1 || !g.whole_rows || g.channels < SLICE / 2)
         return launch_conv2d<Products, WindowTile, WindowSource>(c, Gather::Windows);
     if (g.out_channels <= FEW_OUTPUTS) return launch_conv2d<Products, ThinTile, PatchSource>(c, Gather::Patch);

@@ -31,10 +31,10 @@ namespace leon::LEON_CUDA {
 constexpr int TILE_WIDTH = 16;
 constexpr int CONV_THREADS = 128;
 
-// Of weights: two or three steps ahead cover the latency of L2. Four of 32-bit weights would need more shared memory than
-// a small GPU gives to a block (99 KB).
+// Of weights: two or three steps ahead cover the latency of L2. Where the operands are large, a fourth would need more
+// shared memory than a small GPU gives to a block (99 KB).
 template <class Products>
-constexpr int STAGES = Products::WEIGHT_ROW > 64 ? 3 : 4;
+constexpr int STAGES = Products::WEIGHT_ROW > 64 || Products::PLANES > 2 ? 3 : 4;
 
 enum class Gather { Patch, Windows };
 
@@ -46,12 +46,13 @@ struct ConvTile {
     static constexpr int LINES = DOWN * M, PIXELS = LINES * TILE_WIDTH, COLUMNS = ACROSS * N * 8;
     static_assert(DOWN * ACROSS * WARP == CONV_THREADS);
 };
-using LargeTile = ConvTile<2, 2, 4, 8, 2>;  // 128 pixels x 128 outputs
-using SmallTile = ConvTile<2, 2, 2, 4, 4>;  // 64 x 64: for maps too small to give every processor a large one
+using LargeTile = ConvTile<2, 2, 4, 8, 2>;   // 128 pixels x 128 outputs
+using SmallTile = ConvTile<2, 2, 2, 4, 4>;   // 64 x 64: for maps too small to give every processor a large one
 using WindowTile = ConvTile<2, 2, 2, 4, 3>;  // the same, with more registers
-using ThinTile = ConvTile<4, 1, 2, 2, 4>;   // 128 x 16: for a picture's three colours
+using ThinTile = ConvTile<4, 1, 2, 2, 4>;    // 128 x 16: for a picture's three colours
 
-// Of the group normalisation in front: f(v) = activation((v - centre) * scale + offset), per channel; centre null: none.
+// Of the group normalisation in front: f(v) = activation((v - centre) * scale + offset), per channel; centre null:
+// none.
 struct ChannelNorm {
     const float *centre, *scale, *offset;  // [channels]
     Activation activation;
@@ -158,8 +159,8 @@ __device__ __forceinline__ Quad fetch_quad(const float* x, const ConvGeometry& g
                                            int channel) {
     Quad quad = {{0, 0, 0, 0}, position, channel, 0};
     if (row >= 0 && col >= 0 && row < g.height && col < g.width && channel < g.channels) {
-        const float4 four = *reinterpret_cast<const float4*>(
-            x + (static_cast<int64_t>(row) * g.width + col) * g.channels + channel);
+        const float4 four =
+            *reinterpret_cast<const float4*>(x + (static_cast<int64_t>(row) * g.width + col) * g.channels + channel);
         quad.value[0] = four.x, quad.value[1] = four.y, quad.value[2] = four.z, quad.value[3] = four.w;
         quad.inside = 15;
     }
@@ -185,7 +186,7 @@ template <class Tile>
 struct PatchSource {
     static constexpr int QUADS = SLICE / 4, TAPS = 9;
     static constexpr int PIECES =
-        static_cast<int>(divide_up((Tile::LINES + 2) * (TILE_WIDTH + 2) * QUADS, TAPS * CONV_THREADS));
+        static_cast<int>(divide_up((Tile::LINES + 2) * (TILE_WIDTH + 2) * QUADS, TAPS* CONV_THREADS));
     int first_row, first_col;  // of the input, where the patch begins
     int row_odd, col_odd;      // enlarged: 1 if the tile begins at the second of two equal pixels
     int per_width;             // 2^16 / patch_width, rounded up: a division by multiplying, exact for small numbers
@@ -258,8 +259,12 @@ struct WindowSource {
         }
         return quad;
     }
-    __device__ __forceinline__ int position(const ConvGeometry&, int, int y, int x) const { return y * TILE_WIDTH + x; }
-    __device__ __forceinline__ static int buffer(int step) { return step % 2; }
+    __device__ __forceinline__ int position(const ConvGeometry&, int, int y, int x) const {
+        return y * TILE_WIDTH + x;
+    }
+    __device__ __forceinline__ static int buffer(int step) {
+        return step % 2;
+    }
     static constexpr int STEPS_AHEAD = 1;
 };
 
@@ -320,8 +325,7 @@ __device__ __forceinline__ void convolve(float (&sums)[Tile::M][Tile::N][4], cha
 #pragma unroll
             for (int m = 0; m < Tile::M; m++) row[m] = source.position(g, step, first_line + m, rows.a_row);
             Products::template multiply<Tile::M, Tile::N>(sums, shared + source.buffer(step) * patch_bytes, plane_bytes,
-                                                          row, stages + step % RING * STAGE_BYTES, first_weight,
-                                                          rows);
+                                                          row, stages + step % RING * STAGE_BYTES, first_weight, rows);
         }
         if (step + AHEAD < steps)
 #pragma unroll

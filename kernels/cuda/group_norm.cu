@@ -95,7 +95,8 @@ struct Merged {
 __device__ __forceinline__ Merged merge(const Merged& a, const Merged& b) {
     if (b.count == 0) return a;
     const double count = a.count + b.count, step = b.mean - a.mean;
-    return {count, a.mean + step * (b.count / count), a.squares + b.squares + step * step * (a.count * b.count / count)};
+    return {count, a.mean + step * (b.count / count),
+            a.squares + b.squares + step * step * (a.count * b.count / count)};
 }
 
 constexpr int MERGE_THREADS = 128;
@@ -111,7 +112,8 @@ __global__ void __launch_bounds__(MERGE_THREADS)
     Merged all = {0, 0, 0};
     for (int chunk = thread; chunk < chunks; chunk += MERGE_THREADS) {
         const Moments m = moments[static_cast<int64_t>(chunk) * groups + group];
-        const int64_t count = min(static_cast<int64_t>(chunk_pixels), pixels - static_cast<int64_t>(chunk) * chunk_pixels);
+        const int64_t count =
+            min(static_cast<int64_t>(chunk_pixels), pixels - static_cast<int64_t>(chunk) * chunk_pixels);
         all = merge(all, {static_cast<double>(count * width), m.mean, m.squares});
     }
     // The lower lane's part comes first, in both lanes: they agree to the bit.
@@ -145,8 +147,9 @@ __global__ void __launch_bounds__(THREADS) apply_kernel(float* out,      // [pix
     const int channel = static_cast<int>(i % channels);
     if constexpr (V == WIDTH) {
         const float4 v = *reinterpret_cast<const float4*>(x + i);
-        *reinterpret_cast<float4*>(out + i) = make_float4(normed(v.x, norm, channel), normed(v.y, norm, channel + 1),
-                                                          normed(v.z, norm, channel + 2), normed(v.w, norm, channel + 3));
+        *reinterpret_cast<float4*>(out + i) =
+            make_float4(normed(v.x, norm, channel), normed(v.y, norm, channel + 1), normed(v.z, norm, channel + 2),
+                        normed(v.w, norm, channel + 3));
     } else {
         out[i] = normed(x[i], norm, channel);
     }

@@ -25,11 +25,10 @@ __device__ __forceinline__ float score_error(float z_norm, float e_norm, int wid
     return static_cast<float>(3 * width + 32) * 0x1p-23f * (z_norm * e_norm + 0.5f * e_norm * e_norm);
 }
 
-__global__ void __launch_bounds__(WARPS* WARP)
-    code_norms_kernel(float* half_squares,    // [codes]
-                      float* longest,         // [groups]
-                      const float* codebook,  // [codes, width]
-                      int codes, int width) {
+__global__ void __launch_bounds__(WARPS* WARP) code_norms_kernel(float* half_squares,    // [codes]
+                                                                 float* longest,         // [groups]
+                                                                 const float* codebook,  // [codes, width]
+                                                                 int codes, int width) {
     const int group = static_cast<int>(blockIdx.x) * WARPS + static_cast<int>(threadIdx.x) / WARP;
     const int lane = static_cast<int>(threadIdx.x) % WARP;
     if (group * GROUP >= codes) return;
@@ -151,11 +150,12 @@ void nearest_code(Tensor codes, Tensor z, Tensor codebook) {
     const auto search = [&](const Batch& batch) {
         const Tensor part(z.f32() + batch.first_pixel * width, DType::F32, {batch.lines, batch.across, width});
         const Tensor scores(nullptr, DType::F32, {batch.lines, batch.across, entries});
-        const ConvGeometry g = conv_geometry<Tile>(
-            scores, part, codebook, {.kernel = 1, .pad_before = 0, .pad_after = 0}, Gather::Windows);
+        const ConvGeometry g = conv_geometry<Tile>(scores, part, codebook,
+                                                   {.kernel = 1, .pad_before = 0, .pad_after = 0}, Gather::Windows);
         const int64_t count = static_cast<int64_t>(batch.lines) * batch.across;
-        CUDA_CHECK(launch(least_scores_kernel, conv_grid<Tile>(g), CONV_THREADS, conv_shared_bytes<ProductsF32, Tile>(g),
-                          least, part.f32(), codebook.f32(), half_squares, g, groups));
+        CUDA_CHECK(launch(least_scores_kernel, conv_grid<Tile>(g), CONV_THREADS,
+                          conv_shared_bytes<ProductsF32, Tile>(g), least, part.f32(), codebook.f32(), half_squares, g,
+                          groups));
         CUDA_CHECK(launch(pick_code_kernel, dim3(static_cast<unsigned>(divide_up(count, WARPS))), WARPS * WARP, 0,
                           codes.i32() + batch.first_pixel, least, longest, part.f32(), codebook.f32(), count, entries,
                           width, groups));

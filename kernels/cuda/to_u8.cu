@@ -1,5 +1,5 @@
-// to_u8: out = (clamp(x, -1, 1) + 1) / 2 * 255 without its fraction; NaN gives 0. Four values a thread: 16 bytes read, 4
-// written. Bound by bytes.
+// to_u8: out = (clamp(x, -1, 1) + 1) / 2 * 255 without its fraction; NaN gives 0. Four values a thread: 16 bytes read,
+// 4 written. Bound by bytes.
 #include "kernels/cuda/launchers.h"
 
 namespace leon::LEON_CUDA {
@@ -14,8 +14,8 @@ __device__ __forceinline__ unsigned char to_byte(float x) {
 }
 
 // aligned: x to 16 bytes, out to 4
-__global__ void __launch_bounds__(THREADS) to_u8_kernel(unsigned char* out, const float* x, int64_t count,
-                                                        bool aligned) {
+__global__ void __launch_bounds__(THREADS)
+    to_u8_kernel(unsigned char* out, const float* x, int64_t count, bool aligned) {
     const int64_t first = (static_cast<int64_t>(blockIdx.x) * THREADS + threadIdx.x) * WIDTH;
     if (aligned && first + WIDTH <= count) {
         const float4 four = *reinterpret_cast<const float4*>(x + first);
