@@ -171,9 +171,9 @@ file: kernels/cuda/norms.cu
 what: a change of a comment
 tests: kernels: rmsnorm and layernorm*
 ---
-// rmsnorm, layernorm, head_norm
+// rmsnorm, layernorm, norm_add
 +++
-// rmsnorm, layernorm, head_norm.
+// rmsnorm, layernorm, norm_add.
 
 file: kernels/cuda/norms.cu
 what: a text that is not there
