@@ -11,7 +11,7 @@
 //   x                          is split by each warp as it is used: 5 instructions an element, 20 for 512 bytes
 //   int8                       to bf16: 1.75 instructions a weight, 28 for 512 bytes
 //
-// Rows beyond the last are zeros in the instruction's 8 columns. All numbers of rows take the same order of sums, so a
+// Rows beyond the last repeat it in the instruction's 8 columns. All numbers of rows take the same order of sums, so a
 // row's result does not depend on the rows beside it.
 //
 //   block   a tile of 8 * LINES rows of the weight at a time, then the next one, grid-wide apart
@@ -216,14 +216,27 @@ public:
         return ring_[(slot_ * LINES * CHUNKS + line * CHUNKS + chunk) * WARP];
     }
 
+    // Whether all elements of the unit are there, each chunk at a multiple of 16 bytes.
+    __device__ __forceinline__ bool is_full(int unit) const {
+        return work_.aligned && (unit + 1) * UNIT <= work_.depth;
+    }
+
     // Starts to copy one unit more, in place of the oldest. Closes a group of copies in any case, so that they can be
     // counted.
     __device__ __forceinline__ void next() {
         if (tile_ < tiles_) {
+            const int d = depth_of(unit_, 0);
+            uint4* to = ring_ + slot_ * LINES * CHUNKS * WARP;
+            if (work_.aligned) {
 #pragma unroll
-            for (int l = 0; l < LINES; l++)
+                for (int l = 0; l < LINES; l++)
 #pragma unroll
-                for (int c = 0; c < CHUNKS; c++) copy(l, c);
+                    for (int c = 0; c < CHUNKS; c++)
+                        cp_async_streaming(to + (l * CHUNKS + c) * WARP, line_[l] + d + c * 4 * COUNT,
+                                           line_[l] && d + c * 4 * COUNT < work_.depth);
+            } else {
+                copy_elements(to, d);
+            }
             unit_ += WARPS;
             if (unit_ >= units_) {
                 unit_ = warp();
@@ -245,14 +258,18 @@ private:
             line_[l] = column < tile.product.n ? weight + static_cast<int64_t>(column) * work_.depth : nullptr;
         }
     }
-    __device__ __forceinline__ void copy(int line, int chunk) {
-        uint4* to = &ring_[(slot_ * LINES * CHUNKS + line * CHUNKS + chunk) * WARP];
-        const int d = depth_of(unit_, chunk);
-        const bool valid = line_[line] && d < work_.depth;
-        if (work_.aligned) return cp_async_streaming(to, line_[line] + d, valid);
-        *to = make_uint4(0, 0, 0, 0);
-        for (int i = 0; valid && i < COUNT && d + i < work_.depth; i++)
-            reinterpret_cast<T*>(to)[i] = line_[line][d + i];
+    __device__ __forceinline__ void copy_elements(uint4* to, int d) {
+#pragma unroll
+        for (int l = 0; l < LINES; l++)
+#pragma unroll 1
+            for (int c = 0; c < CHUNKS; c++) {
+                T* elements = reinterpret_cast<T*>(to + (l * CHUNKS + c) * WARP);
+                const int first = d + c * 4 * COUNT;
+                to[(l * CHUNKS + c) * WARP] = make_uint4(0, 0, 0, 0);
+#pragma unroll 1
+                for (int i = 0; line_[l] && i < COUNT && first + i < work_.depth; i++)
+                    elements[i] = line_[l][first + i];
+            }
     }
 
     const Work<T>& work_;
@@ -272,30 +289,49 @@ public:
     static constexpr int SHARED_FLOATS = 2 * WARPS * FEW_ROWS;
     __device__ __forceinline__ Rows(const Work<T>& work, float* shared) : work_(work) {
 #pragma unroll
-        for (int h = 0; h < HALVES; h++) {
-            const int row = static_cast<int>(threadIdx.x) % WARP / 4 + 8 * h;
-            row_[h] = row < work.rows ? work.x + static_cast<int64_t>(row) * work.depth : nullptr;
-        }
+        for (int h = 0; h < HALVES; h++) row_[h] = work.x + static_cast<int64_t>(row_of(h)) * work.depth;
         if (work.norm != RowNorm::Kind::None) measure(shared);
     }
 
-    // Elements d to d + 3 of row lane / 4 + 8 h; zeros beyond the depth and the last row.
-    __device__ __forceinline__ float4 quad(int h, int d) const {
-        if (!row_[h] || d >= work_.depth) return make_float4(0, 0, 0, 0);
-        float4 v = load(row_[h], d);
-        if (work_.norm == RowNorm::Kind::None) return v;
-        v = make_float4((v.x - mean_[h]) * factor_[h], (v.y - mean_[h]) * factor_[h], (v.z - mean_[h]) * factor_[h],
-                        (v.w - mean_[h]) * factor_[h]);
-        if (work_.norm == RowNorm::Kind::Layer) return v;
-        const float4 gain = load(work_.gain, d);
-        return make_float4(v.x * gain.x, v.y * gain.y, v.z * gain.z, v.w * gain.w);
+    // The quads of a chunk that begins at element d of the depth, of rows lane / 4 and + 8; zeros beyond the depth.
+    template <int QUADS>
+    __device__ __forceinline__ void read(float4 (&x)[QUADS][HALVES], int d, bool full) const {
+        if (full) {
+#pragma unroll
+            for (int q = 0; q < QUADS; q++)
+#pragma unroll
+                for (int h = 0; h < HALVES; h++) x[q][h] = whole_quad(row_[h] + d + 4 * q);
+        } else {
+#pragma unroll
+            for (int q = 0; q < QUADS; q++)
+#pragma unroll
+                for (int h = 0; h < HALVES; h++) x[q][h] = quad(row_[h], d + 4 * q);
+        }
+        if (work_.norm == RowNorm::Kind::None) return;
+#pragma unroll
+        for (int q = 0; q < QUADS; q++) {
+            float4 gain = make_float4(1, 1, 1, 1);
+            if (work_.norm == RowNorm::Kind::RMS)
+                gain = full ? whole_quad(work_.gain + d + 4 * q) : quad(work_.gain, d + 4 * q);
+#pragma unroll
+            for (int h = 0; h < HALVES; h++)
+                x[q][h] = make_float4(
+                    (x[q][h].x - mean_[h]) * factor_[h] * gain.x, (x[q][h].y - mean_[h]) * factor_[h] * gain.y,
+                    (x[q][h].z - mean_[h]) * factor_[h] * gain.z, (x[q][h].w - mean_[h]) * factor_[h] * gain.w);
+        }
     }
 
 private:
-    __device__ __forceinline__ float4 load(const float* row, int d) const {
-        if (work_.aligned) return *reinterpret_cast<const float4*>(row + d);
-        const int last = work_.depth - 1;  // beyond it stands what is multiplied by zeros of the weight
-        return make_float4(row[d], row[min(d + 1, last)], row[min(d + 2, last)], row[min(d + 3, last)]);
+    static __device__ __forceinline__ float4 whole_quad(const float* at) {
+        return *reinterpret_cast<const float4*>(at);
+    }
+    __device__ __forceinline__ float4 quad(const float* row, int d) const {
+        const auto element = [&](int i) { return d + i < work_.depth ? row[d + i] : 0.0f; };
+        return make_float4(element(0), element(1), element(2), element(3));
+    }
+    // This lane's, in half h; rows beyond the last repeat it, and are not stored.
+    __device__ __forceinline__ int row_of(int h) const {
+        return min(static_cast<int>(threadIdx.x) % WARP / 4 + 8 * h, work_.rows - 1);
     }
 
     // Sums over a row, of the elements or of their squares around the mean; a thread takes the same elements of each
@@ -312,7 +348,8 @@ private:
 #pragma unroll
                 for (int j = 0; j < AT_ONCE; j++) {
                     if (first + j >= work_.rows) continue;
-                    const float4 four = load(work_.x + static_cast<int64_t>(first + j) * work_.depth, d);
+                    const float* row = work_.x + static_cast<int64_t>(first + j) * work_.depth;
+                    const float4 four = work_.aligned ? whole_quad(row + d) : quad(row, d);
                     const float v[4] = {four.x, four.y, four.z, four.w};
 #pragma unroll
                     for (int i = 0; i < 4; i++) {
@@ -345,10 +382,8 @@ private:
         sum_rows(squares, layer ? shared : nullptr, true);
 #pragma unroll
         for (int h = 0; h < HALVES; h++) {
-            const int row = static_cast<int>(threadIdx.x) % WARP / 4 + 8 * h;
-            if (row >= work_.rows) continue;
-            if (layer) mean_[h] = total(shared, row) / count;
-            factor_[h] = 1.0f / sqrtf(total(squares, row) / count + work_.eps);
+            if (layer) mean_[h] = total(shared, row_of(h)) / count;
+            factor_[h] = 1.0f / sqrtf(total(squares, row_of(h)) / count + work_.eps);
         }
         __syncthreads();  // orders these reads before whatever is written to this memory next
     }
@@ -439,10 +474,7 @@ __global__ void __launch_bounds__(THREADS, BLOCKS_AT_ONCE) few_rows_kernel(const
             for (int c = 0; c < CHUNKS; c++) {
                 constexpr int QUADS = Pack<T>::COUNT / 4;
                 float4 x[QUADS][HALVES];
-#pragma unroll
-                for (int q = 0; q < QUADS; q++)
-#pragma unroll
-                    for (int h = 0; h < HALVES; h++) x[q][h] = rows.quad(h, supply.depth_of(unit, c) + 4 * q);
+                rows.read(x, supply.depth_of(unit, c), supply.is_full(unit));
                 if (c == 0) cp_async_wait<STAGES<LINES> - 1>();  // the oldest unit has come
                 uint4 chunk[LINES];
 #pragma unroll

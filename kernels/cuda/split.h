@@ -16,14 +16,19 @@ struct Split {
     unsigned high, low;
 };
 
-// Two floats as pairs of bf16, the first one in the low half. Together 16 bits of mantissa.
+// Two floats as bf16 in a word, the first one in the low half.
+__device__ __forceinline__ unsigned bf16_pair(float first, float second) {
+    const __nv_bfloat162 pair = __floats2bfloat162_rn(first, second);
+    unsigned word;
+    memcpy(&word, &pair, sizeof word);
+    return word;
+}
+
+// The same with what bf16 leaves of them: together 16 bits of mantissa.
 __device__ __forceinline__ Split split_bf16(float first, float second) {
-    const __nv_bfloat162 high = __floats2bfloat162_rn(first, second);
-    const __nv_bfloat162 low = __floats2bfloat162_rn(rest(first, __low2float(high)), rest(second, __high2float(high)));
-    Split split;
-    memcpy(&split.high, &high, sizeof high);
-    memcpy(&split.low, &low, sizeof low);
-    return split;
+    const unsigned high = bf16_pair(first, second);
+    return {high,
+            bf16_pair(rest(first, __uint_as_float(high << 16)), rest(second, __uint_as_float(high & 0xffff0000u)))};
 }
 
 // A float as two tf32: its upper 11 bits of mantissa, and the next 11, rounded by adding half of what tf32 leaves off.
