@@ -50,9 +50,9 @@ constexpr Measured MEASURED[] = {
     {"append", DType::F32, {0, 0}, {0, 0}},
     {"append", DType::BF16, {0, 0}, {0, 0}},
     {"append", DType::F16, {0, 0}, {0, 0}},
-    {"attention", DType::F32, {6.0e-7, 1.2e-12}, {1.3e-6, 1.6e-12}},
-    {"attention", DType::BF16, {5.8e-7, 1.7e-12}, {1.5e-6, 6.3e-12}},
-    {"attention", DType::F16, {5.8e-7, 1.7e-12}, {1.5e-6, 6.3e-12}},
+    {"attention", DType::F32, {3.8e-7, 1.2e-12}, {1.2e-6, 1.2e-11}},
+    {"attention", DType::BF16, {4.4e-7, 4.2e-13}, {8.9e-6, 1.1e-10}},
+    {"attention", DType::F16, {6.4e-7, 1.8e-12}, {1.6e-6, 2.2e-12}},
     {"project_qkv", DType::F32, {2.2e-6, 2.1e-13}, {3.2e-6, 6.3e-13}},
     {"project_qkv", DType::BF16, {2.9e-6, 6.4e-14}, {2.2e-5, 1.5e-11}},
     {"project_qkv", DType::F16, {2.2e-6, 1.1e-13}, {2.8e-6, 9.9e-14}},
@@ -75,7 +75,7 @@ constexpr Measured MEASURED[] = {
     {"norm_conv2d", DType::BF16, {1.3e-6, 2.2e-14}, {4.1e-6, 1.1e-13}},
     {"norm_conv2d", DType::F16, {1.5e-6, 1.8e-14}, {5.1e-6, 1.1e-13}},
     {"group_norm", DType::F32, {6.1e-7, 1.1e-14}, {2.3e-6, 2.0e-13}},
-    {"spatial_attention", DType::F32, {9.8e-7, 2.1e-12}, {9.8e-7, 2.1e-12}},
+    {"spatial_attention", DType::F32, {1.0e-6, 2.1e-12}, {1.2e-6, 6.9e-12}},
 };
 
 bool is_cuda(const Kernels& k) {

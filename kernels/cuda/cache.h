@@ -11,11 +11,16 @@ struct PageTable {
     int64_t max_pages;
     int kv_heads, head_dim;
 
-    // Index of the first channel of position 0 of page number `nth` of a stream, for one head: from there on lie
-    // PAGE_TOKENS rows of head_dim.
+    __device__ __forceinline__ const int* pages_of(int stream) const { return pages + stream * max_pages; }
+
+    // Index of the first channel of a page's first position, for one head: from there on lie PAGE_TOKENS rows of
+    // head_dim.
+    __device__ __forceinline__ int64_t start_of(int page, int head) const {
+        return (static_cast<int64_t>(page) * kv_heads + head) * PAGE_TOKENS * head_dim;
+    }
+    // The same for page number `nth` of a stream.
     __device__ __forceinline__ int64_t page_start(int stream, int nth, int head) const {
-        const int64_t page = pages[stream * max_pages + nth];
-        return (page * kv_heads + head) * PAGE_TOKENS * head_dim;
+        return start_of(pages_of(stream)[nth], head);
     }
 };
 

@@ -1,103 +1,59 @@
-// One row of attention, softmax(q . k * scale) v, in tiles of 32 keys, without ever holding all scores.
+// The softmax of a row that is seen piece by piece: one state, and one rule by which states are joined.
 //
-// Each warp walks its own tiles with a running maximum, sum of weights and weighted sum of values (its state); merge()
-// joins the states of a block's warps. In a tile, lane j computes the whole score of key j; then each lane owns every
-// 32nd channel of the sum over values.
+//   out = sum_j w_j v_j / sum_j w_j,   w_j = e^(score_j) = 2^(score_j * log2 e)
+//
+// A state holds the largest score so far, the sum of 2^(score - largest), and, wherever the row's channels lie, the sum
+// of 2^(score - largest) v: nothing overflows, whatever the scores. Two states become one by shrinking each to the
+// larger maximum. That is how a tile of keys joins a row (raise), how the warps of a block join, and how the blocks
+// join that have each seen a part of the keys (join). Scores are in units of log2(e), so that a weight is one exp2.
 #pragma once
 
-#include "kernels/cuda/element.h"
 #include "kernels/cuda/reduce.h"
 
 namespace leon::LEON_CUDA {
 
-constexpr int SOFTMAX_WARPS = 4;  // tiles in flight per row
-constexpr int TILE_KEYS = WARP;   // one key per lane; also a page of the cache
+constexpr float LOG2_E = 1.4426950408889634f;
 
-template <int CHANNELS>  // of the values, per lane: divide_up(head_dim, 32)
+// 2^(score - top), where top >= score; 0 for a score of -infinity, even if there is nothing larger.
+__device__ __forceinline__ float softmax_weight(float score, float top) {
+    return exp2f(score - (top == -INFINITY ? 0.0f : top));
+}
+
 struct SoftmaxState {
-    float top = -INFINITY;
-    float total = 0;
-    float sum[CHANNELS] = {};
+    float top = -INFINITY;  // the largest score
+    float total = 0;        // sum of 2^(score - top)
+
+    // Makes room for scores up to `score`. Returns the factor by which the sums over the values shrink.
+    __device__ __forceinline__ float raise(float score) {
+        const float higher = fmaxf(top, score), shrink = softmax_weight(top, higher);
+        top = higher;
+        total *= shrink;
+        return shrink;
+    }
 };
 
-// Floats of shared memory that a row needs: q, 32 weights per warp, and for merge() a state per warp.
-inline size_t softmax_shared_floats(int width) {
-    return static_cast<size_t>(width + SOFTMAX_WARPS * TILE_KEYS + SOFTMAX_WARPS * (2 + width));
-}
+// One channel of a row, with the row's state.
+struct SoftmaxSum {
+    SoftmaxState state;
+    float value = 0;  // sum of 2^(score - top) v
 
-// Adds `count` <= 32 keys and values, rows of `width` elements, to the state of this warp.
-//   q [width], weights [32]: shared memory; weights are this warp's own
-template <int CHANNELS, class T>
-__device__ void add_tile(SoftmaxState<CHANNELS>& state, const float* q, const T* keys, const T* values, int count,
-                         int width, float scale, float* weights) {
-    const int lane = static_cast<int>(threadIdx.x) % WARP;
-    float score = -INFINITY;
-    if (lane < count) {  // what lies behind the last position was never written
-        float dot = 0;
-        for (int i = 0; i < width; i++) dot = fmaf(q[i], widen(keys[static_cast<int64_t>(lane) * width + i]), dot);
-        score = dot * scale;
-    }
-    const float top = fmaxf(state.top, warp_max(score));
-    const float shrink = expf(state.top - top);  // 0 for the first tile
-    const float weight = expf(score - top);
-    state.total = state.total * shrink + warp_sum(weight);
-    state.top = top;
-    __syncwarp();  // orders the last tile's reads of weights before this write
-    weights[lane] = weight;
-    __syncwarp();  // orders the write of each lane's weight before all lanes' reads
-#pragma unroll
-    for (int c = 0; c < CHANNELS; c++) {
-        const int channel = c * WARP + lane;
-        if (channel >= width) continue;
-        float sum = state.sum[c] * shrink;
-        for (int j = 0; j < count; j++)
-            sum = fmaf(weights[j], widen(values[static_cast<int64_t>(j) * width + channel]), sum);
-        state.sum[c] = sum;
-    }
-}
-
-// out [width] = the softmax over all warps' tiles. states: shared memory for SOFTMAX_WARPS * (2 + width) floats.
-//   states:  top of each warp | total of each warp | sums of warp 0: width floats | of warp 1 | ...
-template <int CHANNELS>
-__device__ void merge(float* out, const SoftmaxState<CHANNELS>& state, int width, float* states) {
-    const int warp = static_cast<int>(threadIdx.x) / WARP, lane = static_cast<int>(threadIdx.x) % WARP;
-    float* tops = states;
-    float* totals = tops + SOFTMAX_WARPS;
-    float* sums = totals + SOFTMAX_WARPS;
-    if (lane == 0) {
-        tops[warp] = state.top;
-        totals[warp] = state.total;
-    }
-#pragma unroll
-    for (int c = 0; c < CHANNELS; c++)
-        if (c * WARP + lane < width) sums[warp * width + c * WARP + lane] = state.sum[c];
-    __syncthreads();  // orders the states' writes before the reads below
-    float top = -INFINITY, total = 0, shrink[SOFTMAX_WARPS];
-    for (int w = 0; w < SOFTMAX_WARPS; w++) top = fmaxf(top, tops[w]);
-    for (int w = 0; w < SOFTMAX_WARPS; w++) {
-        shrink[w] = expf(tops[w] - top);  // 0 for a warp without tiles
-        total += totals[w] * shrink[w];
-    }
-    for (int i = static_cast<int>(threadIdx.x); i < width; i += SOFTMAX_WARPS * WARP) {
-        float sum = 0;
-        for (int w = 0; w < SOFTMAX_WARPS; w++) sum = fmaf(sums[w * width + i], shrink[w], sum);
-        out[i] = sum / total;
-    }
-}
-
-// Calls `use(channels)` with the smallest supported number of channels per lane, as a type's constant.
-template <int COUNT>
-struct Channels {
-    static constexpr int PER_LANE = COUNT;
+    __device__ __forceinline__ float result() const { return value / state.total; }
 };
-template <class Use>
-void with_channels(int64_t width, Use use) {
-    if (width <= 1 * WARP) return use(Channels<1>{});
-    if (width <= 2 * WARP) return use(Channels<2>{});
-    if (width <= 4 * WARP) return use(Channels<4>{});
-    if (width <= 8 * WARP) return use(Channels<8>{});
-    CHECK(width <= 16 * WARP);
-    use(Channels<16>{});
+
+// Joins `count` states of one row in their order, which fixes the bits of the result.
+//   state_of(i), value_of(i): the i-th state, and its sum over one channel of the values
+template <class StateOf, class ValueOf>
+__device__ __forceinline__ SoftmaxSum join(int count, StateOf state_of, ValueOf value_of) {
+    SoftmaxSum all;
+    for (int i = 0; i < count; i++) all.state.top = fmaxf(all.state.top, state_of(i).top);
+#pragma unroll 4
+    for (int i = 0; i < count; i++) {  // loads of different states do not wait for each other
+        const SoftmaxState one = state_of(i);
+        const float shrink = softmax_weight(one.top, all.state.top);
+        all.state.total = fmaf(one.total, shrink, all.state.total);
+        all.value = fmaf(value_of(i), shrink, all.value);
+    }
+    return all;
 }
 
 }  // namespace leon::LEON_CUDA

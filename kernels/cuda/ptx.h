@@ -295,6 +295,18 @@ __device__ __forceinline__ void st_release_system(unsigned* p, unsigned value,
 #endif
 }
 
+// --- no instruction at all --------------------------------------------------------------------------------------
+
+// Hides from the compiler that x is what it was: what follows from x is computed here, not ahead of a loop, where it
+// would fill a register for as long as the loop lasts.
+__device__ __forceinline__ void compute_here(float& x) {
+#ifdef __CUDACC__
+    asm volatile("" : "+f"(x));
+#else
+    (void)x;
+#endif
+}
+
 // --- 16-byte loads ----------------------------------------------------------------------------------------------
 
 // Data that is read once in a token, such as weights: straight past the L1 cache, first to leave the L2.
