@@ -226,9 +226,16 @@ TEST_CASE("kernels: sample as models do") {
             for (int i = 0; i < 200; i++) prompt.push_back(random.below(s.ids));
         cases.push_back(as_case(loop, s.what));
     }
-    // The blocks that draw together are others in each turn.
+    // The blocks that draw together are others in each turn, and so is the number of digits that they look at.
     std::vector<Host> turns;
-    for (auto [ids, size] : {std::pair(8193, 2.0f), {20000, 0.01f}, {8193, 2.0f}, {100, 2.0f}, {16400, 2.0f}})
+    for (auto [ids, size] : {std::pair(8193, 2.0f),
+                             {20000, 0.001f},
+                             {100, 2.0f},
+                             {16400, 2.0f},
+                             {9000, 0.001f},
+                             {8193, 1.0f},
+                             {9000, 0.001f},
+                             {8200, 0.5f}})
         turns.push_back(random_host(random, {2, ids}, size));
     Loop loop = plain_loop({{}, mix::Guidance{2}, {nucleus}}, turns, 2);
     loop.vocab = 20000;

@@ -184,10 +184,11 @@ __device__ void take_turn(const Arguments& a, const Group& g, int candidate, int
         a.position[candidate * a.lanes + lane]++;
     }
     // The last of the candidates counts the turn, after all their tokens: each one's fence stands before its addition,
-    // and the host that sees the counter sees what was written before the release.
+    // the last one's second fence behind them all, and the host that sees the counter sees what was written before it.
     __threadfence_system();
     unsigned* done = &meeting_of(a, 0)->done;
     if (atomicAdd(done, 1u) + 1 == static_cast<unsigned>(a.candidates)) {
+        __threadfence_system();
         atomicExch(done, 0u);
         st_release_system(a.ring_written, turn + 1);
     }
