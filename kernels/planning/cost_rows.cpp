@@ -81,7 +81,10 @@ void relu(Launches& l, const Machine&, Tensor x) {
     if (x.elements() > 0) l.push_back(elements_kernel("relu_kernel", x, bytes_of(x)));
 }
 void to_u8(Launches& l, const Machine&, Tensor out, Tensor x) {
-    if (x.elements() > 0) l.push_back(elements_kernel("to_u8_kernel", out, bytes_of(x)));
+    if (x.elements() == 0) return;
+    Launch k = elements_kernel("to_u8_kernel", out, bytes_of(x));
+    k.blocks = divide_up(x.elements(), 256 * 4);  // four values a thread
+    l.push_back(k);
 }
 
 void append(Launches& l, const Machine&, KvPages cache, Tensor k, Tensor v, Placement) {

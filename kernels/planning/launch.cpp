@@ -73,10 +73,16 @@ LaunchTime time_of(const Launch& l, const Machine& m) {
                          (l.trips > 0 ? first + (l.trips - 1) * L2_SECONDS : 0) +
                          static_cast<double>(l.grid_barriers) * GRID_BARRIER_SECONDS;
 
-    const double work = std::max({memory, l2, arithmetic, barriers});
-    LaunchTime time{waits + work, Bound::Latency};
-    if (work > waits && work > barriers)
-        time.bound = work == memory ? Bound::Memory : work == l2 ? Bound::L2 : Bound::Arithmetic;
+    // What was asked for before the predecessor ended streams in while the rest is waited for.
+    const double rest = std::max(0.0, memory - l.ahead_bytes / bandwidth);
+    const double work = std::max({rest, l2, arithmetic, barriers}), seconds = std::max(waits + work, memory);
+    LaunchTime time{seconds, Bound::Latency};
+    if (memory > seconds / 2 && memory >= l2 && memory >= arithmetic)
+        time.bound = Bound::Memory;
+    else if (l2 > seconds / 2 && l2 >= arithmetic)
+        time.bound = Bound::L2;
+    else if (arithmetic > seconds / 2)
+        time.bound = Bound::Arithmetic;
     return time;
 }
 

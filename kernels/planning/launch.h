@@ -28,7 +28,8 @@ struct Launch {
     int64_t grid_barriers = 0;   // of the whole grid
     int trips = 1;               // loads that a block must wait for one after another before its stream of data flows
     double in_flight_bytes = 0;  // that a block keeps under way; 0: as many as the memory takes
-    bool early = false;          // launched before its predecessor has ended; reads its weights while it waits
+    bool early = false;          // launched before its predecessor has ended, and waits for that inside
+    double ahead_bytes = 0;      // early: of its weights, what it asks for before it waits
 };
 using Launches = std::vector<Launch>;
 
