@@ -4,10 +4,10 @@
 #   tests/check_sass.sh FOLDER [ARCH]       every expectation of tests/sass_expected.txt on FOLDER/FILE.o
 #   tests/check_sass.sh --loops FILE.o [ARCH]   the loops of every kernel of an object file
 #
-# A loop is what lies between a backward branch and its target; loops that hold another loop do not count. Of each: its
-# instructions, loads from global memory of 16 bytes and of fewer, asynchronous copies of 16 bytes, matrix loads from
-# shared memory, tensor core products, multiply-adds. Needs cuobjdump (and nvdisasm) of the CUDA toolkit; without it
-# there is nothing to read, and the script says so.
+# A loop is what lies between a backward branch and its target, without the loops inside it. Of each: its instructions,
+# loads from global memory of 16 bytes and of fewer, asynchronous copies of 16 bytes, matrix loads from shared memory,
+# tensor core products, multiply-adds. Paths that the loop only takes for tails or odd addresses count, too. Needs
+# cuobjdump (and nvdisasm) of the CUDA toolkit; without it there is nothing to read, and the script says so.
 set -eu
 here=$(dirname "$0")
 
@@ -16,28 +16,30 @@ CUOBJDUMP=${CUOBJDUMP:-$(command -v cuobjdump || echo "${CUDA_PATH:-/usr/local/c
 # kernel-symbol<tab>first<tab>instructions load16 load_narrow async16 ldmatrix shared mma fma, one line a loop
 loops() {
     "$CUOBJDUMP" -sass -arch "$2" "$1" | awk '
-        function flush(    i, j, from, to, inner) {
+        function flush(    i, j, l) {
             for (i = 1; i <= branches; i++) {
-                from = target[i]; to = branch[i]; inner = 1
-                for (j = 1; j <= branches; j++)  # another loop inside?
-                    if (j != i && target[j] >= from && branch[j] <= to && (target[j] > from || branch[j] < to)) inner = 0
-                if (inner) count(from, to)
+                for (l = 1; l <= lines; l++) counts[l] = address[l] >= target[i] && address[l] <= branch[i]
+                for (j = 1; j <= branches; j++)  # loops inside
+                    if (target[j] >= target[i] && branch[j] <= branch[i] && (target[j] > target[i] || branch[j] < branch[i]))
+                        for (l = 1; l <= lines; l++) if (address[l] >= target[j] && address[l] <= branch[j]) counts[l] = 0
+                count(target[i])
             }
             branches = lines = 0
         }
-        function count(from, to,    i, op, n, l16, narrow, async, matrix, shared, mma, fma) {
+        function count(from,    i, op, n, l16, narrow, async, matrix, shared, mma, fma) {
             n = l16 = narrow = async = matrix = shared = mma = fma = 0
             for (i = 1; i <= lines; i++) {
-                if (address[i] < from || address[i] > to) continue
+                if (!counts[i]) continue
                 op = operation[i]; n++
-                if (op ~ /^LDGSTS/) async++
+                if (op ~ /^LDGSTS/) { if (op ~ /\.128/) async++; else narrow++ }
                 else if (op ~ /^LDG/) { if (op ~ /\.128/) l16++; else narrow++ }
                 else if (op ~ /^LDSM/) matrix++
                 else if (op ~ /^LDS/) shared++
                 else if (op ~ /^(HMMA|IMMA|QMMA)/) mma++
                 else if (op ~ /^(FFMA|HFMA)/) fma++
             }
-            printf "%s\t%s\t%d %d %d %d %d %d %d %d\n", kernel, sprintf("%04x", from), n, l16, narrow, async, matrix, shared, mma, fma
+            if (l16 + narrow + async + matrix + shared + mma + fma > 0)
+                printf "%s\t%04x\t%d %d %d %d %d %d %d %d\n", kernel, from, n, l16, narrow, async, matrix, shared, mma, fma
         }
         function hex(text,    i, value) {
             value = 0
@@ -56,7 +58,7 @@ loops() {
             }
         }
         END { flush() }' | sed 's/\t$//' | while IFS="$(printf '\t')" read -r symbol first counts; do
-        printf '%s\t%s\t%s\n' "$(printf '%s' "$symbol" | c++filt | sed 's/(anonymous namespace):://; s/^void //; s/>(.*/>/; s/(.*//; s/.*::\([a-z0-9_]*_kernel\|[a-z0-9_]*\)\(<.*\)*$/\1\2/; s/ //g')" \
+        printf '%s\t%s\t%s\n' "$(printf '%s' "$symbol" | c++filt | sed 's/(anonymous namespace):://; s/^void //; s/>(.*/>/; s/(.*//; s/.*::\([a-z0-9_]*_kernel\|[a-z0-9_]*\)\(<.*\)*$/\1\2/; s/leon::cuda:://g; s/ //g')" \
             "$first" "$counts"
     done
 }

@@ -1,40 +1,82 @@
-// Operations on rows and elements: gather.cu, norms.cu, rope.cu, cache.cu, elementwise.cu.
+// Operations on rows, heads and elements: gather.cu, norms.cu, heads.cu, elementwise.cu, to_u8.cu.
 #include "kernels/planning/cost.h"
 
 namespace leon::cost {
 namespace {
 
-// One block per row of `x`, which is read `reads` times (from cache but for the first) and written once.
-Launch rows_kernel(const char* kernel, const Tensor& x, int threads, int reads, int barriers) {
-    Launch k;
-    k.kernel = kernel;
-    k.blocks = x.rows();
-    k.threads = threads;
-    k.input_bytes = k.output_bytes = k.store_bytes = bytes_of(x);
-    k.load_bytes = reads * bytes_of(x);
-    k.barriers = barriers * k.blocks;
-    k.trips = reads;
-    return k;
-}
-
-Launch elements_kernel(const char* kernel, const Tensor& out, double input_bytes) {
-    constexpr int THREADS = 256;
-    Launch k;
-    k.kernel = kernel;
-    k.blocks = divide_up(out.elements(), THREADS);
-    k.threads = THREADS;
-    k.input_bytes = k.load_bytes = input_bytes;
-    k.output_bytes = k.store_bytes = bytes_of(out);
-    return k;
+double count_of(const Tensor& t) {
+    return static_cast<double>(t.elements());
 }
 
 void gather_rows(Launches& l, const Tensor& out, const Tensor& table, const Tensor& ids, bool adds) {
     if (out.elements() == 0) return;
-    Launch k = rows_kernel("gather_kernel", out, 256, 1, 0);
+    Launch k;
+    k.kernel = "gather_kernel";
+    k.blocks = ids.elements();
+    k.threads = 256;
+    k.weight_bytes = count_of(out) * static_cast<double>(size_of(table.dtype));
     k.input_bytes = adds ? bytes_of(out) : 0;
-    k.weight_bytes = static_cast<double>(out.elements()) * static_cast<double>(size_of(table.dtype));
+    k.output_bytes = k.store_bytes = bytes_of(out);
     k.load_bytes = k.weight_bytes + k.input_bytes + bytes_of(ids);
     k.trips = 2;  // the id, then its row
+    k.early = true;
+    l.push_back(k);
+}
+
+// A row is read once and stays in registers.
+void normalise(Launches& l, const Tensor& out, const Tensor& x, RowNorm::Kind kind, bool adds) {
+    constexpr int THREADS = 256;
+    if (x.elements() == 0) return;
+    Launch k;
+    k.kernel = "norm_kernel";
+    k.blocks = x.rows();
+    k.threads = THREADS;
+    k.input_bytes = bytes_of(x) + (adds ? bytes_of(out) : 0);
+    k.output_bytes = k.store_bytes = bytes_of(out);
+    k.load_bytes = k.input_bytes + (kind == RowNorm::Kind::RMS ? bytes_of(x) : 0);  // the gain, for every row
+    k.l2_bytes = k.input_bytes + k.output_bytes;
+    k.barriers = k.blocks * (kind == RowNorm::Kind::None ? 0 : kind == RowNorm::Kind::RMS ? 2 : 4);
+    k.early = true;
+    l.push_back(k);
+}
+
+// q, and with a cache k and v, whose rows go there.
+void heads_kernel(Launches& l, const Tensor& q, const Tensor& k, const KvPages& cache, bool normed) {
+    constexpr int64_t WARPS = 4, MANY_TOKENS = 64, HEADS_OF_A_WARP = 8;
+    const int64_t tokens = q.shape[0], head_dim = q.shape[2], kv_heads = k ? k.shape[1] : 0;
+    if (tokens == 0 || head_dim == 0) return;
+    const int64_t per_warp = tokens < MANY_TOKENS ? 1 : HEADS_OF_A_WARP;
+    const double head_bytes = 4.0 * static_cast<double>(head_dim * tokens);
+    Launch launch;
+    launch.kernel = "heads_kernel";
+    launch.blocks = tokens * divide_up(q.shape[1] + 2 * kv_heads, WARPS * per_warp);
+    launch.threads = static_cast<int>(WARPS * WARP);
+    launch.input_bytes = head_bytes * static_cast<double>(q.shape[1] + 2 * kv_heads);
+    launch.output_bytes = head_bytes * static_cast<double>(q.shape[1]);
+    if (kv_heads > 0)
+        launch.output_bytes +=
+            head_bytes * static_cast<double>(2 * kv_heads) * static_cast<double>(size_of(cache.keys.dtype)) / 4;
+    launch.store_bytes = launch.output_bytes;
+    launch.load_bytes = launch.input_bytes;
+    if (normed) launch.load_bytes += 2 * head_bytes * static_cast<double>(q.shape[1] + kv_heads);  // weight and bias
+    launch.l2_bytes = launch.input_bytes + launch.output_bytes;
+    launch.trips = 3;  // position and stream, page, row
+    launch.early = true;
+    l.push_back(launch);
+}
+
+// Four elements a thread; `inputs` of the size of out.
+void elements_kernel(Launches& l, const Tensor& out, int inputs) {
+    constexpr int THREADS = 256;
+    if (out.elements() == 0) return;
+    Launch k;
+    k.kernel = "elementwise_kernel";
+    k.blocks = divide_up(out.elements(), 4 * THREADS);
+    k.threads = THREADS;
+    k.input_bytes = inputs * bytes_of(out);
+    k.output_bytes = k.store_bytes = bytes_of(out);
+    k.load_bytes = 2 * bytes_of(out);
+    k.early = true;
     l.push_back(k);
 }
 
@@ -48,72 +90,49 @@ void gather_add(Launches& l, const Machine&, Tensor x, Tensor table, Tensor ids,
 }
 
 void rmsnorm(Launches& l, const Machine&, Tensor out, Tensor x, Tensor, float) {
-    if (x.elements() == 0) return;
-    Launch k = rows_kernel("rmsnorm_kernel", x, 256, 2, 2);
-    k.load_bytes += bytes_of(x) + bytes_of(out);  // two factors of the square; the weight once a row
-    l.push_back(k);
+    normalise(l, out, x, RowNorm::Kind::RMS, false);
 }
-void layernorm(Launches& l, const Machine&, Tensor, Tensor x, float) {
-    if (x.elements() > 0) l.push_back(rows_kernel("layernorm_kernel", x, 256, 3, 4));
+void layernorm(Launches& l, const Machine&, Tensor out, Tensor x, float) {
+    normalise(l, out, x, RowNorm::Kind::Layer, false);
 }
+void norm_add(Launches& l, const Machine&, Tensor x, Tensor y, const RowNorm& norm) {
+    normalise(l, x, y, norm.kind, true);
+}
+
 void head_norm(Launches& l, const Machine&, Tensor x, Tensor, Tensor, float) {
-    if (x.elements() == 0) return;
-    Launch k = rows_kernel("head_norm_kernel", x, 32, 3, 4);
-    k.load_bytes += 2 * bytes_of(x);  // weight and bias
-    l.push_back(k);
+    heads_kernel(l, x, {}, {}, true);
 }
-
 void rope(Launches& l, const Machine&, Tensor x, Tensor, float) {
-    if (x.elements() == 0) return;
-    Launch k = rows_kernel("rope_kernel", x, 64, 1, 0);
-    k.blocks = x.shape[0];
-    k.trips = 2;
-    l.push_back(k);
+    heads_kernel(l, x, {}, {}, false);
+}
+void append(Launches& l, const Machine&, KvPages cache, Tensor k, Tensor, Placement) {
+    heads_kernel(l, Tensor(nullptr, DType::F32, {k.shape[0], 0, k.shape[2]}), k, cache, false);
+}
+void rotate_append(Launches& l, const Machine&, Tensor q, Tensor k, Tensor, const HeadNorms& norms, float,
+                   KvPages cache, Placement) {
+    heads_kernel(l, q, k, cache, static_cast<bool>(norms.q_weight));
 }
 
-void add(Launches& l, const Machine&, Tensor x, Tensor y) {
-    if (x.elements() > 0) l.push_back(elements_kernel("add_kernel", x, bytes_of(x) + bytes_of(y)));
+void add(Launches& l, const Machine&, Tensor x, Tensor) {
+    elements_kernel(l, x, 2);
 }
-void swiglu(Launches& l, const Machine&, Tensor out, Tensor gate, Tensor up) {
-    if (out.elements() > 0) l.push_back(elements_kernel("swiglu_kernel", out, bytes_of(gate) + bytes_of(up)));
+void swiglu(Launches& l, const Machine&, Tensor out, Tensor, Tensor) {
+    elements_kernel(l, out, 2);
 }
 void relu(Launches& l, const Machine&, Tensor x) {
-    if (x.elements() > 0) l.push_back(elements_kernel("relu_kernel", x, bytes_of(x)));
+    elements_kernel(l, x, 1);
 }
+
 void to_u8(Launches& l, const Machine&, Tensor out, Tensor x) {
+    constexpr int THREADS = 256, WIDTH = 4;
     if (x.elements() == 0) return;
-    Launch k = elements_kernel("to_u8_kernel", out, bytes_of(x));
-    k.blocks = divide_up(x.elements(), 256 * 4);  // four values a thread
+    Launch k;
+    k.kernel = "to_u8_kernel";
+    k.blocks = divide_up(x.elements(), THREADS * WIDTH);
+    k.threads = THREADS;
+    k.input_bytes = k.load_bytes = bytes_of(x);
+    k.output_bytes = k.store_bytes = bytes_of(out);
     l.push_back(k);
-}
-
-void append(Launches& l, const Machine&, KvPages cache, Tensor k, Tensor v, Placement) {
-    if (k.elements() == 0) return;
-    Launch launch = rows_kernel("append_kernel", k, 128, 1, 0);
-    launch.input_bytes = launch.load_bytes = bytes_of(k) + bytes_of(v);
-    launch.output_bytes = launch.store_bytes =
-        2 * static_cast<double>(k.elements()) * static_cast<double>(size_of(cache.keys.dtype));
-    launch.trips = 3;  // position and stream, page, row
-    l.push_back(launch);
-}
-
-void rotate_append(Launches& l, const Machine& m, Tensor q, Tensor k, Tensor v, const HeadNorms& norms, float theta,
-                   KvPages cache, Placement at) {
-    if (norms.q_weight) {
-        head_norm(l, m, q, norms.q_weight, norms.q_bias, norms.eps);
-        head_norm(l, m, k, norms.k_weight, norms.k_bias, norms.eps);
-    }
-    if (theta > 0) {
-        rope(l, m, q, at.position, theta);
-        rope(l, m, k, at.position, theta);
-    }
-    append(l, m, cache, k, v, at);
-}
-
-void norm_add(Launches& l, const Machine& m, Tensor x, Tensor y, const RowNorm& norm) {
-    if (norm.kind == RowNorm::Kind::RMS) rmsnorm(l, m, y, y, norm.weight, norm.eps);
-    if (norm.kind == RowNorm::Kind::Layer) layernorm(l, m, y, y, norm.eps);
-    add(l, m, x, y);
 }
 
 }  // namespace leon::cost

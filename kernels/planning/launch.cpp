@@ -68,7 +68,7 @@ LaunchTime time_of(const Launch& l, const Machine& m) {
 
     const double waves = std::max(1.0, blocks / at_once);
     const double barriers = static_cast<double>(l.barriers) / blocks * waves * BARRIER_SECONDS;
-    const double first = memory_bytes(l, m) > 0 ? MEMORY_SECONDS : L2_SECONDS;
+    const double first = memory_bytes(l, m) > 0 && l.ahead_bytes == 0 ? MEMORY_SECONDS : L2_SECONDS;
     const double waits = (l.early ? EARLY_GAP_SECONDS : GRAPH_GAP_SECONDS) +
                          (l.trips > 0 ? first + (l.trips - 1) * L2_SECONDS : 0) +
                          static_cast<double>(l.grid_barriers) * GRID_BARRIER_SECONDS;

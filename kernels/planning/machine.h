@@ -41,7 +41,7 @@ constexpr double FLOAT_SHARE = 0.70;         // and of the peak outside the tens
 constexpr double MEMORY_SECONDS = 0.70e-6;   // until a load from memory comes back, on a machine that is busy
 constexpr double L2_SECONDS = 0.27e-6;       // and one from the L2
 constexpr double BARRIER_SECONDS = 0.02e-6;  // until a block is past a barrier at which all its threads have arrived
-constexpr double GRID_BARRIER_SECONDS = 1.5e-6;
+constexpr double GRID_BARRIER_SECONDS = 1.0e-6;
 // From the end of one kernel to the first instruction of the next: by a graph's own edges, and where the next one was
 // launched early (programmatic dependent launch) and waits in griddepcontrol.wait.
 constexpr double GRAPH_GAP_SECONDS = 1.3e-6;  // measured on H100 by HazyResearch, "Look Ma, No Bubbles"
