@@ -99,7 +99,7 @@ public:
         const int grid = config_.vqgan.resolution / config_.vqgan.patch();
         const std::vector<int32_t> codes(static_cast<size_t>(grid) * grid);
         const Vqgan vqgan = shape_.vqgan();
-        return work_of(machine_, [&] { vqgan.decode(codes, grid, grid); });
+        return work_of(machine_, [&] { vqgan.decode_u8(codes, grid, grid); });
     }
 
     int picture_tokens() const { return std::min(PICTURE_TOKENS, config_.transformer.context - PROMPT_TOKENS - 1); }

@@ -222,21 +222,25 @@ TEST_CASE("kernels: the plan launches what the emulator counts, pictures") {
         int64_t side, in, out;
         Convolution shape;
     };
-    for (DType dtype : FLOAT_DTYPES)
-        for (const Shape& s : {Shape{9, 32, 32, three},
-                               {16, 64, 96, three},
-                               {12, 32, 64, one},
-                               {8, 32, 32, twice},
-                               {18, 32, 32, half},
-                               {10, 32, 3, three},
-                               {10, 3, 32, three}}) {
-            const std::string shape =
-                text(s.in, " to ", s.out, " at ", s.side, ", kernel ", s.shape.kernel, ", ", name_of(dtype));
+    for (auto [dtype, exactness] : {std::pair(DType::F32, Exactness::Float32),
+                                    {DType::BF16, Exactness::Float32},
+                                    {DType::F16, Exactness::Float32},
+                                    {DType::BF16, Exactness::Half}})
+        for (Shape s : {Shape{9, 32, 32, three},
+                        {16, 64, 96, three},
+                        {12, 32, 64, one},
+                        {8, 32, 32, twice},
+                        {18, 32, 32, half},
+                        {10, 32, 3, three},
+                        {10, 3, 32, three}}) {
+            s.shape.exactness = exactness;
+            const std::string shape = text(s.in, " to ", s.out, " at ", s.side, ", kernel ", s.shape.kernel, ", ",
+                                           name_of(dtype), exactness == Exactness::Half ? ", half" : "");
             const int64_t side = convolved(s.side, s.shape);
             const auto x = [=](Memory& m) { return Arrays().floats(m, {s.side, s.side, s.in}); };
             const auto out = [=](Memory& m) { return Arrays().floats(m, {side, side, s.out}); };
-            const auto w = [=](Memory& m) {
-                return Arrays().weight(m, {s.out, s.shape.kernel, s.shape.kernel, s.in}, dtype);
+            const auto w = [=, type = dtype](Memory& m) {
+                return Arrays().weight(m, {s.out, s.shape.kernel, s.shape.kernel, s.in}, type);
             };
             const auto vector = [](Memory& m, int64_t n) { return Arrays().floats(m, {n}); };
             agree("conv2d " + shape,

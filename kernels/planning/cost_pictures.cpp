@@ -19,22 +19,23 @@ struct Products {
     int64_t planes, row, weight_row;  // of activations and weights in shared memory
     Unit unit;
     int terms;
-    int64_t stages() const { return weight_row > 64 ? 3 : 4; }
+    int64_t stages() const { return weight_row > 64 || planes > 2 ? 3 : 4; }
 };
 Products products_of(DType dtype, Exactness exactness) {
-    const bool half = exactness == Exactness::Half;
-    if (dtype == DType::BF16) return half ? Products{1, 64, 64, Unit::Half, 1} : Products{2, 64, 64, Unit::Half, 2};
-    if (dtype == DType::F16) return half ? Products{1, 64, 64, Unit::Half, 1} : Products{1, 128, 64, Unit::Tf32, 2};
+    const bool half = exactness == Exactness::Half && dtype != DType::F32;
+    if (half) return {1, 64, 64, Unit::Half, 1};
+    if (dtype == DType::BF16) return {3, 64, 64, Unit::Half, 3};
+    if (dtype == DType::F16) return {1, 128, 64, Unit::Tf32, 2};
     return {1, 128, 128, Unit::Tf32, 3};
 }
 
 struct ConvTile {
-    const char* kernel;
-    int64_t lines, columns;
-    bool patch;  // the pixels under all taps at once, or tap by tap
+    int64_t lines, columns;            // of a block: pixels down, outputs
+    int64_t warp_lines, warp_columns;  // of one of its four warps
+    bool patch;                        // the pixels under all taps at once, or tap by tap
 };
-constexpr ConvTile LARGE = {"conv2d_kernel", 8, 128, true}, SMALL = {"conv2d_kernel", 4, 64, true};
-constexpr ConvTile WINDOW = {"conv2d_kernel", 4, 64, false}, THIN = {"conv2d_kernel", 8, 16, true};
+constexpr ConvTile LARGE = {8, 128, 4, 64, true}, SMALL = {4, 64, 2, 32, true}, THIN = {8, 16, 2, 16, true};
+constexpr ConvTile WINDOW = {4, 64, 2, 32, false};
 
 struct Sizes {
     int64_t height, width, channels, out_height, out_width, out_channels;
@@ -74,7 +75,7 @@ Launch convolve(const ConvTile& tile, const Products& p, const Sizes& s, double 
     };
     const int64_t positions = tile.patch ? covered(TILE_WIDTH) * covered(tile.lines) : TILE_WIDTH * tile.lines;
     Launch k;
-    k.kernel = tile.kernel;
+    k.kernel = "conv2d_kernel";
     k.blocks = down * across * column_tiles;
     k.threads = CONV_THREADS;
     k.shared_bytes = static_cast<int>(2 * p.planes * positions * p.row + p.stages() * tile.columns * p.weight_row);
@@ -83,8 +84,11 @@ Launch convolve(const ConvTile& tile, const Products& p, const Sizes& s, double 
                    rows_read(tile, s, down, tile.lines, s.height) * rows_read(tile, s, across, TILE_WIDTH, s.width);
     k.l2_bytes = k.load_bytes + static_cast<double>(down * across) * k.weight_bytes;
     k.unit = p.unit;
-    k.flops = 2.0 * p.terms * static_cast<double>(k.blocks * tile.lines * TILE_WIDTH * tile.columns) *
-              static_cast<double>(steps * SLICE);
+    // Warps beyond the last line or output do nothing.
+    const auto busy = [](int64_t size, int64_t of_warp) { return divide_up(size, of_warp) * of_warp; };
+    k.flops = 2.0 * p.terms * static_cast<double>(steps * SLICE) *
+              static_cast<double>(busy(s.out_height, tile.warp_lines) * across * TILE_WIDTH) *
+              static_cast<double>(busy(s.out_channels, tile.warp_columns));
     k.barriers = k.blocks * steps;
     k.trips = 2;
     return k;
