@@ -30,10 +30,10 @@ bool is_near(double planned, double counted, double factor, double small) {
     return planned <= counted * factor + small && counted <= planned * factor + small;
 }
 
-// Whether the number of barriers follows from shapes alone. Sampling's depends on the logits, too.
-enum class Barriers { Exact, Estimated };
+// Whether barriers and bytes follow from shapes and positions alone. Sampling's depend on the logits, too.
+enum class Certainty { Exact, Estimated };
 
-void agree(const std::string& what, const Call& call, Barriers exactness = Barriers::Exact) {
+void agree(const std::string& what, const Call& call, Certainty certainty = Certainty::Exact) {
     const Machine m = emulated_machine();
     Work work;
     {
@@ -65,7 +65,7 @@ void agree(const std::string& what, const Call& call, Barriers exactness = Barri
     CHECK(launches == counted.launches);
     CHECK(blocks == counted.blocks);
     CHECK(threads == counted.threads);
-    if (exactness == Barriers::Exact) CHECK(barriers == counted.barriers);
+    if (certainty == Certainty::Exact) CHECK(barriers == counted.barriers);
     const double multiplied = static_cast<double>(counted.matrix_products);
     CHECK_MESSAGE(is_near(products, multiplied, PRODUCTS_WITHIN, 0),
                   text(what, ": ", products, " products are planned, ", multiplied, " were counted"));
@@ -312,7 +312,7 @@ TEST_CASE("kernels: the plan launches what the emulator counts, sampling") {
                         d.scratch = m.put(Host(DType::U8, {candidates, SAMPLE_SCRATCH}));
                         sample(k, d, rule);
                     },
-                    Barriers::Estimated);
+                    Certainty::Estimated);
             }
 }
 
