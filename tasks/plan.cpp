@@ -155,7 +155,10 @@ PlanFigures figures(Passes& p, const ModelConfig& config, const Machine& m) {
         for (int streams : {1, 2})
             f.token_ms[streams - 1] =
                 MS * (p.seconds(p.text(streams, longer)) - p.seconds(p.text(streams, shorter))) / (longer - shorter);
-        f.share_of_read = f.weight_bytes / (f.token_ms[0] / MS) / (m.memory_bandwidth * READABLE_SHARE);
+        const Work step = p.step(1);
+        double step_bytes = 0;
+        for (const KernelSum& k : by_kernel(step, m)) step_bytes += k.memory_bytes;
+        f.share_of_read = step_bytes / device_seconds(step, m) / (m.memory_bandwidth * READABLE_SHARE);
         f.picture_tokens = p.picture_tokens();
         const Work picture = p.picture();
         f.picture_seconds = p.seconds(picture);

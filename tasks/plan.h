@@ -24,9 +24,8 @@ struct PlanOptions {
 // Milliseconds, and what they consist of, for one shape and one type of weights.
 struct PlanFigures {
     double weight_bytes = 0;     // of a decode step with all logits
-    double memory_bytes = 0;     // that weights, cache and buffers of a picture with guidance take
     double token_ms[2] = {};     // decoding text, 1 and 2 streams
-    double share_of_read = 0;    // of the readable bandwidth, one stream
+    double share_of_read = 0;    // of the readable bandwidth: weights and cache of a step of one stream
     double picture_seconds = 0;  // of picture_tokens codes with one guidance stream, prompt included
     int picture_tokens = 0;
     double prefill_ms = 0;                // of PLAN_PREFILL_TOKENS
