@@ -179,8 +179,9 @@ void say_assumptions(const Machine& m, const Say& say) {
     say(format("  source: %s", m.source));
     say(format(
         "assumed: %.0f%% of that bandwidth can be read; of the peaks, tiled kernels get %.0f%% (tensor cores) and "
-        "%.0f%% (float32);",
+        "%.0f%% (float32),",
         100 * READABLE_SHARE, 100 * TENSOR_SHARE, 100 * FLOAT_SHARE));
+    say(format("  and %.0f%% of four instructions a clock of %.2f GHz;", 100 * ISSUE_SHARE, m.clock / 1e9));
     say(format(
         "  %.1f us between the kernels of a graph, %.1f us where the next is launched early; a load takes %.2f us "
         "from memory, %.2f from L2",

@@ -37,6 +37,8 @@ const char* name_of(Bound bound) {
             return "L2";
         case Bound::Arithmetic:
             return "arithmetic";
+        case Bound::Instructions:
+            return "instructions";
         case Bound::Latency:
             break;
     }
@@ -66,6 +68,8 @@ LaunchTime time_of(const Launch& l, const Machine& m) {
     const double arithmetic =
         static_cast<double>(most_blocks) * l.flops / blocks / (peak_of(l.unit, m) / m.multiprocessors);
 
+    const double issue = l.instructions / (4 * ISSUE_SHARE * m.clock * m.multiprocessors);
+
     const double waves = std::max(1.0, blocks / at_once);
     const double barriers = static_cast<double>(l.barriers) / blocks * waves * BARRIER_SECONDS;
     const double first = memory_bytes(l, m) > 0 && l.ahead_bytes == 0 ? MEMORY_SECONDS : L2_SECONDS;
@@ -75,14 +79,14 @@ LaunchTime time_of(const Launch& l, const Machine& m) {
 
     // What was asked for before the predecessor ended streams in while the rest is waited for.
     const double rest = std::max(0.0, memory - l.ahead_bytes / bandwidth);
-    const double work = std::max({rest, l2, arithmetic, barriers}), seconds = std::max(waits + work, memory);
+    const double work = std::max({rest, l2, arithmetic, issue, barriers}), seconds = std::max(waits + work, memory);
     LaunchTime time{seconds, Bound::Latency};
-    if (memory > seconds / 2 && memory >= l2 && memory >= arithmetic)
-        time.bound = Bound::Memory;
-    else if (l2 > seconds / 2 && l2 >= arithmetic)
-        time.bound = Bound::L2;
-    else if (arithmetic > seconds / 2)
-        time.bound = Bound::Arithmetic;
+    const double longest = std::max({memory, l2, arithmetic, issue});
+    if (longest > seconds / 2)
+        time.bound = longest == memory       ? Bound::Memory
+                     : longest == l2         ? Bound::L2
+                     : longest == arithmetic ? Bound::Arithmetic
+                                             : Bound::Instructions;
     return time;
 }
 

@@ -24,6 +24,7 @@ struct Launch {
 
     Unit unit = Unit::None;
     double flops = 0;            // every term of a product of split numbers counts
+    double instructions = 0;     // of all warps together, where they may take longer than the bytes; 0: not counted
     int64_t barriers = 0;        // of all blocks together
     int64_t grid_barriers = 0;   // of the whole grid
     int trips = 1;               // loads that a block must wait for one after another before its stream of data flows
@@ -33,7 +34,7 @@ struct Launch {
 };
 using Launches = std::vector<Launch>;
 
-enum class Bound { Memory, L2, Arithmetic, Latency };
+enum class Bound { Memory, L2, Arithmetic, Instructions, Latency };
 const char* name_of(Bound bound);
 
 struct LaunchTime {

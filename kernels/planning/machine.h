@@ -16,6 +16,7 @@ struct Machine {
     const char* option;        // "h200"
     const char* architecture;  // "sm_90", "" if another machine is the default of its architecture
     int multiprocessors;
+    double clock;               // hertz, the one that the peaks below are told for
     int threads, shared_bytes;  // of one multiprocessor, at most
     double memory_bytes;        // that fit into it
     double memory_bandwidth;    // bytes a second, as on the data sheet
@@ -37,7 +38,10 @@ std::span<const Machine> machines();
 constexpr double READABLE_SHARE = 0.92;
 // Of the peak of mma.sync, what a tiled kernel gets beside its loads from shared memory, barriers and the epilogue.
 constexpr double TENSOR_SHARE = 0.75;
-constexpr double FLOAT_SHARE = 0.70;         // and of the peak outside the tensor cores
+constexpr double FLOAT_SHARE = 0.70;  // and of the peak outside the tensor cores
+// Of the four instructions a clock that a multiprocessor can issue, what a loop of loads, conversions and products
+// gets.
+constexpr double ISSUE_SHARE = 0.90;
 constexpr double MEMORY_SECONDS = 0.70e-6;   // until a load from memory comes back, on a machine that is busy
 constexpr double L2_SECONDS = 0.27e-6;       // and one from the L2
 constexpr double BARRIER_SECONDS = 0.02e-6;  // until a block is past a barrier at which all its threads have arrived
