@@ -7,9 +7,8 @@
 // First the roofs: reading memory, mma.sync, and the gap between the kernels of a graph. They are the assumptions of
 // kernels/planning/machine.h, measured. Then each operation at the shapes of the 350M and the 7B model: a recording of
 // several calls, on weights that together are larger than the L2, replayed; the best of many replays counts. cuBLAS
-// multiplies activations that are rounded to 16 bits already, where ours keep float32: half the products.
-#include <dlfcn.h>
-
+// is asked for the same exactness where arithmetic bounds (float32 activations, split in two for 16-bit weights); for
+// up to 16 rows it multiplies activations that are rounded to 16 bits already.
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -20,6 +19,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/cuda/cublas.h"
 #include "kernels/cuda/launchers.h"
 #include "kernels/cuda/ptx.h"
 #include "kernels/planning/planning.h"
@@ -119,44 +119,6 @@ Roofs measure_roofs(int multiprocessors) {
     release(out, Reach::Device);
     return roofs;
 }
-
-// --- cuBLAS, if it is there -------------------------------------------------------------------------------------
-
-class Cublas {
-public:
-    Cublas() {
-        for (const char* name : {"libcublas.so.13", "libcublas.so.12", "libcublas.so"})
-            if (!library_) library_ = dlopen(name, RTLD_NOW);
-        if (!library_) return;
-        int (*create)(void**) = nullptr;
-        int (*set_stream)(void*, cudaStream_t) = nullptr;
-        find(create, "cublasCreate_v2");
-        find(set_stream, "cublasSetStream_v2");
-        find(gemm_, "cublasGemmEx");
-        if (!create || !set_stream || !gemm_ || create(&handle_) != 0 || set_stream(handle_, stream()) != 0)
-            handle_ = nullptr;
-    }
-    explicit operator bool() const { return handle_ != nullptr; }
-
-    // out [rows, n] f32 = x [rows, depth] * weight [n, depth]^T, both bf16 or both f16.
-    void multiply(void* out, const void* x, const void* weight, int rows, int n, int depth, DType dtype) const {
-        constexpr int TRANSPOSED = 1, PLAIN = 0, R_32F = 0, R_16F = 2, R_16BF = 14, COMPUTE_32F = 68, ANY = -1;
-        const int type = dtype == DType::BF16 ? R_16BF : R_16F;
-        const float one = 1, zero = 0;
-        if (gemm_(handle_, TRANSPOSED, PLAIN, n, rows, depth, &one, weight, type, depth, x, type, depth, &zero, out,
-                  R_32F, n, COMPUTE_32F, ANY) != 0)
-            std::fprintf(stderr, "bench_cuda: cuBLAS failed\n");
-    }
-
-private:
-    template <class F>
-    void find(F& function, const char* name) {
-        function = reinterpret_cast<F>(dlsym(library_, name));
-    }
-    void *library_ = nullptr, *handle_ = nullptr;
-    int (*gemm_)(void*, int, int, int, int, int, const void*, const void*, int, int, const void*, int, int, const void*,
-                 void*, int, int, int, int) = nullptr;
-};
 
 // --- operations -------------------------------------------------------------------------------------------------
 
@@ -276,22 +238,24 @@ std::string named(const char* what, int64_t rows, int64_t n, int64_t depth, DTyp
     return text;
 }
 
-void product(const Bench& b, const Cublas& cublas, int64_t rows, int64_t n, int64_t depth, DType dtype) {
+void product(const Bench& b, int64_t rows, int64_t n, int64_t depth, DType dtype) {
     const double weight = static_cast<double>(n * depth) * static_cast<double>(size_of(dtype));
-    const auto yardstick = [&]() -> double {
+    const auto yardstick = [=]() -> double {
         Arena a(table());
         const std::vector<Tensor> w = copies(a, {n, depth}, dtype);
-        Tensor x = a.make({rows, depth}, dtype), out = a.make({rows, n});
-        cublas.multiply(out.data, x.data, w[0].data, static_cast<int>(rows), static_cast<int>(n),
-                        static_cast<int>(depth), dtype);  // once before: it allocates
+        const bool exact = rows > 16 || dtype == DType::F32;
+        Tensor x = a.make({rows, depth}, exact ? DType::F32 : dtype), out = a.make({rows, n});
+        Tensor halves = exact ? a.make({2, rows, depth}, dtype) : Tensor();
+        const auto call = [&](size_t nth) {
+            exact ? cublas_matmul(out, x, w[nth % w.size()], halves) : cublas_matmul_rounded(out, x, w[nth % w.size()]);
+        };
+        call(0);  // once before: it allocates
         return replayed([&] {
-                   for (size_t i = 0; i < CALLS; i++)
-                       cublas.multiply(out.data, x.data, w[i % w.size()].data, static_cast<int>(rows),
-                                       static_cast<int>(n), static_cast<int>(depth), dtype);
+                   for (size_t i = 0; i < CALLS; i++) call(i);
                }) /
                CALLS;
     };
-    const bool comparable = cublas && size_of(dtype) == 2;
+    const bool comparable = !why_no_cublas() && dtype != DType::I8;
     b.run(
         named("matmul", rows, n, depth, dtype), weight + 4.0 * static_cast<double>(rows * (n + depth)),
         2.0 * static_cast<double>(rows * n) * static_cast<double>(depth),
@@ -304,7 +268,7 @@ void product(const Bench& b, const Cublas& cublas, int64_t rows, int64_t n, int6
         comparable ? std::function<double()>(yardstick) : nullptr);
 }
 
-void few_rows(const Bench& b, const Cublas& cublas) {
+void few_rows(const Bench& b) {
     for (DType dtype : WEIGHTS)
         for (int64_t rows : {1, 2, 4, 16})
             for (auto [n, depth] : {std::pair<int64_t, int64_t>{1024, 1024},
@@ -315,18 +279,18 @@ void few_rows(const Bench& b, const Cublas& cublas) {
                                     {4096, 11008},
                                     {8192, 4096},
                                     {65536, 4096}})
-                product(b, cublas, rows, n, depth, dtype);
+                product(b, rows, n, depth, dtype);
 }
 
-void many_rows(const Bench& b, const Cublas& cublas) {
+void many_rows(const Bench& b) {
     for (DType dtype : WEIGHTS)
         for (int64_t rows : {64, 256, 1024, 4096})
             for (auto [n, depth] :
                  {std::pair<int64_t, int64_t>{4096, 1024}, {4096, 4096}, {11008, 4096}, {4096, 11008}})
-                product(b, cublas, rows, n, depth, dtype);
+                product(b, rows, n, depth, dtype);
 }
 
-void layers(const Bench& b, const Cublas&) {
+void layers(const Bench& b) {
     for (DType dtype : WEIGHTS)
         for (int64_t rows : {1, 2, 1024})
             for (auto [dim, ffn_dim] : {std::pair<int64_t, int64_t>{1024, 4096}, {4096, 11008}}) {
@@ -362,7 +326,7 @@ void layers(const Bench& b, const Cublas&) {
             }
 }
 
-void attention_cases(const Bench& b, const Cublas&) {
+void attention_cases(const Bench& b) {
     struct Shape {
         int64_t streams, rows, length, heads, kv_heads, head_dim;
     };
@@ -417,7 +381,7 @@ void attention_cases(const Bench& b, const Cublas&) {
         }
 }
 
-void pictures(const Bench& b, const Cublas&) {
+void pictures(const Bench& b) {
     const Convolution one = {.kernel = 1, .stride = 1, .pad_before = 0, .pad_after = 0, .upsample = 1}, three;
     const Convolution twice = {.kernel = 3, .stride = 1, .pad_before = 1, .pad_after = 1, .upsample = 2};
     const Convolution half = {.kernel = 3, .stride = 2, .pad_before = 0, .pad_after = 1, .upsample = 1};
@@ -476,7 +440,7 @@ void pictures(const Bench& b, const Cublas&) {
     });
 }
 
-void rows(const Bench& b, const Cublas&) {
+void rows(const Bench& b) {
     for (int64_t rows : {1, 2, 1024}) {
         const int64_t dim = 4096;
         const double bytes = 8.0 * static_cast<double>(rows * dim);
@@ -500,7 +464,7 @@ void rows(const Bench& b, const Cublas&) {
     }
 }
 
-constexpr std::pair<const char*, void (*)(const Bench&, const Cublas&)> GROUPS[] = {
+constexpr std::pair<const char*, void (*)(const Bench&)> GROUPS[] = {
     {"matmul, few rows", few_rows}, {"matmul, many rows", many_rows}, {"fused projections", layers},
     {"attention", attention_cases}, {"pictures", pictures},           {"rows", rows},
 };
@@ -519,10 +483,9 @@ int run(int count, char** arguments) {
     }
     cudaDeviceProp properties;
     CUDA_CHECK(cudaGetDeviceProperties(&properties, 0));
-    const Cublas cublas;
     const Roofs roofs = measure_roofs(properties.multiProcessorCount);
     std::printf("%s, %d multiprocessors; cuBLAS is %s\n", properties.name, properties.multiProcessorCount,
-                cublas ? "there" : "not there");
+                why_no_cublas() ? why_no_cublas() : "there");
     std::printf(
         "measured: reads %.0f GB/s, mma.sync %.0f TFLOP/s in bf16 and %.0f in tf32, %.2f us a launch in a graph\n",
         roofs.bandwidth / 1e9, roofs.half / 1e12, roofs.tf32 / 1e12, roofs.gap * 1e6);
@@ -534,7 +497,7 @@ int run(int count, char** arguments) {
     for (auto [name, group] : GROUPS) {
         if (std::string(name).find(wanted) == std::string::npos) continue;
         bench.head(name);
-        group(bench, cublas);
+        group(bench);
     }
     return 0;
 }

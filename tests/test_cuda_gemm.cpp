@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "kernels/composed.h"
+#include "kernels/cuda/cublas.h"
 #include "kernels/cuda/gemm.h"
 #include "tests/kernel_harness.h"
 
@@ -141,6 +142,35 @@ TEST_CASE("cuda gemm: an element of x counts with both of its parts") {
             const Host got = m.get(out);
             for (size_t r = 0; r < 32; r++) CHECK(std::abs(got.at(r) - x.at(r * 32 + r)) <= allowed * x.at(r * 32 + r));
         }
+    }
+}
+
+TEST_CASE("cuda gemm: the yardstick makes the same product") {
+    Random random(904);
+    CHECK(gpu::why_no_cublas() == nullptr);
+    for (DType dtype : FLOAT_DTYPES) {
+        std::vector<Case> cases;
+        const Host x = random_host(random, {19, 40}), weight = random_host(random, {33, 40}, 0.2f, dtype);
+        const Host rounded = random_host(random, {19, 40}, 1, dtype);
+        cases.push_back({"matmul", dtype, "cuBLAS", [=](const Kernels& k, Memory& m) {
+                             Tensor out = m.make({19, 33}), in = m.put(x), w = m.put(weight);
+                             if (is_emulated(k))
+                                 gpu::cublas_matmul(out, in, w, m.make({2, 19, 40}, dtype));
+                             else
+                                 matmul(k, out, in, w);
+                             return std::vector{out};
+                         }});
+        Host widened(DType::F32, {19, 40});
+        for (size_t i = 0; i < widened.elements(); i++) widened.set(i, rounded.at(i));
+        cases.push_back({"matmul", dtype, "cuBLAS of a rounded x", [=](const Kernels& k, Memory& m) {
+                             Tensor out = m.make({19, 33}), w = m.put(weight);
+                             if (is_emulated(k))
+                                 gpu::cublas_matmul_rounded(out, m.put(rounded), w);
+                             else
+                                 matmul(k, out, m.put(widened), w);
+                             return std::vector{out};
+                         }});
+        hold(cases);
     }
 }
 
