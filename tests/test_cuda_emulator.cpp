@@ -239,6 +239,18 @@ TEST_CASE("cuda emulator: mma of tf32 multiplies 16x8 by 8x8") {
         }
 }
 
+__global__ void permuted_bytes(unsigned* out) {
+    out[0] = __byte_perm(0x33221100u, 0x77665544u, 0x3210u);
+    out[1] = __byte_perm(0x33221100u, 0x77665544u, 0x7531u);
+    out[2] = __byte_perm(0x33221100u, 0x77665544u, 0x0476u);
+}
+
+TEST_CASE("cuda emulator: bytes are picked from two words") {
+    Device<unsigned> device(3);
+    CUDA_CHECK(launch(permuted_bytes, 1, 1, 0, device.data()));
+    CHECK(device.get() == std::vector<unsigned>{0x33221100u, 0x77553311u, 0x00447766u});
+}
+
 __global__ void matrices(unsigned* out) {
     DYNAMIC_SHARED(uint16_t, rows);  // [32][8]
     const unsigned t = threadIdx.x;

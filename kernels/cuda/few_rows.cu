@@ -121,7 +121,7 @@ __device__ __forceinline__ void multiply_quad(Sums<LINES, HALVES>& sums, const u
 #pragma unroll
     for (int l = 0; l < LINES; l++) {
         const unsigned bytes = word_of(chunk[l], q);
-        w[l][0] = bf16_of_even_bytes(bytes), w[l][1] = bf16_of_even_bytes(bytes >> 8);
+        w[l][0] = bf16_of_even_bytes(bytes), w[l][1] = bf16_of_odd_bytes(bytes);
     }
 #pragma unroll
     for (int h = 0; h < HALVES; h++)  // in the order of the bytes above

@@ -300,7 +300,7 @@ private:
 #pragma unroll
                 for (int i = 0; i < 4; i++) {
                     right[n + i][0] = bf16_of_even_bytes(four[i]);
-                    right[n + i][1] = bf16_of_even_bytes(four[i] >> 8);
+                    right[n + i][1] = bf16_of_odd_bytes(four[i]);
                 }
             }
         }

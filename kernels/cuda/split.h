@@ -37,10 +37,11 @@ __device__ __forceinline__ Split split_tf32(float x) {
     return {high, __float_as_uint(rest(x, __uint_as_float(high))) + 0x1000u};
 }
 
-// Bytes 0 and 2 of a word as bf16. The lower seven bits of a byte are the mantissa of 128 + b; the top bit, worth -128,
-// makes 128 of 0 and 256 of 1 when it is put at the lowest bit of the exponent; the difference is the signed byte.
-__device__ __forceinline__ unsigned bf16_of_even_bytes(unsigned bytes) {
-    const unsigned lower = (bytes & 0x007f007fu) | 0x43004300u, top = (bytes & 0x00800080u) | 0x43004300u;
+// Two signed bytes as bf16, each standing in the low half of 16 bits under 0x43. Its lower seven bits are then the
+// mantissa of 128 + b; its top bit, worth -128, makes 128 of 0 and 256 of 1 as the lowest bit of the exponent; the
+// difference of the two is the signed byte.
+__device__ __forceinline__ unsigned bf16_of_marked_bytes(unsigned marked) {
+    const unsigned lower = marked & 0xff7fff7fu, top = marked & 0xff80ff80u;
     __nv_bfloat162 l, t;
     memcpy(&l, &lower, sizeof l);
     memcpy(&t, &top, sizeof t);
@@ -48,6 +49,13 @@ __device__ __forceinline__ unsigned bf16_of_even_bytes(unsigned bytes) {
     unsigned word;
     memcpy(&word, &value, sizeof word);
     return word;
+}
+// Bytes 0 and 2 of a word, and bytes 1 and 3.
+__device__ __forceinline__ unsigned bf16_of_even_bytes(unsigned bytes) {
+    return bf16_of_marked_bytes(__byte_perm(bytes, 0x43434343u, 0x4240u));
+}
+__device__ __forceinline__ unsigned bf16_of_odd_bytes(unsigned bytes) {
+    return bf16_of_marked_bytes(__byte_perm(bytes, 0x43434343u, 0x4341u));
 }
 
 }  // namespace leon::LEON_CUDA

@@ -289,6 +289,15 @@ inline unsigned __umulhi(unsigned a, unsigned b) {
     return static_cast<unsigned>(uint64_t{a} * b >> 32);
 }
 
+// Byte i of the result is that of the eight bytes of y:x which the i-th four bits of `selector` name.
+inline unsigned __byte_perm(unsigned x, unsigned y, unsigned selector) {
+    const uint64_t bytes = uint64_t{y} << 32 | x;
+    unsigned result = 0;
+    for (unsigned i = 0; i < 4; i++)
+        result |= static_cast<unsigned>(bytes >> (selector >> 4 * i & 7) * 8 & 255) << 8 * i;
+    return result;
+}
+
 inline int __float_as_int(float x) {
     return same_bits<int>(x);
 }
