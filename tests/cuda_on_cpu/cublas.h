@@ -2,7 +2,7 @@
 // library's conventions (matrices column by column, leading dimensions), so that a wrong transposition or order shows.
 #pragma once
 
-#include <cuda_on_cpu/emu.h>
+#include "tests/cuda_on_cpu/emu.h"
 
 namespace leon::cuda_emulated::emu {
 
