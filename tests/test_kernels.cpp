@@ -65,6 +65,8 @@ constexpr Measured MEASURED[] = {
     {"rotate_append", DType::BF16, {8.5e-4, 3.3e-11}, {8.5e-4, 3.3e-11}},
     {"rotate_append", DType::F16, {3.8e-4, 4.3e-12}, {3.8e-4, 4.4e-12}},
     {"norm_add", DType::F32, {8.2e-6, 2.5e-12}, {8.2e-6, 2.5e-12}},
+    {"layer", DType::F32, {2.4e-6, 1.7e-13}, {2.4e-6, 2.3e-13}},
+    {"layer", DType::I8, {3.4e-6, 1.3e-13}, {3.4e-5, 3.1e-11}},
     {"conv2d", DType::F32, {1.6e-6, 4.7e-14}, {4.2e-6, 1.1e-12}},
     {"conv2d", DType::BF16, {2.1e-6, 3.0e-13}, {3.0e-6, 4.3e-13}},
     {"conv2d", DType::F16, {2.1e-6, 3.0e-13}, {4.1e-6, 1.7e-13}},

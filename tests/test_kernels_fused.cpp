@@ -211,5 +211,61 @@ TEST_CASE("kernels: norm_add") {
     hold(cases);
 }
 
+// --- one after the other ----------------------------------------------------------------------------------------
+
+// Each operation reads what the one before it wrote, and no host is between them: where kernels may begin early, this
+// is where they could read too early.
+TEST_CASE("kernels: a layer of operations in a row") {
+    Random random(135);
+    const int64_t heads = 4, kv_heads = 2, head_dim = 16, dim = heads * head_dim, kv_dim = kv_heads * head_dim,
+                  ffn = 72;
+    for (DType dtype : {DType::F32, DType::I8}) {
+        std::vector<Case> cases;
+        for (int64_t rows : {2, 20})
+            for (Kind kind : {Kind::RMS, Kind::Layer}) {
+                const Norm norm(random, kind, dim);
+                const Host table = weight_of(random, 30, dim, dtype), wq = weight_of(random, dim, dim, dtype);
+                const Host wk = weight_of(random, kv_dim, dim, dtype), wv = weight_of(random, kv_dim, dim, dtype);
+                const Host wo = weight_of(random, dim, dim, dtype), gate = weight_of(random, ffn, dim, dtype);
+                const Host up = weight_of(random, ffn, dim, dtype), down = weight_of(random, dim, ffn, dtype);
+                const Host gain = random_gain(random, {heads, head_dim}), bias = random_host(random, {heads, head_dim});
+                const Host k_gain = random_gain(random, {kv_heads, head_dim});
+                const Host k_bias = random_host(random, {kv_heads, head_dim});
+                std::vector<int32_t> ids, stream, position;
+                for (int32_t r = 0; r < rows; r++)
+                    ids.push_back(random.below(30)), stream.push_back(0), position.push_back(r);
+                const Host cache(DType::F32, {1, kv_heads, PAGE_TOKENS, head_dim});
+                cases.push_back(
+                    {"layer", dtype, text(rows, " rows, ", norm.name()), [=](const Kernels& k, Memory& m) {
+                         Tensor x = m.make({rows, dim}), q = m.make({rows, heads, head_dim}),
+                                scratch = m.make({rows, dim});
+                         Tensor keys = m.make({rows, kv_heads, head_dim}), values = m.make({rows, kv_heads, head_dim});
+                         Tensor mixed = m.make({rows, heads, head_dim}), hidden = m.make({rows, ffn}),
+                                gates = m.make({rows, ffn});
+                         const RowNorm n = norm.put(m);
+                         const QkvWeights qkv{n, m.put(wq), m.put(wk), m.put(wv)};
+                         const FeedForwardWeights branch{n, m.put(gate), m.put(up)};
+                         const HeadNorms head_norms{m.put(gain), m.put(bias), m.put(k_gain), m.put(k_bias), 1e-5f};
+                         const Tensor embedding = m.put(table), output = m.put(wo), last = m.put(down),
+                                      tokens = m.put(int_host(ids));
+                         const Placement at{m.put(int_host(stream)), m.put(int_host(position))};
+                         KvPages pages{m.put(cache), m.put(cache), m.put(int_host({0}, {1, 1}))};
+                         const auto flat = [&](Tensor t) { return t.as({rows, t.shape[1] * t.shape[2]}); };
+
+                         gather(k, x, embedding, tokens);
+                         project_qkv(k, flat(q), flat(keys), flat(values), x, qkv, scratch);
+                         rotate_append(k, q, keys, values, head_norms, 10000, pages, at);
+                         attention(k, mixed, q, pages, at);
+                         matmul_add(k, x, flat(mixed), output);
+                         feed_forward(k, hidden, x, branch, scratch, gates);
+                         matmul(k, scratch, hidden, last);
+                         norm_add(k, x, scratch, n);
+                         return std::vector{x, pages.keys, pages.values};
+                     }});
+            }
+        hold(cases);
+    }
+}
+
 }  // namespace
 }  // namespace leon

@@ -85,7 +85,8 @@ unsigned warp_of(unsigned block, unsigned thread) {
 
 bool is_ordered(const Access& a, bool shared) {
     if (a.time <= overlap_time) return true;
-    if (a.time <= launch_time) return clocks[warp_of(place.block, place.thread)].waited >> place.thread % 32 & 1;
+    if (a.time <= launch_time)  // another launch's shared memory may have stood here
+        return shared || clocks[warp_of(place.block, place.thread)].waited >> place.thread % 32 & 1;
     if (a.block == place.block && a.thread == place.thread) return true;
     if (shared && a.block != place.block) return true;  // another block's memory, at the same address
     const Clock& mine = clocks[warp_of(place.block, place.thread)];

@@ -115,8 +115,10 @@ TEST_CASE("cuda races: repaired kernels are not reported") {
 
 // Kernels that begin under the one before, which writes out[0..63] and reads out[64..127].
 __global__ void first_half(int* out) {
+    DYNAMIC_SHARED(int, shared);
     grid_dependency_wait();
-    out[threadIdx.x] = out[64 + threadIdx.x];
+    shared[threadIdx.x] = out[64 + threadIdx.x];
+    out[threadIdx.x] = shared[threadIdx.x];
 }
 __global__ void bystander(int*) {
     grid_dependency_wait();
@@ -132,6 +134,13 @@ __global__ void writes_early(int* out, bool repaired) {
     out[64 + threadIdx.x] = 1;
     grid_dependency_wait();
 }
+__global__ void uses_shared_memory(int* out, bool repaired) {  // where the kernel before had its own
+    DYNAMIC_SHARED(int, shared);
+    shared[threadIdx.x] = static_cast<int>(threadIdx.x);
+    if (repaired) grid_dependency_wait();
+    out[threadIdx.x] = shared[threadIdx.x];
+    grid_dependency_wait();
+}
 __global__ void one_waits_for_all(int* out, bool repaired) {
     if (threadIdx.x == 0) grid_dependency_wait();
     if (repaired) __syncthreads();
@@ -143,17 +152,19 @@ TEST_CASE("cuda races: a kernel that begins early is ordered after the ones befo
         const char* name;
         void (*kernel)(int*, bool);
     };
-    for (const Pair& p :
-         {Pair{"reads early", reads_early}, {"writes early", writes_early}, {"one waits for all", one_waits_for_all}})
+    for (const Pair& p : {Pair{"reads early", reads_early},
+                          {"writes early", writes_early},
+                          {"one waits for all", one_waits_for_all},
+                          {"uses shared memory", uses_shared_memory}})
         for (bool repaired : {false, true})
             for (bool one_between : {false, true})
                 for (bool finished : {false, true}) {
                     const Ending end = in_a_child([&] {
                         int* out = static_cast<int*>(allocate(256 * sizeof(int), Reach::Device));
-                        CUDA_CHECK(launch_dependent(first_half, 1, 64, 0, out));
+                        CUDA_CHECK(launch_dependent(first_half, 1, 64, 1024, out));
                         if (one_between) CUDA_CHECK(launch_dependent(bystander, 1, 64, 0, out));
                         if (finished) finish();
-                        CUDA_CHECK(launch_dependent(p.kernel, 1, 64, 0, out, repaired));
+                        CUDA_CHECK(launch_dependent(p.kernel, 1, 64, 1024, out, repaired));
                         return emu::race_reports();
                     });
                     CAPTURE(p.name);
