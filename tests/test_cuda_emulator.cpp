@@ -497,6 +497,39 @@ TEST_CASE("cuda emulator: a captured graph runs when it is launched, as often as
     CUDA_CHECK(cudaGraphDestroy(graph));
 }
 
+// Each passes 32 values on, by one further; what it needs of nobody comes before the wait.
+__global__ void passes_on(int* to, const int* from, const int* constants) {
+    DYNAMIC_SHARED(uint4, box);
+    grid_dependency_launch();
+    cp_async_streaming(box + threadIdx.x, constants + 4 * threadIdx.x, threadIdx.x < 31);
+    cp_async_commit();
+    grid_dependency_wait();
+    cp_async_wait<0>();
+    to[(threadIdx.x + 1) % 32] = from[threadIdx.x] + static_cast<int>(box[threadIdx.x].y);
+}
+
+TEST_CASE("cuda emulator: dependent launches pass values on, in a graph too") {
+    in_every_schedule([] {
+        std::vector<int> constants(128);
+        for (int i = 0; i < 128; i++) constants[static_cast<size_t>(i)] = i;
+        Device<int> fixed(constants), first(std::vector<int>(32, 7)), second(32);
+        const auto round = [&] {
+            for (int i = 0; i < 8; i++) {
+                CUDA_CHECK(launch_dependent(passes_on, 1, 32, 512, second.data(), first.data(), fixed.data()));
+                CUDA_CHECK(launch_dependent(passes_on, 1, 32, 512, first.data(), second.data(), fixed.data()));
+            }
+        };
+        Recording* recording = record(round);
+        round();
+        replay(recording);
+        forget(recording);
+        // 32 launches carry each value once around, past every lane but the last one's nothing.
+        int sum = 7;
+        for (int lane = 0; lane < 31; lane++) sum += 4 * lane + 1;
+        for (int value : first.get()) CHECK(value == sum);
+    });
+}
+
 TEST_CASE("cuda emulator: impossible launches and copies are refused") {
     Device<int> device(4);
     int host[8] = {};

@@ -8,8 +8,12 @@
 //   multiply-adds in float32   256 bf16 are 8 for each lane and row: 16 rows would take 128, and 32 for each row of
 //                              int8. So the tensor cores multiply, 16 x 16 weights by 16 x 8 of x in an instruction:
 //                              2 instructions (x is split in two, split.h), 4 beyond 8 rows, 4 and 8 for int8
-//   x                          is split by each warp as it is used: 5 instructions an element, 20 for 512 bytes
+//   x                          is split by each warp as it is used: 5 instructions an element, 20 for 512 bytes of a
+//                              tile of 16 rows of the weight, as many for int8 because its tile has 32
 //   int8                       to bf16: 1.75 instructions a weight, 28 for 512 bytes
+//
+// With loads and addresses, the loop of bf16 is some 190 instructions for 2 KiB: half of what it may be. A norm in
+// front adds 3 an element of x.
 //
 // Rows beyond the last repeat it in the instruction's 8 columns. All numbers of rows take the same order of sums, so a
 // row's result does not depend on the rows beside it.
@@ -24,11 +28,12 @@
 //
 // So a lane copies (cp.async, past the L1) just what it multiplies itself, into a ring of its own in shared memory that
 // needs no barrier and runs on over the ends of tiles: 6 KiB a warp, 96 KiB on a multiprocessor with its two blocks,
-// where Little's law asks for 4.8 TB/s * 0.7 us / 132 = 25 KiB in flight. A quarter of the registers and less than half
-// of the shared memory are left for the next kernel.
+// where Little's law asks for 4.8 TB/s * 0.7 us / 132 = 25 KiB in flight. What they leave of a multiprocessor, 3/8 of
+// the registers and half of the shared memory, takes a block of the next kernel.
 //
 // The launch is a dependent one: rings are filled before the kernel before this one has ended, only then x is touched.
-// That hides up to 96 KiB a multiprocessor, 2.6 us of reading: launch, statistics of the norm and first access to x.
+// Full rings are 12 MB, 2.6 us of reading, which go on under the end of the kernel before, the launch, the statistics
+// of the norm (a round to the L2 and a barrier, each block for itself) and the first access to x.
 #include "kernels/cuda/few_rows.h"
 
 #include "kernels/cuda/element.h"
@@ -78,7 +83,7 @@ struct Work {
 
 // --- four elements of the depth ---------------------------------------------------------------------------------
 
-// sums[p] += lines 2p and 2p + 1 of the weight, times x, of which the tensor cores take `PER_QUAD` steps.
+// sums[p] += lines 2p and 2p + 1 of the weight, times x.
 //   chunk[l]: 16 bytes of line l, of which quad number q is multiplied    x[h]: of row lane / 4 + 8 h
 template <int LINES, int HALVES>
 using Sums = float[(LINES + 1) / 2][HALVES][4];
