@@ -9,7 +9,7 @@
 #
 #   file: kernels/cuda/norms.cu                   a kernel or a header of kernels
 #   what: the sum over the warps leaves out the last one
-#   tests: kernels: rmsnorm*                      which test cases must fail: a filter of doctest, -tc
+#   tests: kernels: rmsnorm*                      which test cases must fail: filters of doctest (-tc), commas between
 #   with: races                                   optional: needs the race detector (the build of make test-races)
 #   ---
 #   the old text, which must stand in the file exactly once
@@ -63,7 +63,7 @@ is_race() { [ "$(field "$1" with)" = races ]; }
 run_tests() {
     local environment=(LEON_TEST_BACKEND=cuda)
     [ "$1" = "$BUILD/race_tests" ] || [[ $1 == */race_tests ]] && environment+=(EMU_SCHED=random:1)
-    env "${environment[@]}" timeout -k 5 "$3" "$1" -tc="$2" -aa=1 >"$4" 2>&1
+    { env "${environment[@]}" timeout -k 5 "$3" "$1" -tc="$2" -aa=1 >"$4" 2>&1; } 2>/dev/null  # "Aborted", says bash
 }
 
 program_of() { if is_race "$1"; then echo "$BUILD/race_tests"; else echo "$BUILD/leon_tests"; fi; }
