@@ -99,7 +99,7 @@ public:
     // |got - want| <= allowed * (scale + |want|), for every element of the results.
     void rung(const std::string& name, Figure better, const std::function<void()>& run, double allowed = 2e-6,
               double scale = 1);
-    // 0 if every rung was right and kept its claim.
+    // Prints the table. 0 if every rung was right and kept its claim.
     int finish();
 
 private:
@@ -114,6 +114,13 @@ private:
         double value;
     };
 
+    struct Row {
+        std::string name;
+        double error;
+        std::vector<Column> columns;
+        std::string verdict;
+    };
+
     Operand make(const std::vector<int64_t>& shape, DType dtype, bool compared);
     Memory& memory_of(const Operand& operand);
     void reset();
@@ -125,9 +132,9 @@ private:
     std::FILE* table_;
     Work work_;
     std::deque<Memory> memory_;
-    std::vector<Column> before_;
+    std::vector<Row> rows_;
     uint64_t random_ = 1;
-    int rungs_ = 0, faults_ = 0;
+    int faults_ = 0;
 };
 
 // --- operands ---------------------------------------------------------------------------------------------------
@@ -325,46 +332,60 @@ inline Ladder::~Ladder() {
 
 inline void Ladder::rung(const std::string& name, Figure better, const std::function<void()>& run, double allowed,
                          double scale) {
-    const auto width = [](const Column& c) { return static_cast<int>(std::max(std::strlen(c.name), size_t{7})); };
-    constexpr int NAME_WIDTH = 44;
     reset();
     run();
     LEON_CUDA::finish();
     const double error = worst_error(scale);
-    const std::vector<Column> now = measure(run);
-
-    if (rungs_++ == 0) {
-        std::fprintf(table_, "| %-*s | %-7s |", NAME_WIDTH, "rung", "error");
-        for (const Column& c : now) std::fprintf(table_, " %*s |", width(c), c.name);
-        std::fprintf(table_, " better\n|%.*s|---------|", NAME_WIDTH + 2, std::string(NAME_WIDTH + 2, '-').c_str());
-        for (const Column& c : now)
-            std::fprintf(table_, "%s:|", std::string(static_cast<size_t>(width(c)) + 1, '-').c_str());
-        std::fprintf(table_, "---\n");
-    }
-    std::fprintf(table_, "| %-*s | %7.1e |", NAME_WIDTH, (std::to_string(rungs_) + ". " + name).c_str(), error);
-    for (const Column& c : now) {
-        const bool whole = c.value == std::floor(c.value) || c.value >= 100;
-        std::fprintf(table_, " %*.*f |", width(c), whole ? 0 : 1, c.value);
-    }
+    Row row{std::to_string(rows_.size() + 1) + ". " + name, error, measure(run), ""};
     if (!(error <= allowed)) {
-        std::fprintf(table_, " **WRONG**: an error of %.1e, allowed are %.1e", error, allowed);
+        char limit[40];
+        std::snprintf(limit, sizeof limit, ": %.1e is allowed ", allowed);
+        row.verdict = "**WRONG**" + std::string(limit);
         faults_++;
     }
-    for (size_t i = 0; i < before_.size() && better != Figure::None; i++) {
-        if (now[i].figure != better) continue;
+    for (size_t i = 0; i < row.columns.size() && better != Figure::None && !rows_.empty(); i++) {
+        if (row.columns[i].figure != better) continue;
         const bool more = better == Figure::MatrixProducts || better == Figure::Async;
-        const bool is_better = more ? now[i].value > before_[i].value : now[i].value < before_[i].value;
-        std::fprintf(table_, is_better ? " %s" : " **NOT BETTER**: %s", now[i].name);
+        const double now = row.columns[i].value, before = rows_.back().columns[i].value;
+        const bool is_better = more ? now > before : now < before;
+        row.verdict += is_better ? row.columns[i].name : std::string("**NOT BETTER**: ") + row.columns[i].name;
         faults_ += !is_better;
     }
-    std::fprintf(table_, "\n");
-    std::fflush(table_);
-    before_ = now;
+    rows_.push_back(row);
 }
 
 inline int Ladder::finish() {
+    // Columns in which there is anything to see.
+    std::vector<size_t> shown;
+    for (size_t i = 0; !rows_.empty() && i < rows_[0].columns.size(); i++) {
+        const double nothing = rows_[0].columns[i].figure == Figure::Launches ? 1 : 0;
+        if (std::any_of(rows_.begin(), rows_.end(), [&](const Row& r) { return r.columns[i].value != nothing; }))
+            shown.push_back(i);
+    }
+    size_t name_width = 4;
+    for (const Row& r : rows_) name_width = std::max(name_width, r.name.size());
+    const auto width = [&](size_t i) {
+        return static_cast<int>(std::max(std::strlen(rows_[0].columns[i].name), size_t{6}));
+    };
+
+    std::fprintf(table_, "| %-*s | error   |", static_cast<int>(name_width), "rung");
+    for (size_t i : shown) std::fprintf(table_, " %*s |", width(i), rows_[0].columns[i].name);
+    std::fprintf(table_, " better |\n|%s|---------|", std::string(name_width + 2, '-').c_str());
+    for (size_t i : shown) std::fprintf(table_, "%s:|", std::string(static_cast<size_t>(width(i)) + 1, '-').c_str());
+    std::fprintf(table_, "---|\n");
+    for (const Row& r : rows_) {
+        std::fprintf(table_, "| %-*s | %7.1e |", static_cast<int>(name_width), r.name.c_str(), r.error);
+        for (size_t i : shown) {
+            const double value = r.columns[i].value;
+            const bool whole = value == std::floor(value) || value >= 100;
+            std::fprintf(table_, " %*.*f |", width(i), whole ? 0 : 1, value);
+        }
+        std::fprintf(table_, " %s |\n", r.verdict.c_str());
+    }
     std::fprintf(table_, "\n");
-    if (faults_) std::fprintf(table_, "%d of %d rungs are wrong, or not better as they claim\n", faults_, rungs_);
+    if (faults_)
+        std::fprintf(table_, "%d of %zu rungs are wrong, or not better as they claim\n", faults_, rows_.size());
+    std::fflush(table_);
     return faults_ ? 1 : 0;
 }
 
