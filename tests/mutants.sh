@@ -171,9 +171,9 @@ file: kernels/cuda/norms.cu
 what: a change of a comment
 tests: kernels: rmsnorm and layernorm*
 ---
-// rmsnorm, layernorm, norm_add
+#include "kernels/cuda/reduce.h"
 +++
-// rmsnorm, layernorm, norm_add.
+#include "kernels/cuda/reduce.h"  // as before
 
 file: kernels/cuda/norms.cu
 what: a text that is not there
