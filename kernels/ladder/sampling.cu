@@ -47,14 +47,16 @@ __device__ uint64_t random_bits(int64_t candidate) {
 // --- folds over a block; with one thread, nothing to do ---------------------------------------------------------
 
 template <unsigned COUNT, class Combine>
-__device__ Sum fold(Sum value, Sum* partial, Combine combine) {  // partial [COUNT / WARP]
-    if (COUNT == 1) return value;
-    for (int distance = WARP / 2; distance > 0; distance /= 2)
-        value = combine(value, __shfl_xor_sync(~0u, value, distance));
-    if (threadIdx.x % WARP == 0) partial[threadIdx.x / WARP] = value;
-    __syncthreads();  // orders the warps' values before all threads' reads
-    for (unsigned warp = 0; warp < COUNT / WARP; warp++) value = warp == 0 ? partial[0] : combine(value, partial[warp]);
-    __syncthreads();  // orders these reads before the next fold's writes
+__device__ Sum fold(Sum value, [[maybe_unused]] Sum* partial, Combine combine) {  // partial [COUNT / WARP]
+    if constexpr (COUNT > 1) {
+        for (int distance = WARP / 2; distance > 0; distance /= 2)
+            value = combine(value, __shfl_xor_sync(~0u, value, distance));
+        if (threadIdx.x % WARP == 0) partial[threadIdx.x / WARP] = value;
+        __syncthreads();  // orders the warps' values before all threads' reads
+        value = partial[0];
+        for (unsigned warp = 1; warp < COUNT / WARP; warp++) value = combine(value, partial[warp]);
+        __syncthreads();  // orders these reads before the next fold's writes
+    }
     return value;
 }
 template <unsigned COUNT>
@@ -91,7 +93,7 @@ __device__ void draw(int* token, const float* row, int ids, int64_t candidate, f
     Sum own = 0, before = 0;
     for (int i = first; i < last; i++) own += mass(distance(row[i], maximum));
     const Sum total = sum_of_all<COUNT>(own, partial);
-    if (COUNT > 1) {
+    if constexpr (COUNT > 1) {
         const Sum scanned = warp_scan(own);
         if (threadIdx.x % WARP == WARP - 1) partial[threadIdx.x / WARP] = scanned;
         __syncthreads();  // orders the warps' sums before all threads' reads
