@@ -66,17 +66,18 @@ struct Page {
     Cell cells[1024];
 };
 std::unordered_map<uintptr_t, std::unique_ptr<Page>> pages;
+constexpr size_t MOST_PAGES = 4096;  // 256 MiB; beyond, the memory is given back where nothing in it counts any more
+uintptr_t recent_number;
+Page* recent_page;
 
 Cell& cell_of(uintptr_t word) {
-    static uintptr_t last = 0;
-    static Page* page = nullptr;
-    if (word >> 10 != last || !page) {
-        last = word >> 10;
-        std::unique_ptr<Page>& found = pages[last];
+    if (word >> 10 != recent_number || !recent_page) {
+        recent_number = word >> 10;
+        std::unique_ptr<Page>& found = pages[recent_number];
         if (!found) found = std::make_unique<Page>();
-        page = found.get();
+        recent_page = found.get();
     }
-    return page->cells[word & 1023];
+    return recent_page->cells[word & 1023];
 }
 
 unsigned warp_of(unsigned block, unsigned thread) {
@@ -169,7 +170,13 @@ void access(uintptr_t p, size_t size, bool writes, bool atomic, void* pc) {
 void race_begin(unsigned first, unsigned blocks, NewLaunch launch) {
     if (launch != NewLaunch::No) {
         launch_time = race_time++;
-        if (launch == NewLaunch::Ordered) overlap_time = launch_time;
+        if (launch == NewLaunch::Ordered) {  // all that was done before is over
+            overlap_time = launch_time;
+            if (pages.size() > MOST_PAGES) {
+                pages.clear();
+                recent_page = nullptr;
+            }
+        }
         atomics.clear();
     }
     first_block = first;
