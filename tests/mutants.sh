@@ -62,7 +62,7 @@ is_race() { [ "$(field "$1" with)" = races ]; }
 # Runs the tests of filter $2 with program $1, no longer than $3 seconds; what it says goes to file $4.
 run_tests() {
     local environment=(LEON_TEST_BACKEND=cuda)
-    [ "$1" = "$BUILD/race_tests" ] || [[ $1 == */race_tests ]] && environment+=(EMU_SCHED=random:1)
+    [[ $1 == */race_tests ]] && environment+=(EMU_SCHED=random:1 EMU_STOP_AT_RACE=1)
     { env "${environment[@]}" timeout -k 5 "$3" "$1" -tc="$2" -aa=1 >"$4" 2>&1; } 2>/dev/null  # "Aborted", says bash
 }
 

@@ -117,6 +117,7 @@ void report(const Access& a, bool a_writes, const Access& b, bool b_writes, uint
                  a.time <= launch_time ? " with an earlier kernel, before grid_dependency_wait()" : "");
     describe(names[a_writes + 2 * a.atomic], a);
     describe(names[b_writes + 2 * b.atomic], b);
+    if (std::getenv("EMU_STOP_AT_RACE")) _exit(66);
     if (races++ == 0)
         std::atexit([] {
             std::fprintf(stderr, "emulator: %d data races\n", races);
