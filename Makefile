@@ -70,7 +70,7 @@ EXAMPLES := $(patsubst examples/%.cpp,$(BUILD)/examples/%,$(wildcard examples/*.
 HEADERS  := $(wildcard kernels/*.h runtime/*.h tokenizer/*.h weights_converter/*.h tasks/*.h)
 MODEL    := models/storybook.leon
 
-.PHONY: FORCE all setup demo test test-races ladder mutants mutants-self-test bench bench-kernels install uninstall \
+.PHONY: FORCE all setup demo test test-races ladder ladder-tables mutants mutants-self-test bench bench-kernels install uninstall \
     examples format format-check lint layers clean help gpu gpu-build cuda-resources cuda-check
 all: $(BUILD)/leon examples
 
@@ -152,7 +152,7 @@ $(BUILD)/race_tests: $(RACE_PROGRAM)
 
 # Studies, from a naive kernel to the one that ships: kernels/ladder/ladder.h. Instrumented like the kernels above, since
 # their figure is counted traffic; with CUDA=1, timed on the GPU.
-LADDERS := $(patsubst kernels/ladder/%.cu,$(BUILD)/ladder/%,$(wildcard kernels/ladder/*.cu))
+LADDERS := $(patsubst kernels/ladder/%.cu,$(BUILD)/ladder/%,$(sort $(wildcard kernels/ladder/*.cu)))
 ifeq ($(CUDA),1)
 $(BUILD)/obj/kernels/ladder/%.o: kernels/ladder/%.cu
 	@mkdir -p $(@D)
@@ -202,6 +202,9 @@ test-races: $(BUILD)/race_tests
 # Every study: fails if a rung is wrong, or not better as it claims.
 ladder: $(LADDERS)
 	@for study in $(LADDERS); do $$study || exit 1; done
+# What they print, into the page that tells about them.
+ladder-tables: $(LADDERS)
+	tests/ladder_tables.sh docs/kernels.md $(LADDERS)
 # Faults injected into the kernels, each of which the tests must see: tests/mutants.sh. MUTANTS=tests/mutants/norms.txt
 MUTANTS ?= $(wildcard tests/mutants/*.txt)
 mutants mutants-self-test: export BUILD := $(BUILD)
