@@ -97,6 +97,7 @@ const std::vector<Placed> LONG_PLACEMENTS = {
     {"three tokens across a part's boundary", {{0, 126, 3}}},
     {"six streams that share a part", one_token_each(6, 126, 3), 4},
     {"streams that share a part and more", {{2, 254, 1}, {0, 257, 2}, {3, 160, 1}, {1, 290, 3}}, 5},
+    {"twelve tokens across a part's boundary", {{0, 120, 12}}},
     {"40 tokens late in a stream", {{0, 230, 40}}},
     {"chunks of nine streams",
      {{8, 3, 7}, {3, 0, 9}, {0, 37, 4}, {7, 62, 3}, {1, 0, 1}, {2, 5, 2}, {6, 31, 8}, {5, 90, 5}, {4, 1, 2}}},
@@ -153,7 +154,7 @@ TEST_CASE("kernels: attention") {
 TEST_CASE("kernels: a row of attention does not depend on the rows beside it, nor on where its pages lie") {
     Random random(122);
     std::vector<Placed> placements = PLACEMENTS;
-    placements.insert(placements.end(), &LONG_PLACEMENTS[2], &LONG_PLACEMENTS[5]);
+    placements.insert(placements.end(), &LONG_PLACEMENTS[2], &LONG_PLACEMENTS[6]);
     for (DType dtype : FLOAT_DTYPES)
         for (const auto& sizes : HEADS)
             for (const Placed& placed : placements) {

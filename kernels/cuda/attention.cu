@@ -11,9 +11,9 @@ bool is_aligned(const Tensor& t) {
     return reinterpret_cast<uintptr_t>(t.data) % 16 == 0 && t.cols() * static_cast<int64_t>(size_of(t.dtype)) % 16 == 0;
 }
 
-// From the shapes alone, so that a recording stays right for whatever the tensors come to hold. Up to 16 rows always
-// take the same way, so that a row does not depend on the rows beside it. Beyond, prefill pays once the rows of a
-// stream fill its warps of 16 rows: four tokens with four heads each, or as many candidates of four tokens.
+// From the shapes alone, so that a recording stays right for whatever the tensors come to hold. Up to 16 tokens always
+// take the same way, so that a row does not depend on the rows beside it. Beyond, prefill pays where streams bring some
+// tokens each: with grouped heads, four fill a warp's 16 rows. With fewer, decoding has more blocks for the same keys.
 Way way_of(const Tensor& out, const Tensor& q, const KvPages& cache) {
     constexpr int64_t FEW_ROWS = 16, TOKENS_PER_STREAM = 4;
     const int64_t tokens = q.shape[0], streams = cache.page_table.shape[0], head_dim = q.shape[2];
