@@ -49,10 +49,10 @@ struct Call {
 template <class Products, class Tile, template <class> class Source>
 void launch_conv2d(Call& c, Gather gather) {
     const ConvGeometry g = conv_geometry<Tile>(c.out, c.x, c.weight, c.shape, gather);
-    CUDA_CHECK(launch(conv2d_kernel<Products, Tile, Source>, conv_grid<Tile>(g), CONV_THREADS,
-                      conv_shared_bytes<Products, Tile>(g), c.out.f32(), c.x.f32(),
-                      data_of<typename Products::Weight>(c.weight), c.bias.f32(),
-                      c.residual ? c.residual.f32() : nullptr, c.norm, g));
+    CUDA_CHECK(launch_dependent(conv2d_kernel<Products, Tile, Source>, conv_grid<Tile>(g), CONV_THREADS,
+                                conv_shared_bytes<Products, Tile>(g), c.out.f32(), c.x.f32(),
+                                data_of<typename Products::Weight>(c.weight), c.bias.f32(),
+                                c.residual ? c.residual.f32() : nullptr, c.norm, g));
 }
 
 constexpr int FEW_OUTPUTS = 16;

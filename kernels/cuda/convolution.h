@@ -296,7 +296,9 @@ __device__ __forceinline__ void convolve(float (&sums)[Tile::M][Tile::N][4], cha
         }
         cp_async_commit();  // a group for every step, so that waiting counts steps
     };
+    grid_dependency_launch();
     for (int step = 0; step < RING - 1; step++) weights_of(step);
+    grid_dependency_wait();  // orders what earlier kernels wrote before all that follows; weights may come before
     constexpr int TOGETHER = Source<Tile>::PIECES * (AHEAD % 3 == 0 ? 3 : 1);  // loads that are under way at once
 #pragma unroll 1
     for (int step = 0; step < AHEAD; step += TOGETHER / Source<Tile>::PIECES) {

@@ -70,6 +70,8 @@ __global__ void __launch_bounds__(THREADS)
     const int width = channels / groups, warp = static_cast<int>(threadIdx.x) / WARP;
     const float values = static_cast<float>(count) * static_cast<float>(width);
     x += first * channels;
+    grid_dependency_launch();
+    grid_dependency_wait();  // orders what earlier kernels wrote before all that follows
 
     sum_columns<V>(columns, x, count, channels, lines, [](float v, int) { return v; });
     __syncthreads();  // orders the writes of the columns' sums before the warps' reads
@@ -109,6 +111,8 @@ __global__ void __launch_bounds__(MERGE_THREADS)
     DYNAMIC_SHARED(Merged, warps);  // [MERGE_THREADS / WARP]
     const int groups = static_cast<int>(gridDim.x), group = static_cast<int>(blockIdx.x), width = channels / groups;
     const int thread = static_cast<int>(threadIdx.x);
+    grid_dependency_launch();
+    grid_dependency_wait();  // orders what earlier kernels wrote before all that follows
     Merged all = {0, 0, 0};
     for (int chunk = thread; chunk < chunks; chunk += MERGE_THREADS) {
         const Moments m = moments[static_cast<int64_t>(chunk) * groups + group];
@@ -137,11 +141,13 @@ __global__ void __launch_bounds__(MERGE_THREADS)
     }
 }
 
-// VECTORS: channels a multiple of four, everything aligned.
+// V values a thread; 4 where the channels are a multiple of four and everything is aligned.
 template <int V>
 __global__ void __launch_bounds__(THREADS) apply_kernel(float* out,      // [pixels, channels]
                                                         const float* x,  // the same, may be out
                                                         ChannelNorm norm, int64_t count, int channels) {
+    grid_dependency_launch();
+    grid_dependency_wait();  // orders what earlier kernels wrote before all that follows
     const int64_t i = (static_cast<int64_t>(blockIdx.x) * THREADS + threadIdx.x) * V;
     if (i >= count) return;
     const int channel = static_cast<int>(i % channels);
@@ -176,16 +182,16 @@ ChannelNorm group_statistics(const Tensor& x, const GroupNorm& norm) {
     const auto launch_chunks = [&](auto kernel, int v) {
         const int lines = std::max(1, THREADS * v / channels);
         const size_t shared_bytes = static_cast<size_t>(lines * channels + groups) * sizeof(float);
-        CUDA_CHECK(launch(kernel, dim3(static_cast<unsigned>(chunks)), THREADS, shared_bytes, moments, x.f32(), pixels,
-                          channels, groups, static_cast<int>(chunk_pixels), lines));
+        CUDA_CHECK(launch_dependent(kernel, dim3(static_cast<unsigned>(chunks)), THREADS, shared_bytes, moments,
+                                    x.f32(), pixels, channels, groups, static_cast<int>(chunk_pixels), lines));
     };
     if (in_vectors(x))
         launch_chunks(chunk_moments_kernel<WIDTH>, WIDTH);
     else
         launch_chunks(chunk_moments_kernel<1>, 1);
-    CUDA_CHECK(launch(channel_factors_kernel, dim3(static_cast<unsigned>(groups)), MERGE_THREADS,
-                      MERGE_THREADS / WARP * sizeof(Merged), factors, moments, norm.weight.f32(), norm.bias.f32(),
-                      pixels, channels, static_cast<int>(chunk_pixels), chunks, norm.eps));
+    CUDA_CHECK(launch_dependent(channel_factors_kernel, dim3(static_cast<unsigned>(groups)), MERGE_THREADS,
+                                MERGE_THREADS / WARP * sizeof(Merged), factors, moments, norm.weight.f32(),
+                                norm.bias.f32(), pixels, channels, static_cast<int>(chunk_pixels), chunks, norm.eps));
     return {factors, factors + channels, factors + 2 * channels, norm.activation};
 }
 
@@ -194,8 +200,8 @@ void group_norm(Tensor out, Tensor x, Tensor weight, Tensor bias, int groups, fl
     if (count == 0) return;
     const ChannelNorm norm = group_statistics(x, {weight, bias, groups, eps, activation});
     const auto apply = [&](auto kernel, int v) {
-        CUDA_CHECK(launch(kernel, dim3(static_cast<unsigned>(divide_up(count, THREADS * v))), THREADS, 0, out.f32(),
-                          x.f32(), norm, count, static_cast<int>(x.cols())));
+        CUDA_CHECK(launch_dependent(kernel, dim3(static_cast<unsigned>(divide_up(count, THREADS * v))), THREADS, 0,
+                                    out.f32(), x.f32(), norm, count, static_cast<int>(x.cols())));
     };
     if (in_vectors(x) && in_vectors(out))
         apply(apply_kernel<WIDTH>, WIDTH);

@@ -31,6 +31,8 @@ __global__ void __launch_bounds__(WARPS* WARP) code_norms_kernel(float* half_squ
                                                                  int codes, int width) {
     const int group = static_cast<int>(blockIdx.x) * WARPS + static_cast<int>(threadIdx.x) / WARP;
     const int lane = static_cast<int>(threadIdx.x) % WARP;
+    grid_dependency_launch();
+    grid_dependency_wait();  // orders what earlier kernels wrote before all that follows
     if (group * GROUP >= codes) return;
     float most = 0;
     for (int code = group * GROUP; code < min(codes, (group + 1) * GROUP); code++) {
@@ -87,6 +89,8 @@ __global__ void __launch_bounds__(WARPS* WARP)
                      const float* z, const float* codebook, int64_t pixels, int entries, int width, int groups) {
     const int64_t pixel = static_cast<int64_t>(blockIdx.x) * WARPS + threadIdx.x / WARP;
     const int lane = static_cast<int>(threadIdx.x) % WARP;
+    grid_dependency_launch();
+    grid_dependency_wait();  // orders what earlier kernels wrote before all that follows
     if (pixel >= pixels) return;
     z += pixel * width;
     least += pixel * groups;
@@ -145,20 +149,20 @@ void nearest_code(Tensor codes, Tensor z, Tensor codebook) {
     CHECK(room >= static_cast<int64_t>(groups) * TILE_WIDTH);
     const int64_t most_lines = room / groups / TILE_WIDTH;
 
-    CUDA_CHECK(launch(code_norms_kernel, dim3(static_cast<unsigned>(divide_up(groups, WARPS))), WARPS * WARP, 0,
-                      half_squares, longest, codebook.f32(), entries, width));
+    CUDA_CHECK(launch_dependent(code_norms_kernel, dim3(static_cast<unsigned>(divide_up(groups, WARPS))), WARPS * WARP,
+                                0, half_squares, longest, codebook.f32(), entries, width));
     const auto search = [&](const Batch& batch) {
         const Tensor part(z.f32() + batch.first_pixel * width, DType::F32, {batch.lines, batch.across, width});
         const Tensor scores(nullptr, DType::F32, {batch.lines, batch.across, entries});
         const ConvGeometry g = conv_geometry<Tile>(scores, part, codebook,
                                                    {.kernel = 1, .pad_before = 0, .pad_after = 0}, Gather::Windows);
         const int64_t count = static_cast<int64_t>(batch.lines) * batch.across;
-        CUDA_CHECK(launch(least_scores_kernel, conv_grid<Tile>(g), CONV_THREADS,
-                          conv_shared_bytes<ProductsF32, Tile>(g), least, part.f32(), codebook.f32(), half_squares, g,
-                          groups));
-        CUDA_CHECK(launch(pick_code_kernel, dim3(static_cast<unsigned>(divide_up(count, WARPS))), WARPS * WARP, 0,
-                          codes.i32() + batch.first_pixel, least, longest, part.f32(), codebook.f32(), count, entries,
-                          width, groups));
+        CUDA_CHECK(launch_dependent(least_scores_kernel, conv_grid<Tile>(g), CONV_THREADS,
+                                    conv_shared_bytes<ProductsF32, Tile>(g), least, part.f32(), codebook.f32(),
+                                    half_squares, g, groups));
+        CUDA_CHECK(launch_dependent(pick_code_kernel, dim3(static_cast<unsigned>(divide_up(count, WARPS))),
+                                    WARPS * WARP, 0, codes.i32() + batch.first_pixel, least, longest, part.f32(),
+                                    codebook.f32(), count, entries, width, groups));
     };
     const int64_t lines = pixels / TILE_WIDTH;
     for (int64_t line = 0; line < lines; line += most_lines)

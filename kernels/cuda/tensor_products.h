@@ -3,7 +3,7 @@
 //
 //   ProductsHalf<T>  bf16 or f16 weights, activations rounded to f16: 11 bits           1 mma, 16 deep
 //   ProductsBf16     bf16 weights, x = high + middle + low, all bf16: its 24 bits       3
-//   ProductsF16      f16 weights, exact in tf32; x = high + low, both tf32: 21 bits     2 of 8 deep, half as fast
+//   ProductsF16      f16 weights, exact in tf32; x = high + low, both tf32: 22 bits     2 of 8 deep, half as fast
 //   ProductsF32      x and w = high + low, tf32: high high + high low + low high        3 of 8 deep
 //
 // A step is SLICE values of depth. In shared memory it is one row for every activation row and every weight row, as
@@ -18,6 +18,7 @@
 
 #include "kernels/cuda/element.h"
 #include "kernels/cuda/ptx.h"
+#include "kernels/cuda/split.h"
 #include "kernels/operands.h"
 
 namespace leon::LEON_CUDA {
@@ -51,9 +52,8 @@ __device__ __forceinline__ unsigned low_word(__half2 pair) {
     return word;
 }
 
-// The part of a float32 that a tf32 has no bits for; the product itself ignores them.
 __device__ __forceinline__ unsigned tf32_rest(unsigned bits) {
-    return __float_as_uint(__uint_as_float(bits) - __uint_as_float(bits & 0xffffe000u));
+    return split_tf32(__uint_as_float(bits)).low;
 }
 
 // --- 16-bit operands ---------------------------------------------------------------------------------------------
@@ -129,14 +129,16 @@ struct ProductsBf16 {
     // A bf16 is the upper half of a float, so what rounding took away is a subtraction, exact.
     __device__ __forceinline__ static void put(char* rows, int plane_bytes, int row, int quad, const float (&v)[4]) {
         rows += chunk_place<ROW>(row, quad / 2) + quad % 2 * 8;
-        float rest[4] = {v[0], v[1], v[2], v[3]};
+        float left[4] = {v[0], v[1], v[2], v[3]};
 #pragma unroll
         for (int plane = 0; plane < PLANES; plane++) {
-            const uint2 part = make_uint2(low_word(__floats2bfloat162_rn(rest[0], rest[1])),
-                                          low_word(__floats2bfloat162_rn(rest[2], rest[3])));
+            const uint2 part = make_uint2(low_word(__floats2bfloat162_rn(left[0], left[1])),
+                                          low_word(__floats2bfloat162_rn(left[2], left[3])));
             *reinterpret_cast<uint2*>(rows + plane * plane_bytes) = part;
-            rest[0] -= __uint_as_float(part.x << 16), rest[1] -= __uint_as_float(part.x & 0xffff0000u);
-            rest[2] -= __uint_as_float(part.y << 16), rest[3] -= __uint_as_float(part.y & 0xffff0000u);
+            left[0] = rest(left[0], __uint_as_float(part.x << 16));
+            left[1] = rest(left[1], __uint_as_float(part.x & 0xffff0000u));
+            left[2] = rest(left[2], __uint_as_float(part.y << 16));
+            left[3] = rest(left[3], __uint_as_float(part.y & 0xffff0000u));
         }
     }
 
