@@ -25,7 +25,8 @@ __global__ void __launch_bounds__(CONV_THREADS, Tile::RESIDENT)
     float sums[Tile::M][Tile::N][4] = {};
     convolve<Products, Tile, Source>(sums, shared, x, weight, norm, g);
 
-    const bool in_pairs = g.out_channels % 2 == 0;
+    const auto aligned = [](const float* p) { return reinterpret_cast<uintptr_t>(p) % sizeof(float2) == 0; };
+    const bool in_pairs = g.out_channels % 2 == 0 && aligned(out) && aligned(bias) && aligned(residual);
     for_each_pair<Tile>(sums, g, [=](int64_t pixel, int column, float2 sum) {
         const int64_t at = pixel * g.out_channels + column;
         if (in_pairs && column < g.out_channels) {

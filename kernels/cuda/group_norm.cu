@@ -45,8 +45,11 @@ __device__ __forceinline__ void sum_columns(float* columns, const float* x, int 
                 sum[0] += f(from[0], c);
             }
         }
-#pragma unroll
-        for (int i = 0; i < V; i++) columns[line * channels + c + i] = sum[i];
+        float* to = columns + line * channels + c;
+        if constexpr (V == WIDTH)
+            *reinterpret_cast<float4*>(to) = make_float4(sum[0], sum[1], sum[2], sum[3]);
+        else
+            to[0] = sum[0];
     }
 }
 
