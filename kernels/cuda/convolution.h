@@ -11,6 +11,9 @@
 //   Windows  (anything else) The pixels under one tap, or under several if the channels are few: depth is (tap,
 //            channel), cut into slices wherever it falls.
 //
+// mma_tile.h, the loop of the other products, brings both sides slice by slice of the depth, so a pixel would come, and
+// be normalised, once for each tap: hence a loop of its own.
+//
 //   patch of an 8 x 16 tile:        one step: tap (i, j) of one slice, for all of the tile
 //     10 x 18 pixels                  activations  row i + y, column j + x of the patch, by ldmatrix
 //     x SLICE channels                weights      [COLUMNS][SLICE], the next ones on their way by cp.async

@@ -1,5 +1,5 @@
 // The main loop of every product on the tensor cores: one block makes sums[row, col] = left[row, :] . right[col, :] for
-// a tile of rows and columns, over all of the depth. matmul, the feed-forward branch and conv2d are this loop with
+// a tile of rows and columns, over all of the depth. matmul and the feed-forward branch are this loop with
 // their own left side, right side and end:
 //
 //   using Shape = TileShape<64, 64, 2, 4, 1, 4>;
