@@ -26,10 +26,17 @@ struct Moments {
     float mean, squares;
 };
 
+// Sums of the columns of a chunk stand [lines][pitch] in shared memory. Behind a line's channels there is room for one
+// group more, so that a group's entries of all lines lie in different banks.
+__host__ __device__ constexpr int pitch_of(int channels, int groups) {
+    return channels + (channels / groups + WIDTH - 1) / WIDTH * WIDTH;
+}
+
 // columns[c] = sum over the chunk's pixels of f(x[p, c], c), by threads that own V channels each, and `lines` of them
-// share a channel: their sums stand apart, [lines][channels], for the caller to add.
+// share a channel: their sums stand apart, for the caller to add.
 template <int V, class F>
-__device__ __forceinline__ void sum_columns(float* columns, const float* x, int pixels, int channels, int lines, F f) {
+__device__ __forceinline__ void sum_columns(float* columns, const float* x, int pixels, int channels, int lines,
+                                            int pitch, F f) {
     const int threads_across = channels / V;  // of one line, or more than there are threads
     const int thread = static_cast<int>(threadIdx.x);
     for (int t = thread; t < lines * threads_across; t += THREADS) {
@@ -45,7 +52,7 @@ __device__ __forceinline__ void sum_columns(float* columns, const float* x, int 
                 sum[0] += f(from[0], c);
             }
         }
-        float* to = columns + line * channels + c;
+        float* to = columns + line * pitch + c;
         if constexpr (V == WIDTH)
             *reinterpret_cast<float4*>(to) = make_float4(sum[0], sum[1], sum[2], sum[3]);
         else
@@ -53,11 +60,11 @@ __device__ __forceinline__ void sum_columns(float* columns, const float* x, int 
     }
 }
 
-// Sum of a group's entries in columns [lines][channels], by one warp.
-__device__ __forceinline__ float sum_group(const float* columns, int channels, int lines, int first, int width) {
+// Sum of a group's entries, by one warp.
+__device__ __forceinline__ float sum_group(const float* columns, int pitch, int lines, int first, int width) {
     float sum = 0;
     for (int i = static_cast<int>(threadIdx.x) % WARP; i < lines * width; i += WARP)
-        sum += columns[i / width * channels + first + i % width];
+        sum += columns[i / width * pitch + first + i % width];
     return warp_sum(sum);
 }
 
@@ -66,8 +73,9 @@ __global__ void __launch_bounds__(THREADS)
     chunk_moments_kernel(Moments* moments,  // [chunks][groups]
                          const float* x,    // [pixels, channels]
                          int64_t pixels, int channels, int groups, int chunk_pixels, int lines) {
-    DYNAMIC_SHARED(float, columns);             // [lines][channels]
-    float* means = columns + lines * channels;  // [groups]
+    const int pitch = pitch_of(channels, groups);
+    DYNAMIC_SHARED(float, columns);          // [lines][pitch]
+    float* means = columns + lines * pitch;  // [groups]
     const int64_t first = static_cast<int64_t>(blockIdx.x) * chunk_pixels;
     const int count = static_cast<int>(min(static_cast<int64_t>(chunk_pixels), pixels - first));
     const int width = channels / groups, warp = static_cast<int>(threadIdx.x) / WARP;
@@ -76,20 +84,20 @@ __global__ void __launch_bounds__(THREADS)
     grid_dependency_launch();
     grid_dependency_wait();  // orders what earlier kernels wrote before all that follows
 
-    sum_columns<V>(columns, x, count, channels, lines, [](float v, int) { return v; });
+    sum_columns<V>(columns, x, count, channels, lines, pitch, [](float v, int) { return v; });
     __syncthreads();  // orders the writes of the columns' sums before the warps' reads
     for (int g = warp; g < groups; g += THREADS / WARP) {
-        const float sum = sum_group(columns, channels, lines, g * width, width);
+        const float sum = sum_group(columns, pitch, lines, g * width, width);
         if (threadIdx.x % WARP == 0) means[g] = sum / values;
     }
     __syncthreads();  // orders the writes of the means before all reads, and the reads of the columns before new writes
-    sum_columns<V>(columns, x, count, channels, lines, [=](float v, int c) {
+    sum_columns<V>(columns, x, count, channels, lines, pitch, [=](float v, int c) {
         const float centred = v - means[c / width];
         return centred * centred;
     });
     __syncthreads();  // orders the writes of the columns' squares before the warps' reads
     for (int g = warp; g < groups; g += THREADS / WARP) {
-        const float squares = sum_group(columns, channels, lines, g * width, width);
+        const float squares = sum_group(columns, pitch, lines, g * width, width);
         if (threadIdx.x % WARP == 0) moments[static_cast<int64_t>(blockIdx.x) * groups + g] = {means[g], squares};
     }
 }
@@ -184,7 +192,7 @@ ChannelNorm group_statistics(const Tensor& x, const GroupNorm& norm) {
 
     const auto launch_chunks = [&](auto kernel, int v) {
         const int lines = std::max(1, THREADS * v / channels);
-        const size_t shared_bytes = static_cast<size_t>(lines * channels + groups) * sizeof(float);
+        const size_t shared_bytes = static_cast<size_t>(lines * pitch_of(channels, groups) + groups) * sizeof(float);
         CUDA_CHECK(launch_dependent(kernel, dim3(static_cast<unsigned>(chunks)), THREADS, shared_bytes, moments,
                                     x.f32(), pixels, channels, groups, static_cast<int>(chunk_pixels), lines));
     };
