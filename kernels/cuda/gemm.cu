@@ -196,9 +196,9 @@ void run(Tensor x, DType dtype, bool weight_aligned, Ending ending, GemmShape sh
 }  // namespace
 
 // Estimated time: every multiprocessor makes its share of the tiles one after the other, at a price per element. The
-// large tile is the unit; the smaller ones cost more by what they ask of shared memory for each product (docs/kernels.md
-// has the counts). So Large wins where its tiles fill the multiprocessors (for n = 4096 in bf16 from about 900 rows on
-// an H100), and Small up to about a hundred rows.
+// large tile is the unit; the smaller ones cost more by what they ask of shared memory for each product
+// (docs/kernels.md has the counts). So Large wins where its tiles fill the multiprocessors (for n = 4096 in bf16 from
+// about 900 rows on an H100), and Small up to about a hundred rows.
 GemmShape choose_gemm_shape(DType weight, int64_t rows, int64_t n) {
     GemmShape best{};
     double least = INFINITY;

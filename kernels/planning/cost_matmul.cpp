@@ -107,8 +107,8 @@ struct Shape {
 
 Shape shape_for(DType weight, int64_t rows, int64_t n, const Machine& m) {
     const Shape shapes[] = {{128, splits_in_bf16(weight) ? 256 : 128, 32, 4, 256, 1},
-                            {64, 128, 32, 4, 128, 1.25},
-                            {32, 64, 128, weight == DType::F32 ? 3 : 4, 256, 2}};
+                            {64, 128, 32, 4, 128, 1.3},
+                            {32, 64, 128, weight == DType::F32 ? 3 : 4, 256, 2.6}};
     const auto time = [&](const Shape& s) {
         const int64_t share = divide_up(divide_up(rows, s.rows) * divide_up(n, s.cols), m.multiprocessors);
         return static_cast<double>(share * s.rows * s.cols) * s.price;
