@@ -7,7 +7,7 @@
 #
 # A mutant is a paragraph of a list; the list's lines before the first one are remarks:
 #
-#   file: kernels/cuda/norms.cu                   a kernel or a header of kernels
+#   file: kernels/cuda/norms.cu                   a kernel or a header of kernels, or a source of runtime/
 #   what: the sum over the warps leaves out the last one
 #   tests: kernels: rmsnorm*                      which test cases must fail: filters of doctest (-tc), commas between
 #   with: races                                   optional: needs the race detector (the build of make test-races)
@@ -125,6 +125,11 @@ mutant() {
             objects+=("$object")
         fi
     done
+    if [[ $file == runtime/*.cpp ]]; then  # linked before the library, whose object of this name is not needed then
+        mutated=("$scratch/$n/$(basename "$file" .cpp).o")
+        $compile "$scratch/$n/tree/$file" -o "${mutated[0]}" >"$scratch/$n/log" 2>&1 ||
+            { say BROKEN "it does not compile; see $scratch/$n/log"; return; }
+    fi
     if [ ${#mutated[@]} = 0 ]; then say STALE "no kernel is made of this file"; return; fi
     $LINK "${mutated[@]}" "${objects[@]}" -o "$program" $LINK_END >"$scratch/$n/log" 2>&1 ||
         { say BROKEN "it does not link; see $scratch/$n/log"; return; }

@@ -96,6 +96,36 @@ TEST_CASE("generate: N candidates equal N single runs with rising seeds") {
     CHECK(together[0].tokens != together[1].tokens);
 }
 
+TEST_CASE("generate: candidates under rules of their own equal single runs") {
+    const TinyTransformer tiny(Family::Chameleon, VOCAB);
+    const Ids prompt = {0, 50, 3};
+    Run narrow = text(12, {1});  // as `wide`, but for the ids
+    narrow.allowed = {{41, 43}, {57, 58}};
+    const Run wide = text(15, {2});
+    Run penalised = text(9, {3});
+    penalised.chain.ops.insert(penalised.chain.ops.begin(), op::RepetitionPenalty{1.5f});
+    const std::vector<std::vector<Run>> plans = {{wide, image(6)}, {wide, forced({7})},    {narrow, wide},
+                                                 {image(20)},      {penalised, penalised}, {image(4), narrow}};
+    const int count = static_cast<int>(plans.size());
+    GenerateOptions options;
+    options.candidates = count;
+    options.seed = 30;
+    std::vector<size_t> next(plans.size());
+    const auto together = run(
+        tiny, prompt,
+        [&](int c, const Ids&) -> std::optional<Run> {
+            if (next[c] == plans[c].size()) return std::nullopt;
+            return plans[c][next[c]++];
+        },
+        options);
+    for (int i = 0; i < count; i++) {
+        CAPTURE(i);
+        GenerateOptions single;
+        single.seed = 30 + i;
+        CHECK(together[i].tokens == run(tiny, prompt, plan(plans[i]), single)[0].tokens);
+    }
+}
+
 TEST_CASE("generate: picture runs have exactly their length and only codes, text runs only text") {
     const TinyTransformer tiny(Family::Chameleon, VOCAB);
     for (uint64_t seed = 0; seed < 20; seed++) {
@@ -117,7 +147,7 @@ TEST_CASE("generate: two guidance streams equal two runs mixed by hand") {
     const TinyTransformer tiny(Family::CM3Leon, VOCAB);
     const Ids conditional = {2, 44, 45, 46, 3};
     GenerateOptions options;
-    options.seed = 9;
+    options.seed = 0x9876543212345678;  // all of it counts
     const Ids got = run(tiny, conditional, plan({image(30, 2.5f)}), options)[0].tokens;
 
     Transformer network(tiny.config, tiny.weights, cpu_kernels(), 8, 1);
@@ -140,7 +170,7 @@ TEST_CASE("generate: two guidance streams equal two runs mixed by hand") {
     Ids want;
     for (int i = 0; i < 30; i++) {
         const float* logits[2] = {rows[0].data(), rows[1].data()};
-        want.push_back(draw(score(chain, logits, VOCAB, want), uniform(9, 0, i)));
+        want.push_back(draw(score(chain, logits, VOCAB, want), uniform(options.seed, 0, i)));
         for (int s = 0; s < 2; s++) feed(s, want.back());
     }
     CHECK(got == want);
