@@ -32,9 +32,9 @@ constexpr int SUMS_PAD = 8;        // floats between rows of sums, so that a war
 // What the blocks of one launch tell each other. Launches follow one another on one stream, so one copy is enough, and
 // it needs no allocation.
 constexpr int64_t SUMS = 8 << 20, STATES = SUMS / 16, ARRIVALS = 1 << 16;
-__device__ float part_sums[SUMS];             // [tokens, heads, parts, head_dim]
-__device__ SoftmaxState part_states[STATES];  // [tokens, heads, parts]
-__device__ unsigned arrivals[ARRIVALS];       // [tokens, key heads]: parts that are done; 0 between launches
+__device__ float part_sums[SUMS];        // [tokens, heads, parts, head_dim]
+__device__ float2 part_states[STATES];   // [tokens, heads, parts]
+__device__ unsigned arrivals[ARRIVALS];  // [tokens, key heads]: parts that are done; 0 between launches
 
 // Pages of a part: as few as there is room for the states. Up to 16 tokens count as 16, so that a row's parts do not
 // depend on the rows beside it. More tokens have less need of parts.
@@ -173,7 +173,7 @@ __global__ void __launch_bounds__(THREADS, blocks_at_once(CHANNELS))
                 continue;
             }
             part_sums[(nth_row * parts + nth_part) * width + channel] = sum.value;
-            if (channel == 0) part_states[nth_row * parts + nth_part] = sum.state;
+            if (channel == 0) part_states[nth_row * parts + nth_part] = stored(sum.state);
         }
     }
 
@@ -198,11 +198,11 @@ __global__ void __launch_bounds__(THREADS, blocks_at_once(CHANNELS))
         const Row mine = row_of(i);
         if (!mine.mine || (*complete >> (mine.token - window) & 1) == 0) continue;
         const int64_t nth_row = static_cast<int64_t>(mine.token) * heads + mine.head;
-        const SoftmaxState* states = part_states + nth_row * parts;
+        const float2* states = part_states + nth_row * parts;
         const float* sums = part_sums + nth_row * parts * width;
         for (int channel = thread; channel < width; channel += THREADS)
             out[nth_row * width + channel] = join(
-                                                 parts_of(mine.token), [&](int p) { return states[p]; },
+                                                 parts_of(mine.token), [&](int p) { return restored(states[p]); },
                                                  [&](int p) { return sums[p * width + channel]; })
                                                  .result();
     }

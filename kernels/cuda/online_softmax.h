@@ -32,6 +32,14 @@ struct SoftmaxState {
     }
 };
 
+// As it is kept in static memory of the device: a type without initial values, which would fill the binary.
+__device__ __forceinline__ float2 stored(const SoftmaxState& state) {
+    return make_float2(state.top, state.total);
+}
+__device__ __forceinline__ SoftmaxState restored(float2 state) {
+    return {state.x, state.y};
+}
+
 // One channel of a row, with the row's state.
 struct SoftmaxSum {
     SoftmaxState state;

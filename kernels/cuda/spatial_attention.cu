@@ -40,7 +40,7 @@ static_assert(KEYS == 2 * LANES);         // a lane has two keys
 // The states of all parts between the two kernels. One launch follows another on one stream.
 constexpr int BLOCKS = 128;  // about as many as a GPU has multiprocessors: parts beyond do not help
 __device__ float part_sums[BLOCKS * ROWS * WARPS * OWN];  // [parts, pixels, channels]
-__device__ SoftmaxState part_states[BLOCKS * ROWS];       // [parts, pixels]
+__device__ float2 part_states[BLOCKS * ROWS];             // [parts, pixels]
 
 // Parts of the keys, of at least two tiles.
 int parts_of(int pixels) {
@@ -181,7 +181,7 @@ __global__ void __launch_bounds__(THREADS) spatial_attention_kernel(float* out, 
     for (int distance = 1; distance < LANES; distance *= 2) state.total += __shfl_xor_sync(~0u, state.total, distance);
     if (pair == 0) {
         totals[row] = state.total;
-        if (parts > 1 && first_row + row < pixels) part_states[part * pixels + first_row + row] = state;
+        if (parts > 1 && first_row + row < pixels) part_states[part * pixels + first_row + row] = stored(state);
     }
     __syncthreads();  // orders the writes of the totals before all warps' reads
 
@@ -209,7 +209,7 @@ __global__ void __launch_bounds__(THREADS) join_parts_kernel(float* out,  // [pi
     for (int channel = static_cast<int>(threadIdx.x); channel < channels; channel += THREADS)
         out[static_cast<int64_t>(pixel) * channels + channel] =
             join(
-                parts, [&](int part) { return part_states[part * pixels + pixel]; },
+                parts, [&](int part) { return restored(part_states[part * pixels + pixel]); },
                 [&](int part) { return part_sums[static_cast<int64_t>(part * pixels + pixel) * channels + channel]; })
                 .result();
 }
