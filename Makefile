@@ -254,7 +254,7 @@ gpu:
 	@tests/gpu.sh --check
 	$(MAKE) gpu-build CUDA=1
 	tests/gpu.sh $(BUILD)
-gpu-build: $(BUILD)/leon $(BUILD)/leon_tests $(BUILD)/ptx_tests $(BUILD)/bench_cuda
+gpu-build: $(BUILD)/leon $(BUILD)/leon_tests $(BUILD)/ptx_tests $(BUILD)/bench_cuda $(LADDERS)
 # tests/test_cuda_emulator.cpp once more, for the hardware itself; and the kernels one by one against cuBLAS.
 NATIVE = $(NVCC) -x cu -std=c++20 -O2 -I. -Itests $(GENERATIONS) -MMD -MP -c $< -o $@
 $(BUILD)/obj/native/%.o: %.cpp

@@ -84,6 +84,12 @@ WHOLE=1
 gpu=$(nvidia-smi --query-gpu=name --format=csv,noheader | head -1)
 machine=$(case "$gpu" in *H200*) echo h200 ;; *H100*) echo h100 ;; *B200*) echo b200 ;; *4090*) echo 4090 ;; *A100*) echo a100 ;; *) echo "" ;; esac)
 step roofs "Roofs, operations one by one, cuBLAS" "$build/bench_cuda" ${machine:+--plan $machine}
+ladders() {
+    local study status=0
+    for study in "$build"/ladder/*; do "$study" || status=1; done
+    return $status
+}
+step ladders "The ladders" ladders
 step bench "Models end to end" "$leon" bench --backend cuda --shapes box,350m,7b
 [ -z "$machine" ] || step plan "What the plan said" "$leon" bench --plan "$machine" --shapes box,350m,7b
 WHOLE=0
