@@ -228,6 +228,7 @@ $(BUILD)/bench_kernels: $(BUILD)/obj/tests/bench_kernels.o $(BUILD)/libleon.a
 	$(CXX) $^ -o $@ $(LIBS)
 
 # Programs against the installed library: g++ -std=c++20 -I PREFIX/include/leon program.cpp -lleon -lpcre2-8 -pthread
+# and, if it was built with CUDA, -L$(CUDA_PATH)/lib64 -lcudart_static -ldl -lrt
 install: $(BUILD)/leon
 	install -D -m 755 $(BUILD)/leon $(DESTDIR)$(PREFIX)/bin/leon
 	install -D -m 644 $(BUILD)/libleon.a $(DESTDIR)$(PREFIX)/lib/libleon.a
