@@ -64,8 +64,8 @@ struct AttentionData {
 // heads, kv_heads, head_dim: small and odd, the storybook model's, a slice of Chameleon-30B's; groups of 1 to 32 heads.
 const std::vector<std::vector<int64_t>> HEADS = {{1, 1, 1}, {2, 1, 3},  {3, 3, 17},  {4, 2, 33},
                                                  {5, 1, 8}, {4, 4, 64}, {8, 2, 128}, {6, 2, 20}};
-const std::vector<std::vector<int64_t>> MORE_HEADS = {{1, 1, 8},  {8, 4, 8},   {4, 1, 80},
-                                                      {8, 1, 24}, {33, 1, 16}, {72, 1, 8}};
+const std::vector<std::vector<int64_t>> MORE_HEADS = {{1, 1, 8},   {8, 4, 8},  {4, 1, 80}, {8, 1, 24},
+                                                      {33, 1, 16}, {72, 1, 8}, {2, 1, 160}};
 
 struct Placed {
     const char* what;
