@@ -3,6 +3,7 @@
 #
 #   make mutants                                  all of tests/mutants/*.txt
 #   make mutants MUTANTS=tests/mutants/norms.txt  some
+#   make mutants SHARE=1/4                        numbers 1, 5, 9, ...: a quarter, for who has not the time for all
 #   tests/mutants.sh --self-test                  whether a survivor and a stale mutant are reported (from make only)
 #
 # A mutant is a paragraph of a list; the list's lines before the first one are remarks:
@@ -146,10 +147,13 @@ all() {
     rm -rf "$scratch"
     mkdir -p "$scratch"
     parse "$@" || exit 1
-    local numbers=() first_of=()
+    local numbers=() first_of=() turn=${SHARE:-1/1}
+    local of=${turn#*/}
+    [[ $turn =~ ^[1-9][0-9]*/[1-9][0-9]*$ ]] || { echo "SHARE=$turn is not a share like 1/4"; exit 1; }
     declare -A seen=()
     for n in "$scratch"/[0-9]*/; do
         n=$(basename "$n")
+        [ $(((10#$n - 1) % of)) = $(((${turn%/*} - 1) % of)) ] || continue
         for part in file what tests old new; do
             [ -e "$scratch/$n/$part" ] || { echo "$(field "$n" list): mutant $n has no \"$part\""; exit 1; }
         done
@@ -161,7 +165,7 @@ all() {
     printf '%s\n' "${first_of[@]}" | xargs -P "$(nproc)" -I{} "$0" --control {}
     printf '%s\n' "${numbers[@]}" | xargs -P "$(nproc)" -I{} "$0" --mutant {}
     total=${#numbers[@]} killed=$(cat "$scratch"/[0-9]*/result | grep -c '^KILLED$')
-    echo "$killed of $total mutants killed, $((SECONDS - began)) s"
+    echo "$killed of $total mutants killed${SHARE:+ (share $SHARE)}, $((SECONDS - began)) s"
     [ "$killed" = "$total" ]
 }
 
