@@ -131,11 +131,10 @@ __global__ void __launch_bounds__(MERGE_THREADS)
             min(static_cast<int64_t>(chunk_pixels), pixels - static_cast<int64_t>(chunk) * chunk_pixels);
         all = merge(all, {static_cast<double>(count * width), m.mean, m.squares});
     }
-    // The lower lane's part comes first, in both lanes: they agree to the bit.
-    for (int apart = 1; apart < WARP; apart *= 2) {
-        const Merged other = {__shfl_xor_sync(~0u, all.count, apart), __shfl_xor_sync(~0u, all.mean, apart),
-                              __shfl_xor_sync(~0u, all.squares, apart)};
-        all = thread & apart ? merge(other, all) : merge(all, other);
+    for (int apart = 1; apart < WARP; apart *= 2) {  // the first lane ends with the parts of all, in their order
+        const Merged other = {__shfl_down_sync(~0u, all.count, apart), __shfl_down_sync(~0u, all.mean, apart),
+                              __shfl_down_sync(~0u, all.squares, apart)};
+        all = merge(all, other);
     }
     if (thread % WARP == 0) warps[thread / WARP] = all;
     __syncthreads();  // orders the writes of the warps' parts before all threads' reads
