@@ -294,13 +294,17 @@ TEST_CASE("cuda models: text runs two steps ahead, and one of them is in vain wh
     const Kernels& k = emulated_cuda_kernels();
     const Plans plans = {{text(60, {40, 41, 42})}};
     GenerateOptions options;
+    int stopped = 0;
     for (options.seed = 1; options.seed < 6; options.seed++) {
         emu::reset_runtime_counters();
         const Outcome got = outcome(tiny, k, {0, 50}, plans, options);
         const auto drawn = static_cast<uint64_t>(got.statistics.tokens);
         REQUIRE(drawn > 1);
         CHECK(emu::runtime_counters.graph_launches == (drawn < 60 ? drawn + 1 : drawn));
+        CHECK(got.generated[0].tokens.size() == drawn);
+        stopped += drawn < 60;
     }
+    CHECK(stopped > 1);
 }
 
 // What breaks a model, or a rule, is one line on every backend.

@@ -203,7 +203,8 @@ cudaError_t cudaMalloc(void** memory, size_t bytes) {
 cudaError_t cudaFree(void* memory) {
     catch_up_all();
     recent_bytes = 0;
-    if (memory && !allocations.erase(reinterpret_cast<uintptr_t>(memory))) return report(cudaErrorInvalidValue);
+    const uintptr_t begin = reinterpret_cast<uintptr_t>(memory);
+    if (memory && (pinned.count(begin) || !allocations.erase(begin))) return report(cudaErrorInvalidValue);
     std::free(memory);
     return cudaSuccess;
 }
