@@ -121,8 +121,9 @@ $(BUILD)/obj/kernels/cuda/%.o: kernels/cuda/%.cu
 # The emulator itself stays free of sanitizers, which cannot follow its stack switches; the kernels get them.
 # -Wno-unknown-pragmas: g++ does not know #pragma unroll. Kernels look at the same bytes as different types.
 # use-after-return: AddressSanitizer would map a second stack for every CUDA thread that starts.
+# clang says of loops that it does not unroll, though asked to: nothing that matters here.
 # FMA: an instruction for fmaf() instead of a call, with the same result.
-EMULATED_FLAGS = -Wno-unknown-pragmas -fno-strict-aliasing -Itests $(FMA) $(if $(SANITIZE),$(NO_SECOND_STACK))
+EMULATED_FLAGS = -Wno-unknown-pragmas $(if $(findstring clang,$(CXX)),-Wno-pass-failed) -fno-strict-aliasing -Itests $(FMA) $(if $(SANITIZE),$(NO_SECOND_STACK))
 FMA := $(if $(shell grep -m1 -o '^flags.* fma ' /proc/cpuinfo 2>/dev/null),-mfma)
 NO_SECOND_STACK := $(if $(findstring clang,$(CXX)),-fsanitize-address-use-after-return=never,--param asan-use-after-return=0)
 $(EMULATOR): FLAGS := $(PLAIN) -Itests
@@ -196,9 +197,9 @@ demo: $(BUILD)/leon
 # The doctest binary; LEON_BINARY tells the command-line tests what to run.
 test: $(BUILD)/leon_tests $(BUILD)/leon examples
 	LEON_BINARY=$(BUILD)/leon $(BUILD)/leon_tests $(TEST_ARGS)
-# Every kernel case on the emulated GPU, watched for data races.
+# Every kernel case on the emulated GPU, watched for data races. Left out is what launches the same again to compare bits.
 test-races: $(BUILD)/race_tests
-	LEON_TEST_BACKEND=cuda EMU_SCHED=random:1 $(BUILD)/race_tests $(TEST_ARGS)
+	LEON_TEST_BACKEND=cuda EMU_SCHED=random:1 $(BUILD)/race_tests -tce="*does not depend on the rows beside it*" $(TEST_ARGS)
 # Every study: fails if a rung is wrong, or not better as it claims.
 ladder: $(LADDERS)
 	@for study in $(LADDERS); do $$study || exit 1; done

@@ -94,10 +94,11 @@ struct Arrays {
 };
 
 TEST_CASE("kernels: the plan launches what the emulator counts, rows") {
-    for (const auto& [rows, dim] : {std::pair<int64_t, int64_t>{1, 256}, {3, 704}, {33, 128}}) {
+    for (const auto& size : {std::pair<int64_t, int64_t>{1, 256}, {3, 704}, {33, 128}}) {
+        const int64_t rows = size.first, dim = size.second;
         const std::string shape = text(rows, " rows of ", dim);
-        const auto rows_of = [rows = rows, dim = dim](Memory& m) { return Arrays().floats(m, {rows, dim}); };
-        const auto vector = [dim = dim](Memory& m) { return Arrays().floats(m, {dim}); };
+        const auto rows_of = [=](Memory& m) { return Arrays().floats(m, {rows, dim}); };
+        const auto vector = [=](Memory& m) { return Arrays().floats(m, {dim}); };
         agree("gather " + shape, [=](const Kernels& k, Memory& m) {
             const std::vector<int32_t> ids(static_cast<size_t>(rows), 5);
             gather(k, rows_of(m), Arrays().weight(m, {19, dim}, DType::BF16), Arrays().ints(m, ids));
