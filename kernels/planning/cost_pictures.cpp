@@ -78,6 +78,7 @@ Launch convolve(const ConvTile& tile, const Products& p, const Sizes& s, double 
     k.kernel = "conv2d_kernel";
     k.blocks = down * across * column_tiles;
     k.threads = CONV_THREADS;
+    k.early = true;
     k.shared_bytes = static_cast<int>(2 * p.planes * positions * p.row + p.stages() * tile.columns * p.weight_row);
     k.weight_bytes = static_cast<double>(s.out_channels * s.depth()) * weight_element;
     k.load_bytes = static_cast<double>(column_tiles) * 4.0 * static_cast<double>(s.channels) *
@@ -126,6 +127,7 @@ void group_statistics(Launches& l, const Tensor& x, int groups) {
     chunks.kernel = "chunk_moments_kernel";
     chunks.blocks = divide_up(pixels, chunk_pixels);
     chunks.threads = THREADS;
+    chunks.early = true;
     chunks.shared_bytes = static_cast<int>((lines * channels + groups) * 4);
     chunks.input_bytes = bytes_of(x);
     chunks.load_bytes = 2 * bytes_of(x);
@@ -141,6 +143,7 @@ void group_statistics(Launches& l, const Tensor& x, int groups) {
     factors.kernel = "channel_factors_kernel";
     factors.blocks = groups;
     factors.threads = 128;
+    factors.early = true;
     factors.load_bytes = chunks.store_bytes + 8.0 * static_cast<double>(channels);
     factors.store_bytes = 12.0 * static_cast<double>(channels);
     factors.barriers = groups;
@@ -170,6 +173,7 @@ void group_norm(Launches& l, const Machine&, Tensor out, Tensor x, Tensor, Tenso
     k.kernel = "apply_kernel";
     k.blocks = divide_up(x.elements(), THREADS * vector);
     k.threads = THREADS;
+    k.early = true;
     k.input_bytes = bytes_of(x);
     k.output_bytes = k.store_bytes = bytes_of(out);
     k.load_bytes = 4 * bytes_of(x);  // with the three factors of a channel, from L1
@@ -185,6 +189,7 @@ void nearest_code(Launches& l, const Machine&, Tensor, Tensor z, Tensor codebook
     norms.kernel = "code_norms_kernel";
     norms.blocks = divide_up(groups, WARPS);
     norms.threads = WARPS * WARP;
+    norms.early = true;
     norms.weight_bytes = norms.load_bytes = bytes_of(codebook);
     norms.store_bytes = 4.0 * static_cast<double>(entries + groups);
     l.push_back(norms);
@@ -206,6 +211,7 @@ void nearest_code(Launches& l, const Machine&, Tensor, Tensor z, Tensor codebook
         pick.kernel = "pick_code_kernel";
         pick.blocks = divide_up(lines * across, WARPS);
         pick.threads = WARPS * WARP;
+        pick.early = true;
         // The scores and the longest codes twice; then a group of codes, in the mean one, a lane for each.
         pick.load_bytes = 4 * least + static_cast<double>(lines * across * GROUP * width) * 8;
         pick.l2_bytes = 2 * least + static_cast<double>(lines * across * GROUP * width) * 4;

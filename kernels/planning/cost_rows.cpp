@@ -130,6 +130,7 @@ void to_u8(Launches& l, const Machine&, Tensor out, Tensor x) {
     k.kernel = "to_u8_kernel";
     k.blocks = divide_up(x.elements(), THREADS * WIDTH);
     k.threads = THREADS;
+    k.early = true;
     k.input_bytes = k.load_bytes = bytes_of(x);
     k.output_bytes = k.store_bytes = bytes_of(out);
     l.push_back(k);
