@@ -23,6 +23,7 @@ instances() {
                 name = $0
                 sub(/[^\047]*\047/, "", name); sub(/\047 for .*/, "", name)
                 gsub(/\(anonymous namespace\)::/, "", name)
+                gsub(/\([a-z_A-Z0-9:]*\)[0-9]/, "0", name)  # enumerators among the template arguments
                 sub(/\(.*/, "", name)                # arguments
                 while (sub(/<[^<>]*>/, "", name)) {} # template arguments
                 sub(/.*[ :]/, "", name)
