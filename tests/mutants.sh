@@ -37,6 +37,7 @@ parse() {
         printf "%s", text >(folder "/" part); close(folder "/" part)
         part = ""
     }
+    FNR == 1 { close_body(); in_head = 0 }  # the remarks of a list belong to no mutant
     /^file: / {
         close_body()
         folder = sprintf("%s/%03d", scratch, ++count)
