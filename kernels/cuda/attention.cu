@@ -7,10 +7,6 @@ namespace {
 
 enum class Way { Rows, Decode, Prefill };
 
-bool is_aligned(const Tensor& t) {
-    return reinterpret_cast<uintptr_t>(t.data) % 16 == 0 && t.cols() * static_cast<int64_t>(size_of(t.dtype)) % 16 == 0;
-}
-
 // From the shapes alone, so that a recording stays right for whatever the tensors come to hold. Up to 16 tokens always
 // take the same way, so that a row does not depend on the rows beside it. Beyond, prefill pays where streams bring some
 // tokens each: with grouped heads, four fill a warp's 16 rows. With fewer, decoding has more blocks for the same keys.

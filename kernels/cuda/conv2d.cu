@@ -58,16 +58,6 @@ void launch_conv2d(Call& c, Gather gather) {
 
 constexpr int FEW_OUTPUTS = 16;
 
-int64_t processors() {
-    static const int count = [] {
-        int device = 0, value = 0;
-        CUDA_CHECK(cudaGetDevice(&device));
-        CUDA_CHECK(cudaDeviceGetAttribute(&value, cudaDevAttrMultiProcessorCount, device));
-        return value;
-    }();
-    return count;
-}
-
 template <class Products>
 void choose_tile(Call& c) {
     const ConvGeometry g = conv_geometry<SmallTile>(c.out, c.x, c.weight, c.shape, Gather::Patch);
@@ -77,7 +67,7 @@ void choose_tile(Call& c) {
         return launch_conv2d<Products, WindowTile, WindowSource>(c, Gather::Windows);
     if (g.out_channels <= FEW_OUTPUTS) return launch_conv2d<Products, ThinTile, PatchSource>(c, Gather::Patch);
     // Two large tiles find room on a processor; less than three quarters of that and small ones keep more of it busy.
-    if (2 * large >= 3 * processors()) return launch_conv2d<Products, LargeTile, PatchSource>(c, Gather::Patch);
+    if (2 * large >= 3 * multiprocessors()) return launch_conv2d<Products, LargeTile, PatchSource>(c, Gather::Patch);
     launch_conv2d<Products, SmallTile, PatchSource>(c, Gather::Patch);
 }
 

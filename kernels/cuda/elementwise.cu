@@ -38,7 +38,6 @@ __global__ void __launch_bounds__(THREADS)
 template <class Operation>
 void run(Tensor out, Tensor a, Tensor b) {
     const int64_t count = out.elements();
-    const auto is_aligned = [](const void* data) { return reinterpret_cast<uintptr_t>(data) % 16 == 0; };
     const bool aligned = is_aligned(out.data) && is_aligned(a.data) && is_aligned(b.data);
     const dim3 grid(static_cast<unsigned>(divide_up(count, 4 * THREADS))), block(THREADS);
     if (count == 0) return;

@@ -37,6 +37,7 @@
 #include "kernels/cuda/few_rows.h"
 
 #include "kernels/cuda/element.h"
+#include "kernels/cuda/launchers.h"
 #include "kernels/cuda/ptx.h"
 #include "kernels/cuda/reduce.h"
 #include "kernels/cuda/split.h"
@@ -507,20 +508,6 @@ __global__ void __launch_bounds__(THREADS, BLOCKS_AT_ONCE) few_rows_kernel(const
 }
 
 // --- launches ---------------------------------------------------------------------------------------------------
-
-int multiprocessors() {
-    static const int count = [] {
-        int device = 0, value = 0;
-        CUDA_CHECK(cudaGetDevice(&device));
-        CUDA_CHECK(cudaDeviceGetAttribute(&value, cudaDevAttrMultiProcessorCount, device));
-        return value;
-    }();
-    return count;
-}
-
-bool is_aligned(const void* data) {
-    return reinterpret_cast<uintptr_t>(data) % 16 == 0;
-}
 
 template <class T, int LINES, int HALVES>
 void launch_tiles(Work<T> work) {

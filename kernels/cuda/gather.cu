@@ -48,9 +48,8 @@ void run(Tensor out, Tensor table, Tensor ids, int offset, Store store) {
     const dim3 grid(static_cast<unsigned>(ids.elements())), block(THREADS);
     if (out.elements() == 0) return;
     const int64_t dim = table.cols();
-    const bool aligned = dim * static_cast<int64_t>(size_of(table.dtype)) % 16 == 0 &&
-                         reinterpret_cast<uintptr_t>(table.data) % 16 == 0 &&
-                         reinterpret_cast<uintptr_t>(out.data) % 16 == 0;
+    const bool aligned =
+        dim * static_cast<int64_t>(size_of(table.dtype)) % 16 == 0 && is_aligned(table.data) && is_aligned(out.data);
     with_weight(table.dtype, [&](auto element) {
         using T = decltype(element);
         CUDA_CHECK(launch_dependent(gather_kernel<T>, grid, block, 0, out.f32(), data_of<T>(table), ids.i32(),

@@ -150,20 +150,6 @@ __global__ void __launch_bounds__(Shape::THREADS, 1) gemm_kernel(Problem problem
 
 // --- launchers ----------------------------------------------------------------------------------------------------
 
-bool rows_are_aligned(const Tensor& t) {
-    return reinterpret_cast<uintptr_t>(t.data) % 16 == 0 && t.cols() * static_cast<int64_t>(size_of(t.dtype)) % 16 == 0;
-}
-
-int multiprocessors() {
-    static const int count = [] {
-        int value = 0, device = 0;
-        CUDA_CHECK(cudaGetDevice(&device));
-        CUDA_CHECK(cudaDeviceGetAttribute(&value, cudaDevAttrMultiProcessorCount, device));
-        return value;
-    }();
-    return count;
-}
-
 Part part_of(Tensor out, Tensor weight, Tensor gate) {
     const bool pairs = weight.rows() % 2 == 0 && reinterpret_cast<uintptr_t>(out.data) % 8 == 0;
     return {out.f32(), weight.data, gate.data, weight.scale, gate.scale, weight.rows(), pairs, 0};
@@ -182,7 +168,7 @@ void launch_gemm(Problem problem) {
 
 void run(Tensor x, DType dtype, bool weight_aligned, Ending ending, GemmShape shape,
          std::initializer_list<Part> parts) {
-    Problem problem = {x.f32(), x.rows(), static_cast<int>(x.cols()), rows_are_aligned(x), weight_aligned, ending, {}};
+    Problem problem = {x.f32(), x.rows(), static_cast<int>(x.cols()), is_aligned(x), weight_aligned, ending, {}};
     std::copy(parts.begin(), parts.end(), problem.parts);
     if (x.rows() == 0) return;
     with_weight(dtype, [&](auto element) {
@@ -218,21 +204,21 @@ GemmShape choose_gemm_shape(DType weight, int64_t rows, int64_t n) {
 }
 
 void gemm(Tensor out, Tensor x, Tensor weight, Ending ending, GemmShape shape) {
-    run(x, weight.dtype, rows_are_aligned(weight), ending, shape, {part_of(out, weight, {})});
+    run(x, weight.dtype, is_aligned(weight), ending, shape, {part_of(out, weight, {})});
 }
 void gemm(Tensor out, Tensor x, Tensor weight, Ending ending) {
     gemm(out, x, weight, ending, choose_gemm_shape(weight.dtype, x.rows(), weight.rows()));
 }
 
 void gemm_swiglu(Tensor out, Tensor x, Tensor gate, Tensor up, GemmShape shape) {
-    run(x, up.dtype, rows_are_aligned(gate) && rows_are_aligned(up), Ending::Assign, shape, {part_of(out, up, gate)});
+    run(x, up.dtype, is_aligned(gate) && is_aligned(up), Ending::Assign, shape, {part_of(out, up, gate)});
 }
 void gemm_swiglu(Tensor out, Tensor x, Tensor gate, Tensor up) {
     gemm_swiglu(out, x, gate, up, choose_gemm_shape(up.dtype, x.rows(), 2 * up.rows()));
 }
 
 void gemm_qkv(Tensor q, Tensor k, Tensor v, Tensor x, Tensor wq, Tensor wk, Tensor wv, GemmShape shape) {
-    run(x, wq.dtype, rows_are_aligned(wq) && rows_are_aligned(wk) && rows_are_aligned(wv), Ending::Assign, shape,
+    run(x, wq.dtype, is_aligned(wq) && is_aligned(wk) && is_aligned(wv), Ending::Assign, shape,
         {part_of(q, wq, {}), part_of(k, wk, {}), part_of(v, wv, {})});
 }
 void gemm_qkv(Tensor q, Tensor k, Tensor v, Tensor x, Tensor wq, Tensor wk, Tensor wv) {

@@ -50,6 +50,31 @@ void norm_conv2d(Tensor out, Tensor x, const GroupNorm& norm, Tensor weight, Ten
                  Tensor residual, Tensor scratch);
 void to_u8(Tensor out, Tensor x);
 
+// --- what launchers ask ------------------------------------------------------------------------------------------
+
+// An attribute of the device, asked for once.
+template <cudaDeviceAttr ATTRIBUTE>
+int device_attribute() {
+    static const int value = [] {
+        int device = 0, answer = 0;
+        CUDA_CHECK(cudaGetDevice(&device));
+        CUDA_CHECK(cudaDeviceGetAttribute(&answer, ATTRIBUTE, device));
+        return answer;
+    }();
+    return value;
+}
+inline int multiprocessors() {
+    return device_attribute<cudaDevAttrMultiProcessorCount>();
+}
+
+// Whether 16-byte accesses may begin at `data`, and at each row of `t`.
+inline bool is_aligned(const void* data) {
+    return reinterpret_cast<uintptr_t>(data) % 16 == 0;
+}
+inline bool is_aligned(const Tensor& t) {
+    return is_aligned(t.data) && t.cols() * static_cast<int64_t>(size_of(t.dtype)) % 16 == 0;
+}
+
 // The filled table, whether or not there is a device.
 const Kernels& table();
 

@@ -114,10 +114,6 @@ __global__ void __launch_bounds__(THREADS) norm_kernel(Row r) {
     });
 }
 
-bool is_aligned(const void* data) {
-    return reinterpret_cast<uintptr_t>(data) % 16 == 0;
-}
-
 void run(Tensor out, Tensor x, const RowNorm& norm, bool adds) {
     if (x.elements() == 0) return;
     Row r{out.f32(), x.f32(), norm.kind == Kind::RMS ? norm.weight.f32() : nullptr, norm.eps, x.cols(), adds, false};

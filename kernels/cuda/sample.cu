@@ -330,18 +330,6 @@ __global__ void __launch_bounds__(MAX_WARPS* WARP) sample_kernel(__grid_constant
     }
 }
 
-// An attribute of the device, asked for once.
-template <cudaDeviceAttr ATTRIBUTE>
-int device_attribute() {
-    static const int value = [] {
-        int device = 0, answer = 0;
-        CUDA_CHECK(cudaGetDevice(&device));
-        CUDA_CHECK(cudaDeviceGetAttribute(&answer, ATTRIBUTE, device));
-        return answer;
-    }();
-    return value;
-}
-
 struct Shape {
     int warps, blocks;  // of a block; of a candidate
     size_t shared_bytes;
@@ -396,7 +384,7 @@ void sample(const Draws& draws, const SampleRule& rule) {
     a.rule = rule;
 
     // Blocks that wait for each other must be resident: one fits a multiprocessor, so many groups are there at a time.
-    const int at_once = max(1, device_attribute<cudaDevAttrMultiProcessorCount>() / a.blocks);
+    const int at_once = max(1, multiprocessors() / a.blocks);
     a.groups = a.blocks == 1 ? a.candidates : min(a.candidates, at_once);
     const dim3 grid(static_cast<unsigned>(a.groups * a.blocks)), block(static_cast<unsigned>(shape.warps * WARP));
     if (a.blocks == 1)

@@ -231,10 +231,6 @@ __global__ void __launch_bounds__(ROW_THREADS, row_blocks_at_once(CHANNELS))
     row.finish(out + at);
 }
 
-bool is_aligned(const Tensor& t) {
-    return reinterpret_cast<uintptr_t>(t.data) % 16 == 0 && t.cols() % Tile::CHUNK == 0;
-}
-
 }  // namespace
 
 void spatial_attention(Tensor out, Tensor q, Tensor k, Tensor v) {
