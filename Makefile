@@ -44,7 +44,7 @@ GENERATIONS := -compress-mode=size -gencode arch=compute_80,code=sm_80 -gencode 
 NVCC_FLAGS := -std=c++20 -O3 -I. -Werror all-warnings -Xcompiler -Wall,-Wextra,-Werror $(GENERATIONS)
 
 ARCH := $(shell uname -m)
-LIBRARY_ROOMS := kernels kernels/reference kernels/cpu kernels/planning runtime tokenizer weights_converter tasks
+LIBRARY_ROOMS := kernels kernels/reference kernels/cpu kernels/planning runtime tokenizer retrieval metrics weights_converter tasks
 CUDA_SOURCES := $(wildcard kernels/cuda/*.cu)
 SOURCES  := $(filter-out kernels/cuda_%.cpp,$(wildcard $(addsuffix /*.cpp,$(LIBRARY_ROOMS))))
 OBJECTS  := $(SOURCES:%.cpp=$(BUILD)/obj/%.o)
@@ -67,7 +67,7 @@ RACE_TESTS := tests/test_cuda_emulator.cpp $(wildcard tests/cuda_on_cpu/test_*.c
 EMULATOR := $(patsubst %.cpp,$(BUILD)/obj/%.o,$(filter-out %/race.cpp %/traffic.cpp $(RACE_TESTS),$(wildcard tests/cuda_on_cpu/*.cpp)))
 WATCH    := $(BUILD)/obj/tests/cuda_on_cpu/race.o $(BUILD)/obj/tests/cuda_on_cpu/traffic.o
 EXAMPLES := $(patsubst examples/%.cpp,$(BUILD)/examples/%,$(wildcard examples/*.cpp))
-HEADERS  := $(wildcard kernels/*.h runtime/*.h tokenizer/*.h weights_converter/*.h tasks/*.h)
+HEADERS  := $(wildcard kernels/*.h runtime/*.h tokenizer/*.h retrieval/*.h metrics/*.h weights_converter/*.h tasks/*.h)
 MODEL    := models/storybook.leon
 
 .PHONY: FORCE all setup demo test test-races ladder ladder-tables mutants mutants-self-test bench bench-kernels install uninstall \
