@@ -5,14 +5,12 @@
 
 #include <charconv>
 #include <cmath>
-#include <cstdint>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
-#include <set>
 
 #include "kernels/check.h"
+#include "runtime/config_reader.h"
 #include "runtime/strict_json.h"
-#include "runtime/weights_file.h"
 
 namespace leon {
 namespace {
@@ -34,93 +32,14 @@ constexpr int MAX_RES_BLOCKS = 64;
 constexpr int MAX_RESOLUTION = 1 << 14;
 constexpr int NORM_GROUPS = 32;  // of the VQGAN's group norms
 
-// One enum's names, both ways.
-template <typename Enum>
-struct Name {
-    Enum value;
-    const char* text;
-};
-constexpr Name<Norm> NORMS[] = {{Norm::RMS, "rms"}, {Norm::LayerNorm, "layernorm"}};
-constexpr Name<NormPlacement> PLACEMENTS[] = {{NormPlacement::Before, "before"}, {NormPlacement::After, "after"}};
-constexpr Name<Positions> POSITIONS[] = {{Positions::Rotary, "rotary"}, {Positions::Learned, "learned"}};
-constexpr Name<FeedForward> FEED_FORWARDS[] = {{FeedForward::SwiGLU, "swiglu"}, {FeedForward::ReLU, "relu"}};
-constexpr Name<Layout> LAYOUTS[] = {{Layout::Chameleon, "chameleon"}, {Layout::CM3Leon, "cm3leon"}};
-
-template <typename Enum, size_t N>
-const char* text_of(const Name<Enum> (&names)[N], Enum value) {
-    for (const Name<Enum>& name : names)
-        if (name.value == value) return name.text;
-    check_failed(__FILE__, __LINE__, "known enum value");
-}
-
-// One JSON object, read key by key; finish() refuses what was not asked for.
-class Reader {
-public:
-    Reader(const json& object, std::string name, std::string where)
-        : object_(object), name_(std::move(name)), where_(std::move(where)) {
-        if (!object_.is_object()) throw Error(path("") + " must be an object", where_);
-    }
-
-    bool has(const char* key) const { return object_.contains(key); }
-    const json& value(const char* key) {
-        used_.insert(key);
-        auto found = object_.find(key);
-        if (found == object_.end()) throw Error("the configuration lacks '" + path(key) + "'", where_);
-        return *found;
-    }
-    bool boolean(const char* key) {
-        if (!value(key).is_boolean()) fail(key, "must be true or false");
-        return value(key).get<bool>();
-    }
-    std::string text(const char* key) {
-        if (!value(key).is_string()) fail(key, "must be a string");
-        return value(key).get<std::string>();
-    }
-    int integer(const char* key, int least, int most) { return integer(key, value(key), least, most); }
-    int integer(const char* key, const json& number, int least, int most) {
-        if (!number.is_number_integer()) fail(key, "must be a whole number");
-        const bool too_big = number.is_number_unsigned() && number.get<uint64_t>() > static_cast<uint64_t>(most);
-        if (too_big || number.get<int64_t>() < least || number.get<int64_t>() > most)
-            fail(key, "must lie in " + std::to_string(least) + ".." + std::to_string(most));
-        return number.get<int>();
-    }
-    float number(const char* key, double least, double most) {
-        if (!value(key).is_number()) fail(key, "must be a number");
-        const double number = value(key).get<double>();
-        if (!(number >= least && number <= most)) fail(key, "is out of range");
-        return static_cast<float>(number);
-    }
-    template <typename Enum, size_t N>
-    Enum one_of(const char* key, const Name<Enum> (&names)[N]) {
-        const std::string found = text(key);
-        std::string known;
-        for (const Name<Enum>& name : names) {
-            if (found == name.text) return name.value;
-            known += (known.empty() ? "" : ", ") + std::string(name.text);
-        }
-        fail(key, "is " + in_quotes(found) + ", but must be one of " + known);
-    }
-    [[noreturn]] void fail(const char* key, const std::string& why) const {
-        throw Error("configuration: '" + path(key) + "' " + why, where_);
-    }
-    void finish() const {
-        for (const auto& [key, ignored] : object_.items())
-            if (used_.count(key) == 0) throw Error("the configuration has an unknown key " + in_quotes(key), where_);
-    }
-
-private:
-    const json& object_;
-    std::string name_, where_;
-    std::set<std::string> used_;
-
-    std::string path(const std::string& key) const {
-        if (key.empty()) return name_.empty() ? "the configuration" : "'" + name_ + "'";
-        return name_.empty() ? key : name_ + "." + key;
-    }
-};
+constexpr EnumName<Norm> NORMS[] = {{Norm::RMS, "rms"}, {Norm::LayerNorm, "layernorm"}};
+constexpr EnumName<NormPlacement> PLACEMENTS[] = {{NormPlacement::Before, "before"}, {NormPlacement::After, "after"}};
+constexpr EnumName<Positions> POSITIONS[] = {{Positions::Rotary, "rotary"}, {Positions::Learned, "learned"}};
+constexpr EnumName<FeedForward> FEED_FORWARDS[] = {{FeedForward::SwiGLU, "swiglu"}, {FeedForward::ReLU, "relu"}};
+constexpr EnumName<Layout> LAYOUTS[] = {{Layout::Chameleon, "chameleon"}, {Layout::CM3Leon, "cm3leon"}};
 
 TransformerConfig read_transformer(const json& object, const std::string& where) {
-    Reader r(object, "transformer", where);
+    ConfigReader r(object, "transformer", where);
     TransformerConfig c;
     c.norm = r.one_of("norm", NORMS);
     c.norm_placement = r.one_of("norm_placement", PLACEMENTS);
@@ -150,7 +69,7 @@ TransformerConfig read_transformer(const json& object, const std::string& where)
 }
 
 VqganConfig read_vqgan(const json& object, const std::string& where) {
-    Reader r(object, "vqgan", where);
+    ConfigReader r(object, "vqgan", where);
     VqganConfig c;
     c.channels = r.integer("channels", NORM_GROUPS, MAX_CHANNELS);
     const json& multipliers = r.value("multipliers");
@@ -200,7 +119,7 @@ const char* name_of(Layout value) {
 
 ModelConfig parse_config(const std::string& text, const std::string& where) {
     const json object = parse_json(text, where);
-    Reader r(object, "", where);
+    ConfigReader r(object, "", where);
     ModelConfig c;
     c.name = r.text("name");
     c.layout = r.one_of("layout", LAYOUTS);
