@@ -35,15 +35,17 @@ HOST_DEVICE inline float divide(float value, float temperature) {
 HOST_DEVICE inline float penalise(float value, float penalty) {
     return value == EXCLUDED ? EXCLUDED : bounded(value < 0 ? value * penalty : value / penalty);
 }
-// from + scale * (to - from)
+// from + scale * (to - from): `to` itself for scale 1, where the rounded formula may miss its last bits.
 HOST_DEVICE inline float guide(float to, float from, float scale) {
     const float step = bounded(product(scale, bounded(to - from)));
-    return to == EXCLUDED || from == EXCLUDED ? EXCLUDED : bounded(from + step);
+    return to == EXCLUDED || from == EXCLUDED ? EXCLUDED : scale == 1 ? to : bounded(from + step);
 }
+// none + scale_image * (image - none) + scale_text * (full - image): `full` itself if both are 1.
 HOST_DEVICE inline float guide3(float full, float image, float none, float scale_image, float scale_text) {
     const float step = bounded(product(scale_text, bounded(full - image)));
     const float value = guide(image, none, scale_image);
-    return value == EXCLUDED || full == EXCLUDED ? EXCLUDED : bounded(value + step);
+    if (value == EXCLUDED || full == EXCLUDED) return EXCLUDED;
+    return scale_image == 1 && scale_text == 1 ? full : bounded(value + step);
 }
 // log p_c - log p_u from logits and the logarithms of their streams' sums.
 HOST_DEVICE inline float contrast(float c, float total_c, float u, float total_u) {

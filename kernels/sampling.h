@@ -38,9 +38,10 @@ struct SampleRule {
     SampleStep steps[MAX_SAMPLE_STEPS];
     int32_t per_stream_count, step_count;
     SampleMix mix;
-    float scale;       // Guidance: scale    Guidance3: scale_image    ContrastiveTopK: log(alpha)
-    float scale_text;  // Guidance3
-    int32_t k;         // ContrastiveTopK
+    float scale;                // Guidance: scale    Guidance3: scale_image    ContrastiveTopK: log(alpha)
+    float scale_text;           // Guidance3
+    int32_t k;                  // ContrastiveTopK
+    float student_temperature;  // ContrastiveTopK, > 0: divides the second stream
 };
 
 constexpr int streams_of(SampleMix mix) {

@@ -149,6 +149,7 @@ CompiledChain compile(const SamplerChain& chain) {
                        rule.mix = SampleMix::ContrastiveTopK;
                        rule.scale = static_cast<float>(std::log(static_cast<double>(m.alpha)));
                        rule.k = m.k;
+                       rule.student_temperature = m.student_temperature;
                    },
                },
                chain.mix);

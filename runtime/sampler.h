@@ -12,6 +12,8 @@
 //              softmax() all zero; draw() and sample() throw an Error, for there is nothing to draw.
 //   broken     A logit that is NaN or +inf, allowed or not, is an Error: "the model produced NaN".
 //   range      Finite scores that leave the range of float stay at its end; they never turn into infinities.
+//   one        A guidance whose scales are all 1 gives the bits of its first stream alone (but for `excluded`), scale 0
+//              the value of the last: from + 1 * (to - from), rounded, would miss the last bits.
 //   equals     Among equal logits the lowest id counts as the largest, for Greedy as for the order of top-p.
 //   bits       Equal logits give equal ids on every backend: kernels/sample_math.h says how.
 #pragma once
@@ -85,10 +87,15 @@ struct Guidance3 {
     float scale_image, scale_text;
 };
 // Streams (c, u): log p_c - log p_u where p_c >= alpha * (k-th largest p_c), else -inf. With fewer than k ids left in
-// c, or alpha = 0, every id that is left in both streams stays.
+// c, or alpha = 0, every id that is left in both streams stays. p_u = softmax(u / student_temperature): above 1 the
+// student knows less than it does. A temperature of the expert stands in per_stream, where it divides both streams; the
+// student's own is then relative to it.
+// k = 1 is contrastive decoding as first published (Li et al., arXiv 2210.15097), with its amateur temperature; k > 1
+// is CM3Leon's (arXiv 2309.02591, equation 3).
 struct ContrastiveTopK {
     int k;
     float alpha;
+    float student_temperature = 1;
 };
 }  // namespace mix
 using Mix = std::variant<mix::None, mix::Guidance, mix::Guidance3, mix::ContrastiveTopK>;
@@ -103,16 +110,16 @@ int streams_of(const Mix& mix);  // 1, 2 or 3
 
 // The chain as JSON: {"per_stream": [...], "mix": {"mix": "cfg", "scale": 3} or null, "ops": [{"op": "top_k", "k": 8}]}
 //   ops    temperature t   top_k k   top_p p   top_p_before p   repetition_penalty penalty   allow ranges   forbid ids
-//          greedy          mixes    cfg scale   cfg3 scale_image scale_text   cdk k alpha
-// All three keys must be there, and unknown names are an Error. A whole sampling case (tests/vectors/sampling) is
-// accepted: "kind" must then be "sampling", "streams" must name as many streams as the mix has, and the case's file
-// names and measurements are passed over.
+//          greedy          mixes    cfg scale   cfg3 scale_image scale_text   cdk k alpha student_temperature
+// All three keys must be there, and unknown names are an Error; cdk may leave out student_temperature, which is then 1.
+// A whole sampling case (tests/vectors/sampling) is accepted: "kind" must then be "sampling", "streams" must name as
+// many streams as the mix has, and the case's file names and measurements are passed over.
 SamplerChain parse_chain(const std::string& json, const std::string& where);
 
-// Error naming the parameter, unless every one is in its range: t >= 0, penalty > 0, p and alpha in [0, 1], k >= 1 for
-// cdk, scales finite, ids and ranges within the vocabulary and not reversed, at most MAX_CHAIN_OPS operations in each
-// list. After it, score() fails only for what the model or the sequence hold (laws "broken" above, and an id of the
-// sequence outside the vocabulary).
+// Error naming the parameter, unless every one is in its range: t >= 0, penalty > 0, p and alpha in [0, 1], k >= 1 and
+// student_temperature > 0 for cdk, scales finite, ids and ranges within the vocabulary and not reversed, at most
+// MAX_CHAIN_OPS operations in each list. After it, score() fails only for what the model or the sequence hold (laws
+// "broken" above, and an id of the sequence outside the vocabulary).
 constexpr int MAX_CHAIN_OPS = MAX_SAMPLE_STEPS - 1;  // the decode loop adds the ids that a task allows
 void check_chain(const SamplerChain& chain, int vocab, const std::string& where);
 

@@ -25,6 +25,7 @@ public:
 
     [[noreturn]] void fail(const std::string& what) const { throw Error(place_ + " " + what, where_); }
 
+    bool has(const char* key) const { return object_.contains(key); }
     const Json& get(const char* key) {
         const auto found = object_.find(key);
         if (found == object_.end()) fail(std::string("has no \"") + key + '"');
@@ -116,7 +117,9 @@ Mix parse_mix(const Json& object, const std::string& where) {
     } else if (name == "cfg3") {
         result = mix::Guidance3{fields.number("scale_image"), fields.number("scale_text")};
     } else if (name == "cdk") {
-        result = mix::ContrastiveTopK{fields.integer("k"), fields.number("alpha")};
+        mix::ContrastiveTopK contrast{fields.integer("k"), fields.number("alpha")};
+        if (fields.has("student_temperature")) contrast.student_temperature = fields.number("student_temperature");
+        result = contrast;
     } else {
         fields.fail("is unknown: \"" + name + "\" (known: cfg, cfg3, cdk, or null)");
     }
@@ -192,6 +195,8 @@ void check_mix(const Mix& mix, const std::string& where) {
                    [&](const mix::ContrastiveTopK& m) {
                        require(m.k >= 1, "mix: cdk k", std::to_string(m.k), "1 or more", where);
                        require_number(m.alpha, 0, 1, "mix: cdk alpha", "from 0 to 1", where);
+                       require_number(m.student_temperature, SMALLEST, LARGEST, "mix: cdk student_temperature",
+                                      "more than 0, and finite", where);
                    },
                },
                mix);

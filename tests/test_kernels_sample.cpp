@@ -127,7 +127,8 @@ struct RandomLoop {
                 chain.mix = mix::Guidance3{pick({0.0f, 1.0f, 1.2f}), pick({1.0f, 3.0f, -2.0f})};
                 break;
             case 1:
-                chain.mix = mix::ContrastiveTopK{1 + random.below(ids), pick({0.0f, 0.1f, 0.5f, 1.0f})};
+                chain.mix = mix::ContrastiveTopK{1 + random.below(ids), pick({0.0f, 0.1f, 0.5f, 1.0f}),
+                                                 pick({1.0f, 0.5f, real(0.2, 3), 1e30f})};
                 break;
             case 2:
             case 3:
@@ -213,6 +214,7 @@ TEST_CASE("kernels: sample as models do") {
         {"picture, guided", 8192, 2, 2, {{op::Allow{{{0, 8191}}}}, mix::Guidance{3}, {warm, nucleus}}},
         {"picture, three streams", 8192, 3, 1, {{}, mix::Guidance3{1.2f, 3}, {warm, nucleus}}},
         {"picture, contrastive", 8192, 2, 1, {{}, mix::ContrastiveTopK{50, 0.5f}, {op::TopK{50}}}},
+        {"picture, a warm student", 8192, 2, 2, {{op::TopP{0.9f}}, mix::ContrastiveTopK{9, 0.5f, 1.3f}, {}}},
         {"one more than a block", 8193, 1, 2, {{}, {}, {nucleus}}},
         {"text", 65536, 1, 1, {{op::Allow{{{0, 3}, {16384, 65535}}}}, {}, {penalty, warm, nucleus}}},
         {"text, guided", 65536, 2, 1, {{}, mix::Guidance{1.5f}, {op::TopK{1000}, warm}}},

@@ -106,7 +106,8 @@ struct RandomChain {
                 chain.mix = mix::Guidance3{pick({0.0f, 1.0f, 1.2f}), pick({1.0f, 3.0f, -2.0f})};
                 break;
             case 3:
-                chain.mix = mix::ContrastiveTopK{1 + below(vocab), pick({0.0f, 0.1f, 0.5f, 1.0f})};
+                chain.mix = mix::ContrastiveTopK{1 + below(vocab), pick({0.0f, 0.1f, 0.5f, 1.0f}),
+                                                 pick({1.0f, 1.0f, 0.5f, real(0.2f, 3.0f), 1e-40f, 1e30f})};
         }
         for (int i = below(5); i > 0; i--) chain.ops.push_back(op());
         return chain;
@@ -241,6 +242,98 @@ TEST_CASE("sampler: laws of mixes") {
     CHECK(kept(apply_mix(mix::ContrastiveTopK{4, 0}, {cut_c, cut_u})) == std::vector<int>{0, 3});
 }
 
+TEST_CASE("sampler: guidance of scale 1 is its first stream, of scale 0 its last, to the bit") {
+    // Logits whose differences round: the formula alone would miss the last bits of many.
+    std::mt19937 random(3);
+    std::normal_distribution<float> normal(0, 3);
+    std::vector<std::vector<float>> rows(3, std::vector<float>(500));
+    for (auto& row : rows)
+        for (float& value : row) value = normal(random);
+    int missed = 0;
+    for (size_t i = 0; i < 500; i++) missed += rows[1][i] + (rows[0][i] - rows[1][i]) != rows[0][i];
+    CHECK(missed > 50);
+    const auto &a = rows[0], &b = rows[1], &c = rows[2];
+    CHECK(apply_mix(mix::Guidance{1}, {a, b}) == a);
+    CHECK(apply_mix(mix::Guidance{0}, {a, b}) == b);
+    CHECK(apply_mix(mix::Guidance3{1, 1}, {a, b, c}) == a);
+    CHECK(apply_mix(mix::Guidance3{0, 0}, {a, b, c}) == c);
+    CHECK(apply_mix(mix::Guidance3{1, 0}, {a, b, c}) == b);
+    CHECK(apply_mix(mix::Guidance3{1, 2.5f}, {a, b, c}) == apply_mix(mix::Guidance{2.5f}, {a, b}));
+    CHECK(apply_mix(mix::Guidance3{2.5f, 0}, {a, b, c}) == apply_mix(mix::Guidance{2.5f}, {b, c}));
+    // But what a stream excludes stays excluded.
+    CHECK(kept(apply_mix(mix::Guidance{1}, {{1, 2, 3}, {1, -INF, 1}})) == std::vector<int>{0, 2});
+    CHECK(kept(apply_mix(mix::Guidance3{1, 1}, {{1, 2, 3}, {1, -INF, 1}, {-INF, 1, 1}})) == std::vector<int>{2});
+}
+
+TEST_CASE("sampler: contrastive decoding equals formula 3 in double precision") {
+    std::mt19937 random(4);
+    int judged = 0, left_out = 0, cut = 0;
+    for (int round = 0; round < 400; round++) {
+        RandomChain make{random, 2 + static_cast<int>(random() % 60)};
+        const int vocab = make.vocab, k = round % 4 == 0 ? 1 : 1 + make.below(vocab);
+        const float alpha = make.pick({0.0f, 0.01f, 0.1f, 0.5f, 1.0f});
+        const float temperature = make.pick({0.3f, 0.5f, 1.0f, 1.7f});
+        std::normal_distribution<float> normal(0, make.pick({0.5f, 2.0f, 4.0f}));
+        std::vector<std::vector<float>> logits(2, std::vector<float>(vocab));
+        for (auto& row : logits)
+            for (float& value : row) value = normal(random);
+
+        const auto probabilities = [&](const std::vector<float>& row, double t) {
+            std::vector<double> p;
+            double total = 0;
+            for (float value : row) total += p.emplace_back(std::exp(value / t));
+            for (double& value : p) value /= total;
+            return p;
+        };
+        const std::vector<double> expert = probabilities(logits[0], 1), student = probabilities(logits[1], temperature);
+        std::vector<double> sorted = expert;
+        std::sort(sorted.begin(), sorted.end(), std::greater<>());
+        // k = 1: the threshold of contrastive decoding as first published, alpha * max p.
+        const double least = alpha * (k == 1 ? *std::max_element(expert.begin(), expert.end()) : sorted[k - 1]);
+        const std::vector<float> got = apply_mix(mix::ContrastiveTopK{k, alpha, temperature}, logits);
+        for (int id = 0; id < vocab; id++) {
+            // At the threshold rounding decides; but of the k-th largest itself alpha = 1 keeps all.
+            if (alpha < 1 && std::abs(expert[id] - least) < 1e-6 * least) {
+                left_out++;
+                continue;
+            }
+            const bool plausible = expert[id] >= least;
+            REQUIRE((got[id] != -INF) == plausible);
+            cut += plausible ? 0 : 1;
+            if (!plausible) continue;
+            const double want = std::log(expert[id]) - std::log(student[id]);
+            REQUIRE(std::abs(got[id] - want) <= 2e-6 * (4 + std::abs(want)));
+            judged++;
+        }
+    }
+    CHECK(judged > 5000);
+    CHECK(cut > 2000);
+    CHECK(left_out < 10);
+}
+
+TEST_CASE("sampler: contrastive decoding: the student's temperature, and what equal streams choose") {
+    std::mt19937 random(5);
+    for (int round = 0; round < 200; round++) {
+        RandomChain make{random, 40};
+        const std::vector<float> logits = make.logits(2), c(logits.begin(), logits.begin() + 40);
+        std::vector<float> u(logits.begin() + 40, logits.end()), cooled = u;
+        const float temperature = make.pick({1.0f, 0.5f, 2.5f, 0.3f}), alpha = make.pick({0.0f, 0.1f, 1.0f});
+        const int k = 1 + make.below(40);
+        for (float& value : cooled) value /= temperature;
+        // To the bit: temperature 1 is none.
+        CHECK(apply_mix(mix::ContrastiveTopK{k, alpha, temperature}, {c, u}) ==
+              apply_mix(mix::ContrastiveTopK{k, alpha}, {c, cooled}));
+
+        // Equal streams choose evenly among the plausible, which are at least k unless fewer are there.
+        const std::vector<float> even = apply_mix(mix::ContrastiveTopK{k, alpha, 1}, {c, c});
+        const size_t there = kept(c).size();
+        CHECK(kept(even).size() >= std::min<size_t>(k, there));
+        for (int id : kept(even)) CHECK(even[id] == 0);
+        if (alpha == 0) CHECK(kept(even).size() == there);
+        if (alpha == 1) CHECK(kept(even) == kept(apply({op::TopK{k}}, c)));
+    }
+}
+
 TEST_CASE("sampler: nothing left, and a broken model") {
     const std::vector<float> nothing = {-INF, -INF};
     CHECK(apply({op::TopP{0.5f}, op::TopK{1}, op::Temperature{0}}, nothing) == nothing);
@@ -285,6 +378,8 @@ TEST_CASE("sampler: parameters out of range are errors that name them") {
     CHECK(contains(error_of({{}, mix::Guidance{INF}, {}}), "cfg scale"));
     CHECK(contains(error_of({{}, mix::Guidance3{1, NOT_A_NUMBER}, {}}), "scale_text"));
     CHECK(contains(error_of({{}, mix::ContrastiveTopK{0, 0.5f}, {}}), "cdk k"));
+    for (float t : {0.0f, -1.0f, NOT_A_NUMBER, INF})
+        CHECK(contains(error_of({{}, mix::ContrastiveTopK{1, 0.5f, t}, {}}), "cdk student_temperature"));
     CHECK(contains(error_of({{op::Temperature{-1}}, {}, {}}), "per_stream"));
     const std::vector<SamplerOp> many(MAX_CHAIN_OPS + 1, op::TopK{2});
     CHECK(contains(error_of({many, {}, {}}), "per_stream is a list of 16 operations"));
@@ -300,6 +395,13 @@ TEST_CASE("sampler: chains from JSON") {
     CHECK(std::get<op::Allow>(chain.per_stream.at(0)).ranges ==
           std::vector<std::pair<int32_t, int32_t>>{{2, 2}, {4, 7}});
     CHECK(std::get<mix::ContrastiveTopK>(chain.mix).k == 10);
+    CHECK(std::get<mix::ContrastiveTopK>(chain.mix).student_temperature == 1);
+    const auto with_student = [](const std::string& t) {
+        return R"({"per_stream": [], "mix": {"mix": "cdk", "k": 1, "alpha": 1, "student_temperature": )" + t +
+               R"(}, "ops": []})";
+    };
+    CHECK(std::get<mix::ContrastiveTopK>(parse_chain(with_student("0.5"), "").mix).student_temperature == 0.5f);
+    CHECK(contains(::error_of([&] { parse_chain(with_student("\"1\""), ""); }), "\"student_temperature\" is not"));
     CHECK(std::get<op::Temperature>(chain.ops.at(0)).t == 1);
     CHECK(std::get<op::Forbid>(chain.ops.at(1)).ids == std::vector<int32_t>{1, 2});
     CHECK(std::holds_alternative<op::Greedy>(chain.ops.at(2)));

@@ -246,6 +246,7 @@ void mix_rows(Scratch& s, const SampleRule& rule) {
             return;
         case SampleMix::ContrastiveTopK: {
             const float least = rule.scale + kth_largest(s, a, rule.k);
+            for (float& value : b) value = divide(value, rule.student_temperature);
             const float total_a = log_sum(s, a), total_b = log_sum(s, b);
             for (size_t i = 0; i < a.size(); i++)
                 a[i] = a[i] >= least ? contrast(a[i], total_a, b[i], total_b) : EXCLUDED;

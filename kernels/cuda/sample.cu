@@ -54,7 +54,8 @@ __device__ Meeting* meeting_of(const Arguments& a, int candidate) {
 
 // --- tasks ------------------------------------------------------------------------------------------------------
 
-// What is done to a row: the steps of a rule, and what ends a stream and the candidate. Whatever needs all threads
+// What is done to a row: the steps of a rule, and what ends a stream and the candidate. A contrast's student ends with
+// its temperature, if it has one. Whatever needs all threads
 // together stands in the kernel once, for all tasks that need it: its instructions come from memory like any data, and
 // inlined at each use they were 200 KB.
 struct Task : SampleStep {
@@ -72,18 +73,25 @@ struct Task : SampleStep {
     __device__ bool keeps_extremes() const { return needs_extremes(); }
 };
 
+__device__ bool has_temperature(const SampleRule& rule, int stream) {
+    return rule.mix == SampleMix::ContrastiveTopK && stream == 1 && rule.student_temperature != 1;
+}
+
 // Task i of a stream, or of the mix behind the last stream.
 __device__ int tasks_of(const Arguments& a, int stream) {
     if (stream == a.streams) return a.rule.step_count + 1;
-    return a.rule.per_stream_count + (a.rule.mix != SampleMix::ContrastiveTopK ? 0 : stream == 0 ? 2 : 1);
+    if (a.rule.mix != SampleMix::ContrastiveTopK) return a.rule.per_stream_count;
+    return a.rule.per_stream_count + (stream == 0 || has_temperature(a.rule, stream) ? 2 : 1);
 }
 __device__ Task task_of(const Arguments& a, int stream, int i) {
     const bool mixed = stream == a.streams;
     const int past = i - (mixed ? a.rule.step_count : a.rule.per_stream_count);
     if (past < 0) return {mixed ? a.rule.steps[i] : a.rule.per_stream[i]};
+    if (past == 0 && !mixed && has_temperature(a.rule, stream))
+        return {{SampleOp::Temperature, a.rule.student_temperature, 0, 0, 0}};
     Task task{};
     task.count = a.rule.k;
-    task.end = mixed ? Task::End::Draw : past == 0 ? Task::End::LogSum : Task::End::Threshold;
+    task.end = mixed ? Task::End::Draw : past == 0 || stream == 1 ? Task::End::LogSum : Task::End::Threshold;
     return task;
 }
 

@@ -128,7 +128,8 @@ float log_sum(const Row& row) {
 }
 
 // In log space: p_c >= alpha * kth(p_c) is l_c >= log(alpha) + kth(l_c), and exactly so for alpha = 1 (log 1 = 0).
-Row contrast_rows(const Row& c, const Row& u, float log_alpha, int32_t k) {
+Row contrast_rows(const Row& c, Row u, float log_alpha, int32_t k, float student_temperature) {
+    for (float& value : u) value = divide(value, student_temperature);
     const float least = log_alpha + kth_largest(c, k), total_c = log_sum(c), total_u = log_sum(u);
     Row out(c.size(), EXCLUDED);
     for (size_t i = 0; i < out.size(); i++)
@@ -148,7 +149,7 @@ Row mix_rows(const SampleRule& rule, const Row& a, const Row& b, const Row& c) {
             for (size_t i = 0; i < out.size(); i++) out[i] = guide3(a[i], b[i], c[i], rule.scale, rule.scale_text);
             return out;
         case SampleMix::ContrastiveTopK:
-            return contrast_rows(a, b, rule.scale, rule.k);
+            return contrast_rows(a, b, rule.scale, rule.k, rule.student_temperature);
     }
     return out;
 }
