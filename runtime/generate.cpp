@@ -28,6 +28,7 @@ namespace {
 
 constexpr int PREFILL_ROWS = 256;     // rows of a prefill chunk: enough for the matrix kernels to be compute-bound
 constexpr int MAX_LANES = 3;          // the document and two guidance streams
+constexpr int MAX_TEMPLATES = 5;      // prompts kept to fork from: the document's, and the guidance of two rules
 constexpr size_t RAGGED_PENDING = 4;  // longer pending lists are prefilled on their own before the step
 constexpr int AHEAD_OF_CODES = 8, AHEAD_OF_TEXT = 2;  // steps under way
 
@@ -60,6 +61,7 @@ struct Lane {
 struct Candidate {
     std::vector<int32_t> sequence;  // prompt and everything generated
     size_t prompt_tokens;
+    uint64_t seed;
     std::optional<Run> run;
     Ranges range;         // what the run may draw
     CompiledChain chain;  // how, for the kernels
@@ -95,6 +97,7 @@ public:
             Candidate& c = candidates_.emplace_back();
             c.sequence = prompt_;
             c.prompt_tokens = prompt_.size();
+            c.seed = options_.seeds.empty() ? options_.seed + static_cast<uint64_t>(i) : options_.seeds[i];
             c.lanes.push_back(start_lane(prompt_));
             advance(i);
         }
@@ -115,7 +118,7 @@ public:
 private:
     // Every lane of every candidate, and the templates that candidates are forked from.
     static int streams_for(const GenerateOptions& options) {
-        return MAX_LANES * (options.candidates + (options.candidates > 1 ? 1 : 0));
+        return MAX_LANES * options.candidates + (options.candidates > 1 ? MAX_TEMPLATES : 0);
     }
 
     // A prompt that was computed once, for the other candidates to fork.
@@ -131,7 +134,7 @@ private:
         if (sharing_ && known != templates_.end()) return {cache_.fork(known->stream), {prompt.back()}};
         const int stream = cache_.add_stream();
         feed(stream, std::span(prompt).first(prompt.size() - 1));
-        if (sharing_ && templates_.size() < MAX_LANES) templates_.push_back({prompt, cache_.fork(stream)});
+        if (sharing_ && templates_.size() < MAX_TEMPLATES) templates_.push_back({prompt, cache_.fork(stream)});
         return {stream, {prompt.back()}};
     }
 
@@ -223,8 +226,8 @@ private:
             const Candidate& c = candidates_[i];
             steps = std::min({steps, c.run->tokens - c.drawn, c.room(options_.max_tokens)});
             if (!c.run->stop.empty()) ahead = AHEAD_OF_TEXT;
-            drawing.push_back({&c.sequence, static_cast<int>(c.prompt_tokens), options_.seed + static_cast<uint64_t>(i),
-                               static_cast<int>(c.lanes.size()), &c.chain});
+            drawing.push_back(
+                {&c.sequence, static_cast<int>(c.prompt_tokens), c.seed, static_cast<int>(c.lanes.size()), &c.chain});
         }
         for (int i : members)
             for (const Lane& lane : candidates_[i].lanes)
@@ -316,6 +319,7 @@ std::vector<Generated> generate(const TransformerConfig& config, const Transform
                                 const Kernels& kernels, const std::vector<int32_t>& prompt, const NextRun& next_run,
                                 const GenerateOptions& options, GenerateStatistics* statistics) {
     CHECK(options.candidates > 0 && options.max_tokens > 0);
+    CHECK(options.seeds.empty() || static_cast<int>(options.seeds.size()) == options.candidates);
     if (prompt.empty()) throw Error("the prompt is empty", "prompt");
     const int64_t positions = static_cast<int64_t>(prompt.size()) + options.max_tokens - 1;
     if (positions > config.context)

@@ -18,7 +18,10 @@
 
 namespace leon {
 
-// The next run of a candidate, given what it has generated so far (forced ids included); nothing ends it.
+// The next run of a candidate, given what it has generated so far (forced ids included); nothing ends it. Candidates
+// may be given different runs from the first one on: other chains, other guidance prompts, other lengths. What they
+// have in common costs nothing extra: the prompt and the guidance prompts of first runs are computed once for all who
+// ask for them, and adjacent candidates with one chain are drawn by one operation.
 using NextRun = std::function<std::optional<Run>(int candidate, const std::vector<int32_t>& generated)>;
 
 struct TokenEvent {
@@ -31,6 +34,7 @@ struct TokenEvent {
 struct GenerateOptions {
     int candidates = 1;
     uint64_t seed = 0;
+    std::vector<uint64_t> seeds;                      // one for each candidate; empty: seed + i
     int max_tokens = 0;                               // the most that a candidate may add to its prompt
     DType cache_dtype = DType::F32;                   // f32, bf16 or f16
     std::function<bool(const TokenEvent&)> on_token;  // may be empty; returning false stops everything

@@ -168,6 +168,7 @@ const Ids UNCONDITIONAL = {2, 3}, WITHOUT_TEXT = {2, 9, 10, 3};
 std::vector<Shape> pictures() {
     Run contrastive = image(30, mix::ContrastiveTopK{5, 0.2f}, {UNCONDITIONAL});
     contrastive.chain.ops = {op::Temperature{0.9f}};
+    Run student = image(20, mix::ContrastiveTopK{6, 0.1f, 0.6f}, {WITHOUT_TEXT});
     Run nucleus = image(30);
     nucleus.chain.ops = {op::TopK{20}, op::Temperature{1.2f}, op::TopPBefore{0.8f}};
     return {
@@ -176,6 +177,8 @@ std::vector<Shape> pictures() {
         {"three streams", {{image(40, mix::Guidance3{1.5f, 3}, {WITHOUT_TEXT, UNCONDITIONAL})}}},
         {"contrastive", {{contrastive}}},
         {"top-k before the nucleus", {{nucleus}}},
+        {"half guided, half contrastive", {{image(20, mix::Guidance{3}, {UNCONDITIONAL})}, {student}}, 4, 20},
+        {"guidance of weight 1", {{image(20, mix::Guidance3{1, 1}, {WITHOUT_TEXT, UNCONDITIONAL})}}},
         {"three candidates that share a prompt", {{image(20, mix::Guidance{2}, {UNCONDITIONAL})}}, 3, 45},
     };
 }
@@ -239,6 +242,20 @@ void check_draws(const std::vector<Shape>& shapes, int bf16_caches) {
 
 TEST_CASE("cuda models: pictures of equal seeds are the reference's, with every mix of streams") {
     check_draws(pictures(), 3);
+}
+
+TEST_CASE("cuda models: guidance of weight 1 draws what one stream draws") {
+    for (Family family : FAMILIES) {
+        const TinyTransformer tiny(family, VOCAB, CONTEXT, DType::BF16);
+        const Ids prompt = random_tokens(6, VOCAB, 3);
+        const auto draw = [&](const Run& run) {
+            return outcome(tiny, emulated_cuda_kernels(), prompt, {{run}}, {}).events;
+        };
+        const Ids plain = draw(image(15));
+        CHECK(draw(image(15, mix::Guidance{1}, {UNCONDITIONAL})) == plain);
+        CHECK(draw(image(15, mix::Guidance3{1, 1}, {WITHOUT_TEXT, UNCONDITIONAL})) == plain);
+        CHECK(draw(image(15, mix::Guidance{3}, {UNCONDITIONAL})) != plain);
+    }
 }
 
 TEST_CASE("cuda models: runs that follow each other draw the reference's tokens from equal seeds") {

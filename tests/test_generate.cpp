@@ -1,5 +1,6 @@
 // The decode loop's promises, on tiny random networks: seeds, candidates, guidance streams, runs and their limits.
 #include <algorithm>
+#include <functional>
 #include <vector>
 
 #include "runtime/generate.h"
@@ -43,6 +44,21 @@ Run forced(Ids ids) {
     Run run;
     run.forced = std::move(ids);
     return run;
+}
+
+Run mixed(int tokens, Mix mix, std::vector<Ids> guidance) {
+    Run run = image(tokens);
+    run.chain.mix = mix;
+    run.guidance = std::move(guidance);
+    return run;
+}
+
+// Candidate c carries out plans[c].
+NextRun each(std::vector<std::vector<Run>> plans) {
+    return [plans, next = std::vector<size_t>(plans.size())](int c, const Ids&) mutable -> std::optional<Run> {
+        if (next[c] == plans[c].size()) return std::nullopt;
+        return plans[c][next[c]++];
+    };
 }
 
 // The same list of runs for each candidate.
@@ -110,14 +126,7 @@ TEST_CASE("generate: candidates under rules of their own equal single runs") {
     GenerateOptions options;
     options.candidates = count;
     options.seed = 30;
-    std::vector<size_t> next(plans.size());
-    const auto together = run(
-        tiny, prompt,
-        [&](int c, const Ids&) -> std::optional<Run> {
-            if (next[c] == plans[c].size()) return std::nullopt;
-            return plans[c][next[c]++];
-        },
-        options);
+    const auto together = run(tiny, prompt, each(plans), options);
     for (int i = 0; i < count; i++) {
         CAPTURE(i);
         GenerateOptions single;
@@ -143,37 +152,166 @@ TEST_CASE("generate: picture runs have exactly their length and only codes, text
     }
 }
 
-TEST_CASE("generate: two guidance streams equal two runs mixed by hand") {
-    const TinyTransformer tiny(Family::CM3Leon, VOCAB);
-    const Ids conditional = {2, 44, 45, 46, 3};
-    GenerateOptions options;
-    options.seed = 0x9876543212345678;  // all of it counts
-    const Ids got = run(tiny, conditional, plan({image(30, 2.5f)}), options)[0].tokens;
+namespace {
 
-    Transformer network(tiny.config, tiny.weights, cpu_kernels(), 8, 1);
-    KvCache cache(tiny.config, cpu_kernels(), 2, 100, 8, DType::F32);
-    const Ids prompts[2] = {conditional, {2, 3}};
-    int streams[2];
-    std::vector<float> rows[2];
-    auto feed = [&](int s, int32_t token) {
-        Batch batch;
-        batch.add(token, streams[s], cache.length(streams[s]), WantLogits::Yes);
-        const float* logits = network.forward(cache, batch);
-        rows[s].assign(logits, logits + VOCAB);
+// `count` codes as the mix would have them, from runs of the prompts that know nothing of each other: one token at a
+// time, each in a network and a cache of its own; `formula` mixes their logits.
+using Formula = std::function<float(std::span<const float>)>;
+Ids by_hand(const TinyTransformer& tiny, const std::vector<Ids>& prompts, int count, uint64_t seed,
+            const Formula& formula) {
+    std::vector<Ids> sequences = prompts;
+    Ids drawn;
+    for (int i = 0; i < count; i++) {
+        std::vector<std::vector<float>> rows;
+        for (const Ids& sequence : sequences) {
+            Transformer network(tiny.config, tiny.weights, cpu_kernels(), 1, 1);
+            KvCache cache(tiny.config, cpu_kernels(), 1, 100, 4, DType::F32);
+            const int stream = cache.add_stream();
+            prefill(network, cache, stream, std::span(sequence).first(sequence.size() - 1));
+            Batch last;
+            last.add(sequence.back(), stream, cache.length(stream), WantLogits::Yes);
+            const float* logits = network.forward(cache, last);
+            rows.emplace_back(logits, logits + VOCAB);
+        }
+        std::vector<float> mixed(VOCAB), of_id(rows.size());
+        for (int id = 0; id < VOCAB; id++) {
+            for (size_t s = 0; s < rows.size(); s++) of_id[s] = rows[s][id];
+            mixed[id] = formula(of_id);
+        }
+        SamplerChain chain = image(1).chain;
+        chain.ops.insert(chain.ops.begin(), op::Allow{{CODES}});
+        const float* row = mixed.data();
+        drawn.push_back(draw(score(chain, {&row, 1}, VOCAB, {}), uniform(seed, 0, i)));
+        for (Ids& sequence : sequences) sequence.push_back(drawn.back());
+    }
+    return drawn;
+}
+
+const Ids FULL = {2, 44, 45, 46, 3}, WITHOUT_TEXT = {2, 9, 10, 3}, UNCONDITIONAL = {2, 3};
+
+}  // namespace
+
+TEST_CASE("generate: two and three guidance streams equal independent runs mixed by hand") {
+    for (Family family : {Family::CM3Leon, Family::Chameleon}) {
+        const TinyTransformer tiny(family, VOCAB);
+        GenerateOptions options;
+        options.seed = 0x9876543212345678;  // all of it counts
+        CHECK(
+            run(tiny, FULL, plan({mixed(30, mix::Guidance{2.5f}, {UNCONDITIONAL})}), options)[0].tokens ==
+            by_hand(tiny, {FULL, UNCONDITIONAL}, 30, options.seed, [](auto l) { return l[1] + 2.5f * (l[0] - l[1]); }));
+        // The paper's weights for an edit: l_0 + 1.5 (l_image - l_0) + 7.5 (l_full - l_image).
+        const Run edit = mixed(30, mix::Guidance3{1.5f, 7.5f}, {WITHOUT_TEXT, UNCONDITIONAL});
+        CHECK(run(tiny, FULL, plan({edit}), options)[0].tokens ==
+              by_hand(tiny, {FULL, WITHOUT_TEXT, UNCONDITIONAL}, 30, options.seed,
+                      [](auto l) { return l[2] + 1.5f * (l[1] - l[2]) + 7.5f * (l[0] - l[1]); }));
+    }
+}
+
+TEST_CASE("generate: guidance of weight 1 equals plain sampling, of weight 0 the unconditional") {
+    for (Family family : {Family::CM3Leon, Family::Chameleon}) {
+        const TinyTransformer tiny(family, VOCAB);
+        GenerateOptions options;
+        options.seed = 8;
+        options.candidates = 3;
+        const auto draw = [&](const Ids& prompt, const Run& one) {
+            std::vector<Ids> tokens;
+            for (const Generated& g : run(tiny, prompt, plan({one}, 3), options)) tokens.push_back(g.tokens);
+            return tokens;
+        };
+        const auto plain = draw(FULL, image(40)), without = draw(UNCONDITIONAL, image(40));
+        CHECK(plain != without);
+        CHECK(draw(FULL, mixed(40, mix::Guidance{1}, {UNCONDITIONAL})) == plain);
+        CHECK(draw(FULL, mixed(40, mix::Guidance3{1, 1}, {WITHOUT_TEXT, UNCONDITIONAL})) == plain);
+        CHECK(draw(FULL, mixed(40, mix::Guidance{0}, {UNCONDITIONAL})) == without);
+        CHECK(draw(FULL, mixed(40, mix::Guidance3{0, 0}, {WITHOUT_TEXT, UNCONDITIONAL})) == without);
+        CHECK(draw(FULL, mixed(40, mix::Guidance{2}, {UNCONDITIONAL})) != plain);
+    }
+}
+
+TEST_CASE("generate: N candidates equal N single runs, for pictures, text and holes, of one to three streams") {
+    const Ids prompt = random_tokens(40, VOCAB, 5);
+    int different = 0;
+    const std::vector<std::pair<Mix, std::vector<Ids>>> mixes = {
+        {mix::None{}, {}},
+        {mix::Guidance{3}, {UNCONDITIONAL}},
+        {mix::ContrastiveTopK{4, 0.3f, 0.5f}, {UNCONDITIONAL}},
+        {mix::Guidance3{1.5f, 7.5f}, {WITHOUT_TEXT, UNCONDITIONAL}},
     };
-    for (int s = 0; s < 2; s++) {
-        streams[s] = cache.add_stream();
-        for (int32_t token : prompts[s]) feed(s, token);
+    for (Family family : {Family::CM3Leon, Family::ChameleonSwin}) {
+        const TinyTransformer tiny(family, VOCAB);
+        for (const auto& [mix, guidance] : mixes) {
+            const Run picture = mixed(24, mix, guidance);
+            Run words = text(18, {40, 47, 55});  // candidates end at their own pace
+            words.chain.mix = mix;
+            words.guidance = guidance;
+            // Rows of a hole: the streams go on behind forced ids.
+            Run first_row = mixed(6, mix, guidance), row = first_row;
+            row.guidance.reset();
+            for (const std::vector<Run>& runs : {std::vector<Run>{picture},
+                                                 {words},
+                                                 {first_row, forced({3, 2}), row, forced({3, 9, 10, 11, 12}), row}}) {
+                GenerateOptions options;
+                options.candidates = 3;
+                options.seed = 77;
+                const auto together = run(tiny, prompt, plan(runs, 3), options);
+                for (int i = 0; i < 3; i++) {
+                    GenerateOptions single;
+                    single.seed = 77 + i;
+                    const Generated alone = run(tiny, prompt, plan(runs), single)[0];
+                    CHECK(together[i].tokens == alone.tokens);
+                    CHECK(together[i].complete == alone.complete);
+                }
+                different += together[0].tokens != together[1].tokens;
+            }
+        }
     }
-    SamplerChain chain = image(1, 2.5f).chain;
-    chain.per_stream = {op::Allow{{CODES}}};
-    Ids want;
-    for (int i = 0; i < 30; i++) {
-        const float* logits[2] = {rows[0].data(), rows[1].data()};
-        want.push_back(draw(score(chain, logits, VOCAB, want), uniform(options.seed, 0, i)));
-        for (int s = 0; s < 2; s++) feed(s, want.back());
+    CHECK(different >= 22);  // of 24
+}
+
+TEST_CASE("generate: half guided top-p, half CD-K in one batch equal single runs, and share their prompts") {
+    const TinyTransformer tiny(Family::CM3Leon, VOCAB);
+    const Ids prompt = random_tokens(40, VOCAB, 6), retrieved = random_tokens(20, VOCAB, 7);
+    const Run guided = mixed(20, mix::Guidance{3}, {UNCONDITIONAL});
+    Run contrastive = mixed(20, mix::ContrastiveTopK{5, 0.2f, 0.7f}, {retrieved});
+    contrastive.chain.ops = {op::Temperature{0.9f}};
+    for (bool alternating : {false, true}) {
+        std::vector<std::vector<Run>> plans(8);
+        for (int i = 0; i < 8; i++) plans[i] = {(alternating ? i % 2 == 0 : i < 4) ? guided : contrastive};
+        GenerateOptions options;
+        options.candidates = 8;
+        options.max_tokens = 100;
+        options.seeds = {9, 8, 7, 6, 5, 4, 1ull << 50, 2};
+        GenerateStatistics statistics;
+        const auto together =
+            generate(tiny.config, tiny.weights, cpu_kernels(), prompt, each(plans), options, &statistics);
+        // Each of the three prompts once, but for its last token, which the first step feeds.
+        CHECK(statistics.prompt_tokens == 39 + 1 + 19);
+        CHECK(statistics.steps == 20);
+        for (int i = 0; i < 8; i++) {
+            GenerateOptions single;
+            single.seed = options.seeds[i];
+            CHECK(together[i].tokens == run(tiny, prompt, plan(plans[i]), single)[0].tokens);
+        }
     }
-    CHECK(got == want);
+}
+
+TEST_CASE("generate: more guidance prompts than are kept to share are computed, not refused") {
+    const TinyTransformer tiny(Family::Chameleon, VOCAB);
+    const Ids prompt = random_tokens(30, VOCAB, 8);
+    std::vector<std::vector<Run>> plans;
+    for (int i = 0; i < 7; i++)
+        plans.push_back({mixed(10, mix::Guidance3{1.5f, 3},
+                               {random_tokens(20, VOCAB, 100 + i), random_tokens(9 + i, VOCAB, 200 + i)}),
+                         text(1 + i, {1})});
+    GenerateOptions options;
+    options.candidates = 7;
+    options.seed = 4;
+    const auto together = run(tiny, prompt, each(plans), options);
+    for (int i = 0; i < 7; i++) {
+        GenerateOptions single;
+        single.seed = 4 + i;
+        CHECK(together[i].tokens == run(tiny, prompt, plan(plans[i]), single)[0].tokens);
+    }
 }
 
 TEST_CASE("generate: guidance streams are kept across runs that do not replace them") {
