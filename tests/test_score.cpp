@@ -137,11 +137,15 @@ TEST_CASE("score: texts together equal texts alone, and their common beginning i
                         2e-5);
         CHECK(together[5] == together.back());
 
-        // Nothing in common, and a prompt of one token.
-        texts = {{{7}, {1, 2, 3}}, {{8, 9}, {4}}, {{7}, {}}};
-        together = log_probabilities(tiny.config, tiny.weights, cpu_kernels(), texts);
-        for (size_t i = 0; i < 3; i++)
-            check_close(together[i], one_by_one(tiny, texts[i].prompt, texts[i].tokens), 2e-5);
+        // Nothing in common, and a prompt of one token; the third is the first to differ; one begins as all of another.
+        for (const std::vector<Continuation>& three :
+             {std::vector<Continuation>{{{7}, {1, 2, 3}}, {{8, 9}, {4}}, {{7}, {}}},
+              {{{5, 6, 7, 8}, {1}}, {{5, 6, 7, 9}, {2}}, {{5, 4, 7, 8}, {3, 1}}},
+              {{{5, 6, 7}, {1}}, {{5, 6}, {7, 1}}, {{5, 6, 7, 1, 1}, {3}}}}) {
+            together = log_probabilities(tiny.config, tiny.weights, cpu_kernels(), three);
+            for (size_t i = 0; i < 3; i++)
+                check_close(together[i], one_by_one(tiny, three[i].prompt, three[i].tokens), 2e-5);
+        }
     }
     const TinyTransformer tiny(Family::CM3Leon, VOCAB, CONTEXT);
     CHECK(log_probabilities(tiny.config, tiny.weights, cpu_kernels(), std::span<const Continuation>()).empty());
