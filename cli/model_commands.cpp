@@ -54,15 +54,16 @@ void add_model_commands(CLI::App& app, CommonOptions& common) {
     command->add_flag("-q,--quiet", common.quiet, "no progress and no notes");
     command->callback([&common, o] { convert_command(common, *o); });
 
-    command = app.add_subcommand("inspect", "what a leon file holds: configuration, parts, sizes");
-    command->footer("Example:\n  leon inspect models/storybook.leon --tensors");
-    command->add_option("file", o->file, "leon file (else $LEON_MODEL, else the model in the box)");
+    command = app.add_subcommand("inspect", "what a model file holds: configuration, parts, sizes");
+    command->footer("Examples:\n  leon inspect models/storybook.leon --tensors\n  leon inspect weights.pth");
+    command->add_option("file", o->file,
+                        "leon, safetensors or torch file (else $LEON_MODEL, else the model in the box)");
     command->add_flag("--tensors", o->tensors, "one line a tensor");
     add_compute_options(*command, common);
     command->callback([&common, o] {
         common.kernels();
-        const WeightsFile file(o->file.empty() ? common.model_path() : o->file);
-        std::fputs(inspect(file, o->tensors ? Detail::Tensors : Detail::Summary).c_str(), stdout);
+        const std::string file = o->file.empty() ? common.model_path() : o->file;
+        std::fputs(inspect_any(file, o->tensors ? Detail::Tensors : Detail::Summary).c_str(), stdout);
     });
 
     command = app.add_subcommand("bench", "decode, prefill and picture speed beside this machine's measured roofs");

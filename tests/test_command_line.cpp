@@ -213,6 +213,28 @@ TEST_CASE("command line: bad input gets one line, status 2, and leaves no file")
     CHECK(scratch.empty_but(4));
 }
 
+TEST_CASE("command line: inspect tells files apart by what is in them, and refuses each hostile one in a line") {
+    const Scratch scratch;
+    const std::string hostile = "tests/vectors/hostile/";
+    for (const auto& entry : fs::directory_iterator(hostile)) {
+        const std::string path = entry.path().string(), name = entry.path().filename().string();
+        const bool loads = name.starts_with("valid") || name == "pickle_open.pth" || name == "pickle_exec.pth" ||
+                           name == "pickle_inst.pth";
+        if (loads) {
+            CHECK(leon_run({"inspect", path}).status == 0);
+        } else {
+            check_refused({"inspect", path}, path);
+        }
+    }
+    CHECK(!fs::exists("PWNED"));
+    fs::copy_file("tests/vectors/torch/upscaler.pth", scratch / "upscaler.safetensors");
+    const Result torch = leon_run({"inspect", scratch / "upscaler.safetensors", "--tensors"});
+    CHECK(torch.out.starts_with("torch checkpoint"));
+    CHECK(torch.out.find("params_ema.body.0.weight") != std::string::npos);
+    CHECK(leon_run({"inspect", hostile + "valid.safetensors"}).out.starts_with("safetensors"));
+    CHECK(leon_run({"inspect", MODEL}).out.starts_with("model "));
+}
+
 TEST_CASE("command line: a failed run leaves an existing file as it was") {
     const Scratch scratch;
     std::ofstream(scratch / "keep.png") << "precious";

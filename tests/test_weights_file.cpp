@@ -81,6 +81,7 @@ TEST_CASE("safetensors: every damaged file is refused in one line that names it"
     int damaged = 0;
     for (const auto& entry : std::filesystem::directory_iterator("tests/vectors/hostile")) {
         const std::string path = entry.path().string(), name = entry.path().filename().string();
+        if (entry.path().extension() != ".safetensors") continue;
         const std::string error = load_error(path);
         CAPTURE(name);
         CAPTURE(error);

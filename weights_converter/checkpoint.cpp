@@ -9,6 +9,7 @@
 #include "kernels/tensor.h"
 #include "runtime/strict_json.h"
 #include "runtime/weights_file.h"
+#include "weights_converter/torch_file.h"
 
 namespace leon {
 namespace {
@@ -26,22 +27,9 @@ public:
     void read_rows(const SourceTensor& tensor, int64_t first, int64_t count, float* out) const override {
         const Place& place = places_.at(tensor.name);
         const size_t width = static_cast<size_t>(tensor.row_elements());
-        const size_t elements = static_cast<size_t>(count) * width;
-        const uint8_t* data = place.shard->data(*place.stored);
-        if (tensor.dtype == "F32") {
-            std::memcpy(out, data + static_cast<size_t>(first) * width * sizeof(float), elements * sizeof(float));
-            return;
-        }
-        const bool bf16 = tensor.dtype == "BF16";
-        if (!bf16 && tensor.dtype != "F16")
-            throw Error("tensor " + in_quotes(tensor.name) + " has dtype " + tensor.dtype, tensor.file,
-                        "only F32, BF16 and F16 can be converted");
-        data += static_cast<size_t>(first) * width * sizeof(uint16_t);
-        for (size_t i = 0; i < elements; i++) {
-            uint16_t half;
-            std::memcpy(&half, data + i * sizeof half, sizeof half);
-            out[i] = bf16 ? bf16_to_float(half) : f16_to_float(half);
-        }
+        const size_t skip = static_cast<size_t>(first) * width, elements = static_cast<size_t>(count) * width;
+        const size_t element_bytes = tensor.dtype == "F32" ? sizeof(float) : sizeof(uint16_t);
+        widen(tensor, place.shard->data(*place.stored) + skip * element_bytes, elements, out);
     }
 
     // Opens one shard and lists its tensors; a name that is already there is an Error.
@@ -112,6 +100,22 @@ int64_t SourceTensor::row_elements() const {
     return n;
 }
 
+void widen(const SourceTensor& tensor, const uint8_t* stored, size_t elements, float* out) {
+    if (tensor.dtype == "F32") {
+        std::memcpy(out, stored, elements * sizeof(float));
+        return;
+    }
+    const bool bf16 = tensor.dtype == "BF16";
+    if (!bf16 && tensor.dtype != "F16")
+        throw Error("tensor " + in_quotes(tensor.name) + " has dtype " + tensor.dtype, tensor.file,
+                    "only F32, BF16 and F16 can be converted");
+    for (size_t i = 0; i < elements; i++) {
+        uint16_t half;
+        std::memcpy(&half, stored + i * sizeof half, sizeof half);
+        out[i] = bf16 ? bf16_to_float(half) : f16_to_float(half);
+    }
+}
+
 std::unique_ptr<Checkpoint> open_huggingface(const std::string& folder) {
     const std::string single = (fs::path(folder) / SINGLE).string(), index = (fs::path(folder) / INDEX).string();
     std::error_code unreadable;
@@ -122,6 +126,13 @@ std::unique_ptr<Checkpoint> open_huggingface(const std::string& folder) {
     }
     if (fs::exists(index, unreadable)) return open_shards(folder, index);
     throw Error(std::string("holds neither ") + SINGLE + " nor " + INDEX, folder);
+}
+
+std::unique_ptr<Checkpoint> open_tensor_file(const std::string& path, const std::vector<std::string>& inside) {
+    if (begins_like_torch(MappedFile(path).bytes())) return open_torch(path, inside);
+    auto checkpoint = std::make_unique<SafetensorsCheckpoint>();
+    checkpoint->add(path);
+    return checkpoint;
 }
 
 }  // namespace leon

@@ -28,7 +28,15 @@ public:
     virtual void read_rows(const SourceTensor& tensor, int64_t first, int64_t count, float* out) const = 0;
 };
 
+// What read_rows() does with each element, for those who implement it: F32, BF16 and F16 widened; an Error for others.
+void widen(const SourceTensor& tensor, const uint8_t* stored, size_t elements, float* out);
+
 // A Hugging Face folder: model.safetensors, or else the shards that model.safetensors.index.json names.
 std::unique_ptr<Checkpoint> open_huggingface(const std::string& folder);
+
+// One file, by content: safetensors, or what torch.save wrote (.pth, .ckpt; see torch_file.h). `inside` names
+// dictionaries of a torch file in order of preference, say {"params_ema", "params"}: of the first that it has, only the
+// tensors are shown, without its name; if it has none of them, all are.
+std::unique_ptr<Checkpoint> open_tensor_file(const std::string& path, const std::vector<std::string>& inside = {});
 
 }  // namespace leon

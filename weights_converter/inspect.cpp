@@ -2,10 +2,12 @@
 #include "weights_converter/inspect.h"
 
 #include <algorithm>
+#include <map>
 #include <vector>
 
 #include "runtime/config.h"
 #include "runtime/format.h"
+#include "weights_converter/torch_file.h"
 
 namespace leon {
 namespace {
@@ -21,6 +23,73 @@ size_t elements(const StoredTensor& tensor) {
     size_t n = 1;
     for (int64_t d : tensor.shape) n *= static_cast<size_t>(d);
     return n;
+}
+
+// A hostile name may hold what moves a terminal's cursor; in_quotes() takes it out.
+std::string plain(const std::string& name) {
+    const std::string quoted = in_quotes(name);
+    return quoted.substr(1, quoted.size() - 2);
+}
+
+// A tensor of somebody else's file.
+struct Foreign {
+    const std::string& name;
+    std::string dtype;
+    const std::vector<int64_t>& shape;
+    size_t elements, bytes;
+    const char* remark;
+};
+
+// Sums by the first part of the names, in alphabetical order; no more lines than fit a screen.
+std::string foreign_table(const std::vector<Foreign>& tensors, Detail detail) {
+    constexpr size_t MAX_GROUPS = 24;
+    struct Sum {
+        size_t tensors = 0, elements = 0, bytes = 0;
+    };
+    std::map<std::string, Sum> groups;
+    Sum all;
+    for (const Foreign& tensor : tensors) {
+        std::string group = tensor.name.substr(0, tensor.name.find('.'));
+        if (!groups.count(group) && groups.size() >= MAX_GROUPS) group = "(others)";
+        for (Sum* sum : {&groups[group], &all}) {
+            sum->tensors++;
+            sum->elements += tensor.elements;
+            sum->bytes += tensor.bytes;
+        }
+    }
+    std::string text = format("\n%-32s %8s %16s %16s\n", "names begin with", "tensors", "elements", "bytes");
+    const auto line = [](const std::string& name, const Sum& sum) {
+        return format("%-32s %8zu %16s %16s\n", plain(name).c_str(), sum.tensors, grouped(sum.elements).c_str(),
+                      grouped(sum.bytes).c_str());
+    };
+    for (const auto& [name, sum] : groups) text += line(name, sum);
+    text += line("all", all);
+    if (detail == Detail::Summary) return text;
+    text += format("\n%-56s %-7s %-24s %14s\n", "tensor", "type", "shape", "bytes");
+    for (const Foreign& t : tensors)
+        text += format("%-56s %-7s %-24s %14s%s\n", plain(t.name).c_str(), t.dtype.c_str(), shape_text(t.shape).c_str(),
+                       grouped(t.bytes).c_str(), t.remark);
+    return text;
+}
+
+std::string inspect_torch(const TorchFile& file, Detail detail) {
+    std::string text =
+        format("torch checkpoint, %s, %s bytes\n",
+               file.is_zip() ? "a zip archive" : "in the format before torch 1.6", grouped(file.bytes()).c_str());
+    for (const std::string& name : file.skipped()) text += format("passed over: an object of class %s\n", name.c_str());
+    std::vector<Foreign> tensors;
+    for (const TorchTensor& t : file.tensors())
+        tensors.push_back({t.name, t.dtype, t.shape, static_cast<size_t>(t.elements),
+                           static_cast<size_t>(t.elements) * t.element_bytes, t.contiguous ? "" : "  strided"});
+    return text + foreign_table(tensors, detail);
+}
+
+std::string inspect_safetensors(const SafetensorsFile& file, Detail detail) {
+    std::vector<Foreign> tensors;
+    for (const auto& [name, t] : file.tensors()) tensors.push_back({name, t.dtype, t.shape, elements(t), t.bytes, ""});
+    return format("safetensors, not leon's: leon convert takes the folder that it lies in; %s bytes\n",
+                  grouped(file.bytes()).c_str()) +
+           foreign_table(tensors, detail);
 }
 
 struct Part {
@@ -110,13 +179,20 @@ std::string inspect(const WeightsFile& file, Detail detail) {
         format("%-32s %8zu %16s %16s\n", "all", tensors.size(), grouped(parameters).c_str(), grouped(bytes).c_str());
     if (detail == Detail::Summary) return text;
 
-    // A hostile name may hold what moves a terminal's cursor; in_quotes() takes it out.
-    auto plain = [](const std::string& name) { return in_quotes(name).substr(1, in_quotes(name).size() - 2); };
     text += format("\n%-48s %-5s %-24s %16s %14s\n", "tensor", "type", "shape", "offset", "bytes");
     for (const StoredTensor* t : tensors)
         text += format("%-48s %-5s %-24s %16s %14s\n", plain(t->name).c_str(), t->dtype.c_str(),
                        shape_text(t->shape).c_str(), grouped(t->offset).c_str(), grouped(t->bytes).c_str());
     return text;
+}
+
+std::string inspect_any(const std::string& path, Detail detail) {
+    if (begins_like_torch(MappedFile(path).bytes())) return inspect_torch(TorchFile(path), detail);
+    const SafetensorsFile file(path);
+    const auto format_name = file.metadata().find("format");
+    if (format_name != file.metadata().end() && format_name->second == "leon")
+        return inspect(WeightsFile(path), detail);
+    return inspect_safetensors(file, detail);
 }
 
 }  // namespace leon

@@ -1,4 +1,5 @@
-// What a model file holds, as text for people: facts of the configuration, sizes by part, and every tensor.
+// What a model file holds, as text for people: facts of the configuration, sizes by part, and every tensor. Files of
+// others are told apart by their content, whatever they are called.
 #pragma once
 
 #include <string>
@@ -11,5 +12,9 @@ enum class Detail { Summary, Tensors };
 
 // Summary: the configuration and a table of parts. Tensors: also one line a tensor, in file order.
 std::string inspect(const WeightsFile& file, Detail detail);
+
+// The same for any file: a leon file, or else the tensors of a safetensors or torch file, summed up by the first part
+// of their names. Error if it is none of them.
+std::string inspect_any(const std::string& path, Detail detail);
 
 }  // namespace leon

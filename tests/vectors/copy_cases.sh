@@ -18,7 +18,7 @@ for case in chameleon_mha chameleon_mha_qknorm_a chameleon_mha_qknorm_b \
 done
 
 mkdir -p "$here/hostile"
-install -m 644 "$golden"/hostile/*.safetensors "$here/hostile/"
+install -m 644 "$golden"/hostile/*.safetensors "$golden"/hostile/*.pth "$here/hostile/"
 
 for case in "$golden"/sampling_*; do
     to="$here/sampling/$(basename "$case" | sed 's/^sampling_//')"

@@ -1,0 +1,43 @@
+// How much memory a file may make its reader allocate before it has been validated. Every growth of what the file's
+// contents decide is charged first; a file that asks for more than its size justifies is refused, whatever it claims.
+#pragma once
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "kernels/check.h"
+
+namespace leon {
+
+class MemoryBudget {
+public:
+    // `where` is the file, for the message.
+    MemoryBudget(size_t bytes, std::string where) : left_(bytes), where_(std::move(where)) {}
+
+    void charge(size_t bytes) {
+        if (bytes > left_) throw Error("asks for more memory than its size justifies", where_, "it may be hostile");
+        left_ -= bytes;
+    }
+
+    // Appends. Capacity doubles and each one is charged in full, so old and new together stay within the budget.
+    template <class T>
+    void push(std::vector<T>& list, T value) {
+        if (list.size() == list.capacity()) reserve(list, std::max<size_t>(64, 2 * list.capacity()));
+        list.push_back(std::move(value));
+    }
+    template <class T>
+    void reserve(std::vector<T>& list, size_t capacity) {
+        if (capacity <= list.capacity()) return;
+        if (capacity > left_ / sizeof(T)) charge(left_ + 1);
+        charge(capacity * sizeof(T));
+        list.reserve(capacity);
+    }
+
+private:
+    size_t left_;
+    std::string where_;
+};
+
+}  // namespace leon
