@@ -10,6 +10,7 @@
 
 #include "kernels/roof.h"
 #include "runtime/format.h"
+#include "runtime/generate.h"
 #include "runtime/transformer.h"
 #include "tasks/model.h"
 #include "weights_converter/random_model.h"
@@ -22,6 +23,9 @@ constexpr int PREFILL_TOKENS = 256;         // of one prefill
 constexpr double ENOUGH_SECONDS = 2;        // of one measurement, if its repetitions are shorter
 constexpr int REPETITIONS_AT_LEAST = 3;     // the first does not count: it brings weights into memory
 constexpr double PREFILL_MOST_MACS = 1e12;  // shortens the prefill of large models to some seconds
+constexpr int DRAWN_TOKENS = 32;            // of a generation, if that takes no more than ENOUGH_SECONDS
+constexpr int DRAWING_ROUNDS = 5;           // each kind of generation once a round
+constexpr int CANDIDATES = 8;
 
 double seconds_of(const std::function<void()>& work) {
     const auto start = std::chrono::steady_clock::now();
@@ -72,6 +76,7 @@ public:
         if (c.has_transformer) {
             decode(model, 1);
             decode(model, 2);
+            draw(model);
             prefill_rows(model);
         }
         if (c.has_vqgan) pictures(model);
@@ -110,6 +115,63 @@ private:
             format("  decode, %d stream%s  %8.2f tokens/s  %7.2f ms a step  %6.2f GB/s = %3.0f%% of the read bandwidth",
                    streams, streams > 1 ? "s" : " ", streams / seconds, 1e3 * seconds, gigabytes / seconds,
                    100 * gigabytes / seconds / roof));
+    }
+
+    // A generation: candidates with a document and guidance streams beside it draw the codes of a picture.
+    struct Drawing {
+        const char* name;
+        int streams, candidates;
+        double step_seconds = HUGE_VAL,
+               seconds = HUGE_VAL;  // of a step, of all with the prefill: the best of all rounds
+    };
+
+    void measure(Drawing& d, const Model& model, int tokens) const {
+        const TransformerConfig& c = model.config().transformer;
+        const int ids = model.config().has_vqgan ? std::min(model.config().vqgan.codes, c.vocab) : c.vocab;
+        std::vector<int32_t> prompt(CONTEXT_TOKENS);
+        for (int i = 0; i < CONTEXT_TOKENS; i++) prompt[i] = some_token(i, c.vocab);
+        Run run;
+        run.kind = Run::Kind::Image;
+        run.tokens = tokens;
+        run.allowed = {{0, ids - 1}};
+        run.chain.ops = {op::Temperature{1.0f}, op::TopP{0.9f}};
+        if (d.streams == 2) run.chain.mix = mix::Guidance{3};
+        if (d.streams == 3) run.chain.mix = mix::Guidance3{1.5f, 7.5f};
+        run.guidance.emplace(d.streams - 1, std::vector<int32_t>(prompt.begin(), prompt.begin() + CONTEXT_TOKENS / 2));
+        GenerateOptions options;
+        options.candidates = d.candidates;
+        options.max_tokens = tokens;
+        std::vector<bool> begun(d.candidates);
+        const auto next = [&](int candidate, const std::vector<int32_t>&) {
+            const bool first = !begun[candidate];
+            begun[candidate] = true;
+            return first ? std::optional<Run>(run) : std::nullopt;
+        };
+        GenerateStatistics s;
+        generate(c, model.weights(), kernels_, prompt, next, options, &s);
+        d.step_seconds = std::min(d.step_seconds, s.decode_seconds / s.steps);
+        d.seconds = std::min(d.seconds, s.prefill_seconds + s.decode_seconds);
+    }
+
+    // All kinds by turns, because a shared machine's speed changes; the best of the rounds, because what else it does
+    // only adds.
+    void draw(const Model& model) const {
+        Drawing drawings[] = {
+            {"1 stream", 1, 1}, {"2 streams", 2, 1}, {"3 streams", 3, 1}, {"8 candidates", 1, CANDIDATES}};
+        Drawing& one = drawings[0];
+        measure(one, model, 4);
+        const int tokens = std::clamp(static_cast<int>(ENOUGH_SECONDS / one.step_seconds), 4, DRAWN_TOKENS);
+        one.seconds = HUGE_VAL;
+        for (int round = 0; round < DRAWING_ROUNDS; round++)
+            for (Drawing& d : drawings) measure(d, model, tokens);
+        for (const Drawing& d : drawings) {
+            std::string line = format("  draw, %-13s %8.2f ms a step = %.2f of one stream's", d.name,
+                                      1e3 * d.step_seconds, d.step_seconds / one.step_seconds);
+            if (d.candidates > 1)
+                line +=
+                    format("; all in %.2f of the time of %d runs", d.seconds / (CANDIDATES * one.seconds), CANDIDATES);
+            say_(line);
+        }
     }
 
     void prefill_rows(const Model& model) const {

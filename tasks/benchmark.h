@@ -1,6 +1,8 @@
 // How fast this machine runs models, each figure beside the roof that bounds it, measured in the same run:
 //
 //   decode    bytes of weights read a second, of the measured read bandwidth
+//   draw      a step of the decode loop, sampling included, with 1, 2 and 3 streams and with several candidates: the
+//             streams of a step read the weights once, so what more of them cost is told against one
 //   prefill   multiply-adds a second, of the measured FMA peak
 //   pictures  the same, for the VQGAN's encoder and decoder
 #pragma once
