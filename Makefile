@@ -177,7 +177,7 @@ FORCE:
 
 $(BUILD)/libleon.a: $(OBJECTS) $(BUILD)/.cuda
 	@rm -f $@
-	ar rcs $@ $(OBJECTS)
+	ar rcs $@ $(filter %.o,$^)
 # Without symbols: they are a tenth of it.
 $(BUILD)/leon: $(CLI) $(BUILD)/libleon.a
 	$(CXX) $^ -o $@ $(LIBS) $(if $(SANITIZE),,-s)

@@ -10,7 +10,7 @@ inline void norm(const Kernels& k, Tensor out, Tensor x, const RowNorm& n) {
     if (n.kind == RowNorm::Kind::RMS)
         rmsnorm(k, out, x, n.weight, n.eps);
     else
-        layernorm(k, out, x, n.eps);
+        layernorm(k, out, x, {}, {}, n.eps);
 }
 
 // What a projection reads: x, or scratch with x normalised in it.
@@ -49,7 +49,7 @@ inline void feed_forward(const Kernels& k, Tensor out, Tensor x, const FeedForwa
         matmul(k, gate_scratch, input, w.gate);
         swiglu(k, out, gate_scratch, out);
     } else {
-        relu(k, out);
+        activate(k, out, Activation::ReLU);
     }
 }
 

@@ -51,14 +51,14 @@ struct Kernels {
     void (*gather)(Tensor out, Tensor table, Tensor ids);
     void (*gather_add)(Tensor x, Tensor table, Tensor ids, int offset);
     void (*rmsnorm)(Tensor out, Tensor x, Tensor weight, float eps);
-    void (*layernorm)(Tensor out, Tensor x, float eps);
+    void (*layernorm)(Tensor out, Tensor x, Tensor weight, Tensor bias, float eps);
     void (*head_norm)(Tensor x, Tensor weight, Tensor bias, float eps);
     void (*rope)(Tensor x, Tensor position, float theta);
-    void (*add)(Tensor x, Tensor y);
+    void (*add)(Tensor x, Tensor y, float scale);
     void (*matmul)(Tensor out, Tensor x, Tensor weight);
     void (*matmul_add)(Tensor x_out, Tensor x, Tensor weight);
     void (*swiglu)(Tensor out, Tensor gate, Tensor up);
-    void (*relu)(Tensor x);
+    void (*activate)(Tensor x, Activation kind, Tensor slope);
     void (*append)(KvPages cache, Tensor k, Tensor v, Placement at);
     void (*attention)(Tensor out, Tensor q, KvPages cache, Placement at);
     void (*project_qkv)(Tensor q, Tensor k, Tensor v, Tensor x, const QkvWeights& weights, Tensor scratch);
@@ -184,11 +184,12 @@ inline void rmsnorm(const Kernels& k, Tensor out, Tensor x, Tensor weight, float
     k.rmsnorm(out, x, weight, eps);
 }
 
-// out = (x - mean(x)) / sqrt(variance(x) + eps), row by row, biased variance, no gain and no bias.
-//   out, x [rows, dim]    out may alias x
-inline void layernorm(const Kernels& k, Tensor out, Tensor x, float eps) {
-    CHECK(same_shape(out, x));
-    k.layernorm(out, x, eps);
+// out = (x - mean(x)) / sqrt(variance(x) + eps) * weight + bias, row by row, biased variance.
+//   out, x [rows, dim]    weight, bias [dim], or both null: ones and zeros    out may alias x
+inline void layernorm(const Kernels& k, Tensor out, Tensor x, Tensor weight, Tensor bias, float eps) {
+    CHECK(same_shape(out, x) && !weight == !bias);
+    CHECK(!weight || (is_vector(weight, x.cols()) && is_vector(bias, x.cols())));
+    k.layernorm(out, x, weight, bias, eps);
 }
 
 // Layer normalisation of each head of q or k over its own channels (Chameleon's qk-norm), in place:
@@ -207,10 +208,10 @@ inline void rope(const Kernels& k, Tensor x, Tensor position, float theta) {
     k.rope(x, position, theta);
 }
 
-// x += y.   x, y of the same size
-inline void add(const Kernels& k, Tensor x, Tensor y) {
-    CHECK(x.elements() == y.elements());
-    k.add(x, y);
+// x += scale * y.   x [rows, cols]    y of x's size, or one row [cols] for all of x's: a bias
+inline void add(const Kernels& k, Tensor x, Tensor y, float scale = 1) {
+    CHECK(y.elements() == x.elements() || y.elements() == x.cols());
+    k.add(x, y, scale);
 }
 
 // out = x * weight^T.
@@ -232,9 +233,12 @@ inline void swiglu(const Kernels& k, Tensor out, Tensor gate, Tensor up) {
     k.swiglu(out, gate, up);
 }
 
-// x = max(x, 0), in place.
-inline void relu(const Kernels& k, Tensor x) {
-    k.relu(x);
+// x = activation(x), in place; see activation.h.
+//   x [rows, cols]    slope [cols], a slope below zero for each column: of Leaky, null otherwise
+inline void activate(const Kernels& k, Tensor x, Activation kind, Tensor slope = {}) {
+    CHECK(kind != Activation::None && static_cast<bool>(slope) == (kind == Activation::Leaky));
+    CHECK(!slope || is_vector(slope, x.cols()));
+    k.activate(x, kind, slope);
 }
 
 inline bool is_cache(const KvPages& c) {
@@ -330,13 +334,17 @@ inline void conv2d(const Kernels& k, Tensor out, Tensor x, Tensor weight, Tensor
     k.conv2d(out, x, weight, bias, shape);
 }
 
+inline bool follows_group_norm(Activation activation) {
+    return activation == Activation::None || activation == Activation::Swish;
+}
+
 // Group normalisation over all pixels and the channels of each group, then the activation:
 //   out = activation((x - mean_g) / sqrt(variance_g + eps) * weight[c] + bias[c]),  group g = c / (channels/groups)
-//   out, x [height, width, channels]    weight, bias [channels]    out may alias x
+//   out, x [height, width, channels]    weight, bias [channels]    activation None or Swish    out may alias x
 inline void group_norm(const Kernels& k, Tensor out, Tensor x, Tensor weight, Tensor bias, int groups, float eps,
                        Activation activation) {
     CHECK(same_shape(out, x) && is_vector(weight, x.cols()) && is_vector(bias, x.cols()));
-    CHECK(groups > 0 && x.cols() % groups == 0);
+    CHECK(groups > 0 && x.cols() % groups == 0 && follows_group_norm(activation));
     k.group_norm(out, x, weight, bias, groups, eps, activation);
 }
 
@@ -368,7 +376,7 @@ inline void norm_conv2d(const Kernels& k, Tensor out, Tensor x, const GroupNorm&
     CHECK(!residual || same_shape(residual, out));
     if (norm.weight) {
         CHECK(is_vector(norm.weight, x.cols()) && is_vector(norm.bias, x.cols()) && same_shape(scratch, x));
-        CHECK(norm.groups > 0 && x.cols() % norm.groups == 0);
+        CHECK(norm.groups > 0 && x.cols() % norm.groups == 0 && follows_group_norm(norm.activation));
     }
     k.norm_conv2d(out, x, norm, weight, bias, shape, residual, scratch);
 }

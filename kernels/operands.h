@@ -2,6 +2,7 @@
 // of a convolution.
 #pragma once
 
+#include "kernels/activation.h"
 #include "kernels/tensor.h"
 
 namespace leon {
@@ -52,8 +53,6 @@ struct HeadNorms {
     float eps = 0;
 };
 
-enum class Activation { None, Swish };  // Swish: x * sigmoid(x), also called SiLU
-
 // How exact the products of a convolution are. Float32: as float32's. Half: where weights have 16 bits, a backend may
 // round the activations to f16 (by 2^-12 of each, and to 65,504 at most), which is enough for what becomes bytes.
 enum class Exactness { Float32, Half };
@@ -74,7 +73,7 @@ struct GroupNorm {
     Tensor weight, bias;  // [channels] f32
     int groups = 0;
     float eps = 0;
-    Activation activation = Activation::None;
+    Activation activation = Activation::None;  // or Swish
 };
 
 }  // namespace leon

@@ -125,7 +125,7 @@ Tensor Transformer::compute(const KvCache& cache, const BatchShape& shape) {
     if (config_.norm == Norm::RMS)
         rmsnorm(kernels_, normed, picked, weights_.norm, config_.norm_eps);
     else
-        layernorm(kernels_, normed, picked, config_.norm_eps);
+        layernorm(kernels_, normed, picked, {}, {}, config_.norm_eps);
 
     const int ids = ids_of(shape);
     CHECK(shape.first_id >= 0 && shape.first_id + ids <= config_.vocab);

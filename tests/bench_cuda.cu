@@ -455,7 +455,7 @@ void rows(const Bench& b) {
         b.run("rmsnorm" + shape, bytes, 0,
               two([](const Kernels& k, Tensor x, Tensor y, Tensor w) { leon::rmsnorm(k, x, y, w, 1e-5f); }));
         b.run("layernorm" + shape, bytes, 0,
-              two([](const Kernels& k, Tensor x, Tensor y, Tensor) { leon::layernorm(k, x, y, 1e-5f); }));
+              two([](const Kernels& k, Tensor x, Tensor y, Tensor) { leon::layernorm(k, x, y, {}, {}, 1e-5f); }));
         b.run("norm_add" + shape, 1.5 * bytes, 0, two([](const Kernels& k, Tensor x, Tensor y, Tensor w) {
                   leon::norm_add(k, x, y, {RowNorm::Kind::RMS, w, 1e-5f});
               }));

@@ -203,19 +203,19 @@ void small_steps(const Kernels& k) {
             auto flat = [&](const Tensor& t) { return t.as({rows, DIM}); };
             auto step = [&] {
                 for (Layer& l : layers) {
-                    layernorm(k, normed, x, 1e-5f);
+                    layernorm(k, normed, x, {}, {}, 1e-5f);
                     matmul(k, flat(q), normed, l.q);
                     matmul(k, flat(key), normed, l.k);
                     matmul(k, flat(v), normed, l.v);
                     append(k, l.cache, key, v, at);
                     attention(k, mixed, q, l.cache, at);
                     matmul_add(k, x, flat(mixed), l.o);
-                    layernorm(k, normed, x, 1e-5f);
+                    layernorm(k, normed, x, {}, {}, 1e-5f);
                     matmul(k, up, normed, l.up);
-                    relu(k, up);
+                    activate(k, up, Activation::ReLU);
                     matmul_add(k, x, up, l.down);
                 }
-                layernorm(k, x, x, 1e-5f);  // keeps the numbers finite over many steps
+                layernorm(k, x, x, {}, {}, 1e-5f);  // keeps the numbers finite over many steps
             };
             measure({text("decode step, ", rows, " rows, ", name_of(dtype), ", 8 layers of 256 / 1024"), bytes, 0, step,
                      LAYERS * 11 + 1},
@@ -276,12 +276,13 @@ void rows_benches(const Kernels& k) {
     const double bytes = static_cast<double>(x.bytes());
     const std::string what = text(" [", ROWS, ", ", DIM, "]");
     measure({"rmsnorm" + what, 2 * bytes, 0, [&] { rmsnorm(k, out, x, weight, 1e-5f); }}, k);
-    measure({"layernorm" + what, 2 * bytes, 0, [&] { layernorm(k, out, x, 1e-5f); }}, k);
+    measure({"layernorm" + what, 2 * bytes, 0, [&] { layernorm(k, out, x, {}, {}, 1e-5f); }}, k);
     measure({"head_norm" + what, 2 * bytes, 0, [&] { head_norm(k, heads, weight, bias, 1e-5f); }}, k);
     measure({"rope" + what, 2 * bytes, 0, [&] { rope(k, heads, position, 1e4f); }}, k);
     measure({"add" + what, 3 * bytes, 0, [&] { add(k, out, y); }}, k);
     measure({"swiglu" + what, 3 * bytes, 0, [&] { swiglu(k, out, x, y); }}, k);
-    measure({"relu" + what, 2 * bytes, 0, [&] { relu(k, out); }}, k);
+    measure({"relu" + what, 2 * bytes, 0, [&] { activate(k, out, Activation::ReLU); }}, k);
+    measure({"gelu" + what, 2 * bytes, 0, [&] { activate(k, out, Activation::GELU); }}, k);
 }
 
 // --- pictures ---------------------------------------------------------------------------------------------------

@@ -52,7 +52,7 @@ TEST_CASE("cuda gemm: every tile, ending and weight against the reference") {
                         gpu::gemm(out, in, w, ending, tile.shape);
                     } else {
                         ending == Ending::Accumulate ? matmul_add(k, out, in, w) : matmul(k, out, in, w);
-                        if (ending == Ending::Relu) relu(k, out);
+                        if (ending == Ending::Relu) activate(k, out, Activation::ReLU);
                     }
                     return std::vector{out};
                 };

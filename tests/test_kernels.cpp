@@ -33,11 +33,16 @@ constexpr Measured MEASURED[] = {
     {"gather_add", DType::F16, {0, 0}, {0, 0}},
     {"gather_add", DType::I8, {0, 0}, {0, 0}},
     {"rmsnorm", DType::F32, {4.2e-7, 1.7e-14}, {1.5e-7, 3.7e-15}},
-    {"layernorm", DType::F32, {1.2e-6, 2.0e-13}, {1.1e-6, 2.0e-13}},
+    {"layernorm", DType::F32, {2.9e-6, 6.8e-13}, {1.1e-6, 2.0e-13}},
     {"head_norm", DType::F32, {1.7e-6, 6.0e-14}, {1.7e-6, 6.0e-14}},
     {"rope", DType::F32, {1.6e-7, 1.6e-15}, {3.6e-7, 2.9e-15}},
     {"add", DType::F32, {0, 0}, {0, 0}},
+    {"add, scaled", DType::F32, {9.9e-8, 8.6e-16}, {0, 0}},
     {"relu", DType::F32, {0, 0}, {0, 0}},
+    {"leaky relu", DType::F32, {0, 0}, {0, 0}},
+    {"swish", DType::F32, {7.9e-8, 2.1e-15}, {7.9e-8, 2.1e-15}},
+    {"quick gelu", DType::F32, {9.0e-8, 2.4e-15}, {9.0e-8, 2.4e-15}},
+    {"gelu", DType::F32, {7.9e-8, 3.6e-15}, {7.9e-8, 1.5e-15}},
     {"swiglu", DType::F32, {1.1e-7, 2.8e-15}, {1.1e-7, 2.8e-15}},
     {"matmul", DType::F32, {1.3e-6, 2.3e-13}, {2.4e-6, 5.0e-13}},
     {"matmul", DType::BF16, {1.7e-6, 2.1e-13}, {1.1e-5, 1.0e-11}},
@@ -247,7 +252,7 @@ TEST_CASE("kernels: rmsnorm and layernorm, in place too") {
     std::vector<int64_t> sizes = ODD_SIZES;
     sizes.insert(sizes.end(), {256, 704, 4096});
     for (int64_t dim : sizes) {
-        Host x = norm_rows(random, dim), weight = random_gain(random, {dim});
+        Host x = norm_rows(random, dim), weight = random_gain(random, {dim}), bias = random_host(random, {dim});
         for (bool in_place : {false, true}) {
             std::string what = text("8 rows of ", dim, in_place ? " in place" : "");
             cases.push_back({"rmsnorm", DType::F32, what, [=](const Kernels& k, Memory& m) {
@@ -257,7 +262,12 @@ TEST_CASE("kernels: rmsnorm and layernorm, in place too") {
                              }});
             cases.push_back({"layernorm", DType::F32, what, [=](const Kernels& k, Memory& m) {
                                  Tensor in = m.put(x), out = in_place ? in : m.make(x.shape);
-                                 layernorm(k, out, in, 1e-5f);
+                                 layernorm(k, out, in, {}, {}, 1e-5f);
+                                 return std::vector{out};
+                             }});
+            cases.push_back({"layernorm", DType::F32, what + " with parameters", [=](const Kernels& k, Memory& m) {
+                                 Tensor in = m.put(x), out = in_place ? in : m.make(x.shape);
+                                 layernorm(k, out, in, m.put(weight), m.put(bias), 1e-5f);
                                  return std::vector{out};
                              }});
         }
@@ -301,7 +311,25 @@ TEST_CASE("kernels: rope") {
     hold(cases);
 }
 
-TEST_CASE("kernels: add, relu and swiglu, in place too") {
+struct NamedActivation {
+    const char* name;
+    Activation kind;
+};
+constexpr NamedActivation ACTIVATIONS[] = {{"relu", Activation::ReLU},
+                                           {"leaky relu", Activation::Leaky},
+                                           {"swish", Activation::Swish},
+                                           {"quick gelu", Activation::QuickGELU},
+                                           {"gelu", Activation::GELU}};
+
+Case activation_case(const NamedActivation& a, const std::string& what, const Host& x, const Host& slope) {
+    return {a.name, DType::F32, what, [=](const Kernels& k, Memory& m) {
+                Tensor out = m.put(x);
+                activate(k, out, a.kind, a.kind == Activation::Leaky ? m.put(slope) : Tensor());
+                return std::vector{out};
+            }};
+}
+
+TEST_CASE("kernels: add, activate and swiglu, in place too") {
     Random random(104);
     std::vector<Case> cases;
     std::vector<int64_t> sizes = ODD_SIZES;
@@ -309,6 +337,7 @@ TEST_CASE("kernels: add, relu and swiglu, in place too") {
     for (int64_t dim : sizes)
         for (float size : {1.0f, 1e4f}) {
             Host x = random_host(random, {3, dim}, size), y = random_host(random, {3, dim});
+            const Host row = random_host(random, {dim});
             x.set(0, 0), x.set(1, -0.0f);
             std::string what = text("3 rows of ", dim, ", size ", size);
             cases.push_back({"add", DType::F32, what, [=](const Kernels& k, Memory& m) {
@@ -316,11 +345,13 @@ TEST_CASE("kernels: add, relu and swiglu, in place too") {
                                  add(k, sum, m.put(y));
                                  return std::vector{sum};
                              }});
-            cases.push_back({"relu", DType::F32, what, [=](const Kernels& k, Memory& m) {
-                                 Tensor out = m.put(x);
-                                 relu(k, out);
-                                 return std::vector{out};
-                             }});
+            for (const Host& other : {y, row})
+                cases.push_back({"add, scaled", DType::F32, what, [=](const Kernels& k, Memory& m) {
+                                     Tensor sum = m.put(x);
+                                     add(k, sum, m.put(other), 0.2f);
+                                     return std::vector{sum};
+                                 }});
+            for (const NamedActivation& a : ACTIVATIONS) cases.push_back(activation_case(a, what, x, row));
             for (int alias : {0, 1, 2})
                 cases.push_back({"swiglu", DType::F32, text(what, ", alias ", alias), [=](const Kernels& k, Memory& m) {
                                      Tensor gate = m.put(x), up = m.put(y);
@@ -339,11 +370,8 @@ TEST_CASE("kernels: NaN and infinity go where the reference lets them go") {
     x.set(3, std::numeric_limits<float>::quiet_NaN());
     x.set(64, std::numeric_limits<float>::quiet_NaN());
     x.set(2 * 65 + 40, std::numeric_limits<float>::infinity());
-    cases.push_back({"relu", DType::F32, "NaN and infinity", [=](const Kernels& k, Memory& m) {
-                         Tensor out = m.put(x);
-                         relu(k, out);
-                         return std::vector{out};
-                     }});
+    for (const NamedActivation& a : ACTIVATIONS)
+        cases.push_back(activation_case(a, "NaN and infinity", x, random_host(random, {65})));
     cases.push_back({"swiglu", DType::F32, "NaN and infinity", [=](const Kernels& k, Memory& m) {
                          Tensor out = m.make(x.shape);
                          swiglu(k, out, m.put(x), m.put(y));

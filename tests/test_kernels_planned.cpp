@@ -109,7 +109,10 @@ TEST_CASE("kernels: the plan launches what the emulator counts, rows") {
         });
         agree("rmsnorm " + shape,
               [=](const Kernels& k, Memory& m) { rmsnorm(k, rows_of(m), rows_of(m), vector(m), 1e-5f); });
-        agree("layernorm " + shape, [=](const Kernels& k, Memory& m) { layernorm(k, rows_of(m), rows_of(m), 1e-5f); });
+        agree("layernorm " + shape,
+              [=](const Kernels& k, Memory& m) { layernorm(k, rows_of(m), rows_of(m), {}, {}, 1e-5f); });
+        agree("layernorm with parameters " + shape,
+              [=](const Kernels& k, Memory& m) { layernorm(k, rows_of(m), rows_of(m), vector(m), vector(m), 1e-5f); });
         agree("head_norm " + shape, [=](const Kernels& k, Memory& m) {
             head_norm(k, rows_of(m).as({rows, dim / 64, 64}), vector(m), vector(m), 1e-5f);
         });
@@ -118,7 +121,10 @@ TEST_CASE("kernels: the plan launches what the emulator counts, rows") {
             rope(k, rows_of(m).as({rows, dim / 64, 64}), Arrays().ints(m, positions), 1e4f);
         });
         agree("add " + shape, [=](const Kernels& k, Memory& m) { add(k, rows_of(m), rows_of(m)); });
-        agree("relu " + shape, [=](const Kernels& k, Memory& m) { relu(k, rows_of(m)); });
+        agree("add a row " + shape, [=](const Kernels& k, Memory& m) { add(k, rows_of(m), vector(m), 0.2f); });
+        agree("activate " + shape, [=](const Kernels& k, Memory& m) { activate(k, rows_of(m), Activation::GELU); });
+        agree("activate, slopes " + shape,
+              [=](const Kernels& k, Memory& m) { activate(k, rows_of(m), Activation::Leaky, vector(m)); });
         agree("swiglu " + shape, [=](const Kernels& k, Memory& m) { swiglu(k, rows_of(m), rows_of(m), rows_of(m)); });
         for (auto kind : {RowNorm::Kind::None, RowNorm::Kind::RMS, RowNorm::Kind::Layer})
             agree(text("norm_add ", static_cast<int>(kind), " ", shape), [=](const Kernels& k, Memory& m) {

@@ -65,7 +65,7 @@ TEST_CASE("reference: norms of rows worked out by hand") {
     check_same(m.get(out), {3 / std::sqrt(12.5), 8 / std::sqrt(12.5)});
     rmsnorm(K, out, m.put(x), m.put(weight), 12.5f);
     check_same(m.get(out), {0.6, 1.6});
-    layernorm(K, out, m.put(x), 0.75f);  // mean 3.5, variance 0.25
+    layernorm(K, out, m.put(x), {}, {}, 0.75f);  // mean 3.5, variance 0.25
     check_same(m.get(out), {-0.5, 0.5});
 }
 
@@ -75,8 +75,8 @@ TEST_CASE("reference: layernorm leaves mean 0 and variance 1, whatever shift and
     Host x = random_host(random, {3, 65}, 5), moved = x;
     for (size_t i = 0; i < x.elements(); i++) moved.set(i, x.at(i) * 8 + 16);
     Tensor out = m.make({3, 65}), out_moved = m.make({3, 65});
-    layernorm(K, out, m.put(x), 0);
-    layernorm(K, out_moved, m.put(moved), 0);
+    layernorm(K, out, m.put(x), {}, {}, 0);
+    layernorm(K, out_moved, m.put(moved), {}, {}, 0);
     Host got = m.get(out);
     for (size_t r = 0; r < 3; r++) {
         double sum = 0, squares = 0;
@@ -95,7 +95,7 @@ TEST_CASE("reference: head_norm is layernorm of each head, then its own gain and
     Host bias = random_host(random, {heads, head_dim});
     Tensor normed = m.make({rows * heads, head_dim}), got = m.put(x);
     Tensor flat = m.put(x).as({rows * heads, head_dim});
-    layernorm(K, normed, flat, 1e-5f);
+    layernorm(K, normed, flat, {}, {}, 1e-5f);
     head_norm(K, got, m.put(weight), m.put(bias), 1e-5f);
     std::vector<double> want;
     Host base = m.get(normed);
@@ -165,16 +165,42 @@ TEST_CASE("reference: matmul is a sum of scaled columns") {
     }
 }
 
-TEST_CASE("reference: add, relu and swiglu element by element") {
+TEST_CASE("reference: layernorm's gain and bias come after the norm") {
+    Memory m(K);
+    Host x(DType::F32, {1, 4}), weight(DType::F32, {4}), bias(DType::F32, {4});
+    const float values[] = {2, 4, 4, 6}, gains[] = {1, 2, -1, 0}, shifts[] = {0, 1, 5, 7};  // mean 4, variance 2
+    for (size_t i = 0; i < 4; i++) x.set(i, values[i]), weight.set(i, gains[i]), bias.set(i, shifts[i]);
+    Tensor out = m.make({1, 4});
+    layernorm(K, out, m.put(x), m.put(weight), m.put(bias), 2);  // divided by sqrt(2 + 2)
+    check_same(m.get(out), {-1, 1, 5, 7});
+}
+
+TEST_CASE("reference: add, activate and swiglu element by element") {
     Memory m(K);
     Host x(DType::F32, {1, 4}), y(DType::F32, {1, 4});
     const float values[] = {-1.5f, 0, 1, 30}, others[] = {2, 3, -4, 0.5f};
     for (size_t i = 0; i < 4; i++) x.set(i, values[i]), y.set(i, others[i]);
-    Tensor sum = m.put(x), positive = m.put(x), gated = m.make({1, 4});
+    Tensor sum = m.put(x), scaled = m.put(x), gated = m.make({1, 4});
     add(K, sum, m.put(y));
     check_same(m.get(sum), {0.5, 3, -3, 30.5});
-    relu(K, positive);
-    check_same(m.get(positive), {0, 0, 1, 30});
+    add(K, scaled, m.put(y), -0.5f);
+    check_same(m.get(scaled), {-2.5, -1.5, 3, 29.75});
+    Tensor rows = m.put(x).as({2, 2});
+    add(K, rows, Tensor(m.put(y).data, DType::F32, {2}), 2);  // (2, 3), twice, to each row
+    check_same(m.get(rows), {2.5, 6, 5, 36});
+    const auto activated = [&](Activation kind, Tensor slope = {}) {
+        Tensor t = m.put(x);
+        activate(K, t, kind, slope);
+        return m.get(t);
+    };
+    check_same(activated(Activation::ReLU), {0, 0, 1, 30});
+    check_same(activated(Activation::Leaky, m.put(y)), {-3, 0, 1, 30});
+    check_same(activated(Activation::Swish),
+               {-1.5 * (1 - std::tanh(0.75)) / 2, 0, (1 + std::tanh(0.5)) / 2, 15 * (1 + std::tanh(15.0))});
+    check_same(activated(Activation::QuickGELU), {-1.5 * (1 - std::tanh(0.75 * 1.702)) / 2, 0,
+                                                  (1 + std::tanh(0.5 * 1.702)) / 2, 15 * (1 + std::tanh(15.0))});
+    // The normal distribution's tables: 0.06680720 below -1.5, 0.84134475 below 1.
+    check_same(activated(Activation::GELU), {-1.5 * 0.0668072013, 0, 0.8413447461, 30});
     swiglu(K, gated, m.put(x), m.put(y));
     // sigmoid(z) = (1 + tanh(z/2)) / 2
     check_same(m.get(gated), {-3 * (1 - std::tanh(0.75)) / 2, 0, -4 * (1 + std::tanh(0.5)) / 2, 15});
@@ -283,7 +309,7 @@ TEST_CASE("reference: group_norm is a layernorm of the transposed picture") {
             for (size_t p = 0; p < pixels; p++)
                 for (size_t c = 0; c < channels; c++) grouped.set(place(p, c), x.at(p * channels + c));
             Tensor normed = m.make(grouped.shape), out = m.make(x.shape);
-            layernorm(K, normed, m.put(grouped), 1e-6f);
+            layernorm(K, normed, m.put(grouped), {}, {}, 1e-6f);
             group_norm(K, out, m.put(x), m.put(weight), m.put(bias), groups, 1e-6f, activation);
             Host rows = m.get(normed);
             std::vector<float> want(x.elements());

@@ -37,8 +37,8 @@ void rmsnorm(Tensor out, Tensor x, Tensor weight, float eps) {
 }
 
 template <Isa ISA>
-void layernorm(Tensor out, Tensor x, float eps) {
-    ISA()->layernorm(out.f32(), x.f32(), eps, x.rows(), x.cols());
+void layernorm(Tensor out, Tensor x, Tensor weight, Tensor bias, float eps) {
+    ISA()->layernorm(out.f32(), x.f32(), weight.f32(), bias.f32(), eps, x.rows(), x.cols());
 }
 
 template <Isa ISA>
@@ -62,6 +62,11 @@ void matmul_add(Tensor out, Tensor x, Tensor weight) {
 template <Isa ISA>
 void swiglu(Tensor out, Tensor gate, Tensor up) {
     ISA()->swiglu(out.f32(), gate.f32(), up.f32(), out.elements());
+}
+
+template <Isa ISA>
+void activate(Tensor x, Activation kind, Tensor slope) {
+    ISA()->activate(x.f32(), kind, slope.f32(), x.rows(), x.cols());
 }
 
 template <Isa ISA>
@@ -181,7 +186,7 @@ const Kernels* table_of(bool supported) {
         .matmul = matmul<ISA>,
         .matmul_add = matmul_add<ISA>,
         .swiglu = swiglu<ISA>,
-        .relu = plain::relu,
+        .activate = activate<ISA>,
         .append = plain::append,
         .attention = attention<ISA>,
         .project_qkv = project_qkv<ISA>,

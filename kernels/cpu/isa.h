@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernels/activation.h"
+
 namespace leon {
 
 // PAGE_TOKENS of kernels.h, which the instruction-set units do not see; cpu_kernels.cpp asserts that they agree.
@@ -59,11 +61,13 @@ struct IsaKernels {
     const char* name;  // of the backend: "cpu-avx2"
 
     void (*rmsnorm)(float* out, const float* x, const float* weight, float eps, int64_t rows, int64_t dim);
-    void (*layernorm)(float* out, const float* x, float eps, int64_t rows, int64_t dim);
+    void (*layernorm)(float* out, const float* x, const float* weight, const float* bias, float eps, int64_t rows,
+                      int64_t dim);
     void (*head_norm)(float* x, const float* weight, const float* bias, float eps, int64_t rows, int64_t heads,
                       int64_t head_dim);
     void (*matmul)(const MatmulArguments& arguments);
     void (*swiglu)(float* out, const float* gate, const float* up, int64_t count);
+    void (*activate)(float* x, Activation kind, const float* slope, int64_t rows, int64_t cols);
     void (*attention)(const AttentionArguments& arguments);
 
     void (*conv2d)(const Conv2dArguments& arguments);

@@ -1,6 +1,7 @@
 // Fills the table of one instruction set. Included by isa_*.cpp only, each of which is compiled with its own flags.
 #pragma once
 
+#include "kernels/cpu/activate.h"
 #include "kernels/cpu/attention.h"
 #include "kernels/cpu/conv2d.h"
 #include "kernels/cpu/group_norm.h"
@@ -23,6 +24,7 @@ constexpr IsaKernels isa_kernels(const char* name) {
         .head_norm = head_norm<LANES>,
         .matmul = matmul<LANES>,
         .swiglu = swiglu<LANES>,
+        .activate = activate<LANES>,
         .attention = attention<LANES>,
         .conv2d = conv2d<LANES>,
         .group_norm = group_norm<LANES>,

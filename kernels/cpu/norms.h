@@ -1,9 +1,9 @@
-// rmsnorm, layernorm, head_norm and swiglu: rows that fit L1, read twice there and once from memory.
+// rmsnorm, layernorm and head_norm: rows that fit L1, read twice there and once from memory.
 //
 // Variances are taken about the mean in a second pass over the row, so large means cost no digits. Sums run in four
 // vectors of partial sums, which keeps their rounding error below that of a plain loop. Bound by memory.
 // 2026-11-23, one core of an AMD EPYC (Zen 5), [4096, 4096], bytes read and written: rmsnorm 31 GB/s (AVX-512: 76% of
-// the roof for reading) and 30 (AVX2: 74%), swiglu 37 (89%) and 27 (67%). docs/kernels.md
+// the roof for reading) and 30 (AVX2: 74%). docs/kernels.md
 #pragma once
 
 #include "kernels/cpu/simd.h"
@@ -70,14 +70,22 @@ template <int LANES>
     return {mean, 1.0f / __builtin_sqrtf(squares / static_cast<float>(dim) + eps)};
 }
 
+// weight, bias [dim], or both null
 template <int LANES>
-void layernorm(float* out, const float* x, float eps, int64_t rows, int64_t dim) {
+void layernorm(float* out, const float* x, const float* weight, const float* bias, float eps, int64_t rows,
+               int64_t dim) {
     const int64_t chunk = larger(1, GRAIN / larger(dim, 1));
     parallel(ceil_div(rows, chunk), [=](int64_t task, int) {
         for (int64_t r = task * chunk; r < smaller(rows, (task + 1) * chunk); r++) {
             const Moments m = moments<LANES>(x + r * dim, dim, eps);
             const Vec<LANES> mean = broadcast<LANES>(m.mean), scale = broadcast<LANES>(m.inverse_deviation);
-            map_over<LANES>(out + r * dim, x + r * dim, dim, [&](Vec<LANES> v, auto) { return (v - mean) * scale; });
+            if (weight)
+                map_over<LANES>(out + r * dim, x + r * dim, dim, [&](Vec<LANES> v, auto other) {
+                    return fma((v - mean) * scale, other(weight), other(bias));
+                });
+            else
+                map_over<LANES>(out + r * dim, x + r * dim, dim,
+                                [&](Vec<LANES> v, auto) { return (v - mean) * scale; });
         }
     });
 }
@@ -101,15 +109,6 @@ void head_norm(float* x, const float* weight, const float* bias, float eps, int6
 template <int LANES>
 [[gnu::always_inline]] inline Vec<LANES> swish(const Vec<LANES>& v) {
     return v / (broadcast<LANES>(1.0f) + exp(zeros<LANES>() - v));
-}
-
-template <int LANES>
-void swiglu(float* out, const float* gate, const float* up, int64_t count) {
-    parallel(ceil_div(count, GRAIN), [=](int64_t task, int) {
-        const int64_t first = task * GRAIN;
-        map_over<LANES>(out + first, gate + first, smaller(GRAIN, count - first),
-                        [&](Vec<LANES> v, auto other) { return swish(v) * other(up + first); });
-    });
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// gather, gather_add, rope, add, relu, append, to_u8: see plain.h. All but rope are bound by memory; rope by sine and
+// gather, gather_add, rope, add, append, to_u8: see plain.h. All but rope are bound by memory; rope by sine and
 // cosine, which are taken in double precision (position times frequency reaches thousands of radians) once per row and
 // pair, for all heads together.
 #include "kernels/cpu/plain.h"
@@ -123,15 +123,17 @@ void rope(Tensor x, Tensor position, float theta) {
     });
 }
 
-void add(Tensor x, Tensor y) {
-    over_rows(x.elements(), 1, [to = x.f32(), from = y.f32()](int64_t first, int64_t last) {
-        for (int64_t i = first; i < last; i++) to[i] += from[i];
-    });
-}
-
-void relu(Tensor x) {
-    over_rows(x.elements(), 1, [to = x.f32()](int64_t first, int64_t last) {
-        for (int64_t i = first; i < last; i++) to[i] = to[i] < 0.0f ? 0.0f : to[i];
+void add(Tensor x, Tensor y, float scale) {
+    const int64_t cols = x.cols();
+    float* to = x.f32();
+    const float* from = y.f32();
+    if (y.elements() == x.elements())
+        return over_rows(x.elements(), 1, [=](int64_t first, int64_t last) {
+            for (int64_t i = first; i < last; i++) to[i] += scale * from[i];
+        });
+    over_rows(x.rows(), cols, [=](int64_t first, int64_t last) {
+        for (int64_t r = first; r < last; r++)
+            for (int64_t i = 0; i < cols; i++) to[r * cols + i] += scale * from[i];
     });
 }
 

@@ -133,6 +133,12 @@ template <int LANES>
     for (int i = 0; i < Vec<LANES>::PARTS; i++) a.part[i] = a.part[i] < b.part[i] ? a.part[i] : b.part[i];
     return a;
 }
+// Lane by lane: `negative` where x < 0, `other` elsewhere, at a NaN too.
+template <int LANES>
+[[gnu::always_inline]] inline Vec<LANES> below_zero(const Vec<LANES>& x, const Vec<LANES>& negative, Vec<LANES> other) {
+    for (int i = 0; i < Vec<LANES>::PARTS; i++) other.part[i] = x.part[i] < 0.0f ? negative.part[i] : other.part[i];
+    return other;
+}
 
 // a * b + c with one rounding where the processor can, with two elsewhere.
 [[gnu::always_inline]] inline Native fma_native(Native a, Native b, Native c) {

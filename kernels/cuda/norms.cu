@@ -1,12 +1,12 @@
 // rmsnorm, layernorm, norm_add: one block per row, float32 statistics.
 //
 //   rmsnorm    out = x / sqrt(mean(x^2) + eps) * weight
-//   layernorm  out = (x - mean) / sqrt(mean((x - mean)^2) + eps)
+//   layernorm  out = (x - mean) / sqrt(mean((x - mean)^2) + eps) * weight + bias, or without the two
 //   norm_add   x += either of y, or y itself
 //
 // A row is read once, in 16-byte loads, and stays in registers: up to 8192 elements; what is longer is read again, from
 // the cache. Bound by bytes in prefill, and by latency in decode (a row is 16 KiB): the launch is a dependent one and
-// has the weight in registers when it waits for the kernel before it.
+// has the weight in registers when it waits for the kernel before it. The bias comes from the cache at the end.
 #include "kernels/cuda/element.h"
 #include "kernels/cuda/launchers.h"
 #include "kernels/cuda/ptx.h"
@@ -24,7 +24,8 @@ using Kind = RowNorm::Kind;
 struct Row {
     float* out;           // [rows, dim], may alias x
     const float* x;       // [rows, dim]
-    const float* weight;  // [dim], RMS only
+    const float* weight;  // [dim]; of layernorm perhaps null
+    const float* bias;    // [dim], of layernorm; null like weight
     float eps;
     int64_t dim;
     bool adds;     // out += the result
@@ -58,13 +59,14 @@ __device__ __forceinline__ float sum_of(float4 v, int64_t d, int64_t dim, Term t
     return sum;
 }
 
-template <Kind KIND>
+// GAIN: there is a weight, and for Layer a bias. A parameter of the template, since the gain takes 32 registers.
+template <Kind KIND, bool GAIN>
 __global__ void __launch_bounds__(THREADS) norm_kernel(Row r) {
     DYNAMIC_SHARED(float, partial);  // [WARPS]
     const float* x = r.x + blockIdx.x * r.dim;
     float* out = r.out + blockIdx.x * r.dim;
     float4 gain[QUADS], kept[QUADS];
-    if (KIND == Kind::RMS)
+    if (GAIN)
 #pragma unroll
         for (int q = 0; q < QUADS; q++) {
             const int64_t d = (q * THREADS + threadIdx.x) * int64_t{4};
@@ -97,9 +99,13 @@ __global__ void __launch_bounds__(THREADS) norm_kernel(Row r) {
 
     for_each_quad(kept, x, r, [&](int64_t d, float4 v, int q) {
         float4 w = make_float4(1, 1, 1, 1);
-        if (KIND == Kind::RMS) w = q < QUADS ? gain[q] : load_quad(r.weight, d, r);
+        if (GAIN) w = q < QUADS ? gain[q] : load_quad(r.weight, d, r);
         float result[4] = {(v.x - mean) * factor * w.x, (v.y - mean) * factor * w.y, (v.z - mean) * factor * w.z,
                            (v.w - mean) * factor * w.w};
+        if (KIND == Kind::Layer && GAIN) {
+            const float4 shift = load_quad(r.bias, d, r);
+            result[0] += shift.x, result[1] += shift.y, result[2] += shift.z, result[3] += shift.w;
+        }
         if (r.adds) {
             const float4 before = load_quad(out, d, r);
             result[0] += before.x, result[1] += before.y, result[2] += before.z, result[3] += before.w;
@@ -114,13 +120,15 @@ __global__ void __launch_bounds__(THREADS) norm_kernel(Row r) {
     });
 }
 
-void run(Tensor out, Tensor x, const RowNorm& norm, bool adds) {
+// weight, bias: null where there are none
+void run(Kind kind, Tensor out, const Tensor& x, const Tensor& weight, const Tensor& bias, float eps, bool adds) {
     if (x.elements() == 0) return;
-    Row r{out.f32(), x.f32(), norm.kind == Kind::RMS ? norm.weight.f32() : nullptr, norm.eps, x.cols(), adds, false};
-    r.aligned = r.dim % 4 == 0 && is_aligned(r.out) && is_aligned(r.x) && is_aligned(r.weight);
-    const auto kernel = norm.kind == Kind::RMS     ? norm_kernel<Kind::RMS>
-                        : norm.kind == Kind::Layer ? norm_kernel<Kind::Layer>
-                                                   : norm_kernel<Kind::None>;
+    Row r{out.f32(), x.f32(), weight.f32(), bias.f32(), eps, x.cols(), adds, false};
+    r.aligned = r.dim % 4 == 0 && is_aligned(r.out) && is_aligned(r.x) && is_aligned(r.weight) && is_aligned(r.bias);
+    const auto kernel = kind == Kind::RMS    ? norm_kernel<Kind::RMS, true>
+                        : kind == Kind::None ? norm_kernel<Kind::None, false>
+                        : r.weight           ? norm_kernel<Kind::Layer, true>
+                                             : norm_kernel<Kind::Layer, false>;
     const dim3 grid(static_cast<unsigned>(x.rows())), block(THREADS);
     const size_t shared_bytes = WARPS * sizeof(float);
     CUDA_CHECK(launch_dependent(kernel, grid, block, shared_bytes, r));
@@ -129,15 +137,15 @@ void run(Tensor out, Tensor x, const RowNorm& norm, bool adds) {
 }  // namespace
 
 void rmsnorm(Tensor out, Tensor x, Tensor weight, float eps) {
-    run(out, x, {Kind::RMS, weight, eps}, false);
+    run(Kind::RMS, out, x, weight, {}, eps, false);
 }
 
-void layernorm(Tensor out, Tensor x, float eps) {
-    run(out, x, {Kind::Layer, {}, eps}, false);
+void layernorm(Tensor out, Tensor x, Tensor weight, Tensor bias, float eps) {
+    run(Kind::Layer, out, x, weight, bias, eps, false);
 }
 
 void norm_add(Tensor x, Tensor y, const RowNorm& norm) {
-    run(x, y, norm, true);
+    run(norm.kind, x, y, norm.kind == Kind::RMS ? norm.weight : Tensor(), {}, norm.eps, true);
 }
 
 }  // namespace leon::LEON_CUDA

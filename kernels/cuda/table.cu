@@ -29,7 +29,7 @@ const Kernels& table() {
         .matmul = matmul,
         .matmul_add = matmul_add,
         .swiglu = swiglu,
-        .relu = relu,
+        .activate = activate,
         .append = append,
         .attention = attention,
         .project_qkv = project_qkv,

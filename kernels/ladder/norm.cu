@@ -132,7 +132,7 @@ int study_of_the_sum() {
     ladder.expect([&] { leon::norm_add(reference_kernels(), x.host, y.host, norm(weight.host)); });
     ladder.rung("a norm, then a sum", Figure::None, [&] {
         rmsnorm(scratch.device, y.device, weight.device, EPS);
-        add(x.device, scratch.device);
+        add(x.device, scratch.device, 1);
     });
     ladder.rung("shipped: both in one launch", Figure::Moved,
                 [&] { norm_add(x.device, y.device, norm(weight.device)); });

@@ -14,14 +14,14 @@ namespace leon::cost {
 void gather(Launches& l, const Machine& m, Tensor out, Tensor table, Tensor ids);
 void gather_add(Launches& l, const Machine& m, Tensor x, Tensor table, Tensor ids, int offset);
 void rmsnorm(Launches& l, const Machine& m, Tensor out, Tensor x, Tensor weight, float eps);
-void layernorm(Launches& l, const Machine& m, Tensor out, Tensor x, float eps);
+void layernorm(Launches& l, const Machine& m, Tensor out, Tensor x, Tensor weight, Tensor bias, float eps);
 void head_norm(Launches& l, const Machine& m, Tensor x, Tensor weight, Tensor bias, float eps);
 void rope(Launches& l, const Machine& m, Tensor x, Tensor position, float theta);
-void add(Launches& l, const Machine& m, Tensor x, Tensor y);
+void add(Launches& l, const Machine& m, Tensor x, Tensor y, float scale);
 void matmul(Launches& l, const Machine& m, Tensor out, Tensor x, Tensor weight);
 void matmul_add(Launches& l, const Machine& m, Tensor out, Tensor x, Tensor weight);
 void swiglu(Launches& l, const Machine& m, Tensor out, Tensor gate, Tensor up);
-void relu(Launches& l, const Machine& m, Tensor x);
+void activate(Launches& l, const Machine& m, Tensor x, Activation kind, Tensor slope);
 void append(Launches& l, const Machine& m, KvPages cache, Tensor k, Tensor v, Placement at);
 void attention(Launches& l, const Machine& m, Tensor out, Tensor q, KvPages cache, Placement at);
 void project_qkv(Launches& l, const Machine& m, Tensor q, Tensor k, Tensor v, Tensor x, const QkvWeights& weights,

@@ -167,7 +167,7 @@ void project(Launches& l, const Machine& m, const Products& p, const Tensor& x) 
 void normed(Launches& l, const Machine& m, const Tensor& x, const RowNorm& norm, const Tensor& scratch) {
     if (x.rows() <= FEW_ROWS) return;
     if (norm.kind == RowNorm::Kind::RMS) rmsnorm(l, m, scratch, x, norm.weight, norm.eps);
-    if (norm.kind == RowNorm::Kind::Layer) layernorm(l, m, scratch, x, norm.eps);
+    if (norm.kind == RowNorm::Kind::Layer) layernorm(l, m, scratch, x, {}, {}, norm.eps);
 }
 
 }  // namespace

@@ -24,7 +24,8 @@ void gather_rows(Launches& l, const Tensor& out, const Tensor& table, const Tens
 }
 
 // A row is read once and stays in registers.
-void normalise(Launches& l, const Tensor& out, const Tensor& x, RowNorm::Kind kind, bool adds) {
+// `vectors`: of the row's length, gain and bias, which every row reads.
+void normalise(Launches& l, const Tensor& out, const Tensor& x, RowNorm::Kind kind, int vectors, bool adds) {
     constexpr int THREADS = 256;
     if (x.elements() == 0) return;
     Launch k;
@@ -33,7 +34,7 @@ void normalise(Launches& l, const Tensor& out, const Tensor& x, RowNorm::Kind ki
     k.threads = THREADS;
     k.input_bytes = bytes_of(x) + (adds ? bytes_of(out) : 0);
     k.output_bytes = k.store_bytes = bytes_of(out);
-    k.load_bytes = k.input_bytes + (kind == RowNorm::Kind::RMS ? bytes_of(x) : 0);  // the gain, for every row
+    k.load_bytes = k.input_bytes + vectors * bytes_of(x);
     k.l2_bytes = k.input_bytes + k.output_bytes;
     k.barriers = k.blocks * (kind == RowNorm::Kind::None ? 0 : kind == RowNorm::Kind::RMS ? 2 : 4);
     k.early = true;
@@ -65,15 +66,15 @@ void heads_kernel(Launches& l, const Tensor& q, const Tensor& k, const KvPages& 
     l.push_back(launch);
 }
 
-// Four elements a thread; `inputs` of the size of out.
-void elements_kernel(Launches& l, const Tensor& out, int inputs) {
+// Four elements a thread, of out and of what stands beside them: `other_bytes` in memory.
+void elements_kernel(Launches& l, const Tensor& out, double other_bytes) {
     constexpr int THREADS = 256;
     if (out.elements() == 0) return;
     Launch k;
     k.kernel = "elementwise_kernel";
     k.blocks = divide_up(out.elements(), 4 * THREADS);
     k.threads = THREADS;
-    k.input_bytes = inputs * bytes_of(out);
+    k.input_bytes = bytes_of(out) + other_bytes;
     k.output_bytes = k.store_bytes = bytes_of(out);
     k.load_bytes = 2 * bytes_of(out);
     k.early = true;
@@ -90,13 +91,13 @@ void gather_add(Launches& l, const Machine&, Tensor x, Tensor table, Tensor ids,
 }
 
 void rmsnorm(Launches& l, const Machine&, Tensor out, Tensor x, Tensor, float) {
-    normalise(l, out, x, RowNorm::Kind::RMS, false);
+    normalise(l, out, x, RowNorm::Kind::RMS, 1, false);
 }
-void layernorm(Launches& l, const Machine&, Tensor out, Tensor x, float) {
-    normalise(l, out, x, RowNorm::Kind::Layer, false);
+void layernorm(Launches& l, const Machine&, Tensor out, Tensor x, Tensor weight, Tensor, float) {
+    normalise(l, out, x, RowNorm::Kind::Layer, weight ? 2 : 0, false);
 }
 void norm_add(Launches& l, const Machine&, Tensor x, Tensor y, const RowNorm& norm) {
-    normalise(l, x, y, norm.kind, true);
+    normalise(l, x, y, norm.kind, norm.kind == RowNorm::Kind::RMS ? 1 : 0, true);
 }
 
 void head_norm(Launches& l, const Machine&, Tensor x, Tensor, Tensor, float) {
@@ -113,14 +114,14 @@ void rotate_append(Launches& l, const Machine&, Tensor q, Tensor k, Tensor, cons
     heads_kernel(l, q, k, cache, static_cast<bool>(norms.q_weight));
 }
 
-void add(Launches& l, const Machine&, Tensor x, Tensor) {
-    elements_kernel(l, x, 2);
+void add(Launches& l, const Machine&, Tensor x, Tensor y, float) {
+    elements_kernel(l, x, bytes_of(y));
 }
 void swiglu(Launches& l, const Machine&, Tensor out, Tensor, Tensor) {
-    elements_kernel(l, out, 2);
+    elements_kernel(l, out, bytes_of(out));
 }
-void relu(Launches& l, const Machine&, Tensor x) {
-    elements_kernel(l, x, 1);
+void activate(Launches& l, const Machine&, Tensor x, Activation, Tensor slope) {
+    elements_kernel(l, x, slope ? bytes_of(slope) : 0);
 }
 
 void to_u8(Launches& l, const Machine&, Tensor out, Tensor x) {

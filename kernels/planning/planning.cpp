@@ -121,7 +121,7 @@ const Kernels& planning_kernels() {
         .matmul = Slot<"matmul", cost::matmul>::call,
         .matmul_add = Slot<"matmul_add", cost::matmul_add>::call,
         .swiglu = Slot<"swiglu", cost::swiglu>::call,
-        .relu = Slot<"relu", cost::relu>::call,
+        .activate = Slot<"activate", cost::activate>::call,
         .append = Slot<"append", cost::append>::call,
         .attention = Slot<"attention", cost::attention>::call,
         .project_qkv = Slot<"project_qkv", cost::project_qkv>::call,

@@ -22,14 +22,14 @@ inline float scale_of(const Tensor& t, int64_t row) {
 void gather(Tensor out, Tensor table, Tensor ids);
 void gather_add(Tensor x, Tensor table, Tensor ids, int offset);
 void rmsnorm(Tensor out, Tensor x, Tensor weight, float eps);
-void layernorm(Tensor out, Tensor x, float eps);
+void layernorm(Tensor out, Tensor x, Tensor weight, Tensor bias, float eps);
 void head_norm(Tensor x, Tensor weight, Tensor bias, float eps);
 void rope(Tensor x, Tensor position, float theta);
-void add(Tensor x, Tensor y);
+void add(Tensor x, Tensor y, float scale);
 void matmul(Tensor out, Tensor x, Tensor weight);
 void matmul_add(Tensor out, Tensor x, Tensor weight);
 void swiglu(Tensor out, Tensor gate, Tensor up);
-void relu(Tensor x);
+void activate(Tensor x, Activation kind, Tensor slope);
 void append(KvPages cache, Tensor k, Tensor v, Placement at);
 void attention(Tensor out, Tensor q, KvPages cache, Placement at);
 void sample(const Draws& draws, const SampleRule& rule);

@@ -52,12 +52,15 @@ Moments moments(const float* values, int64_t count, float eps) {
 
 }  // namespace
 
-void layernorm(Tensor out, Tensor x, float eps) {
+void layernorm(Tensor out, Tensor x, Tensor weight, Tensor bias, float eps) {
     const int64_t rows = x.rows(), dim = x.cols();
     for (int64_t r = 0; r < rows; r++) {
         const float* in = x.f32() + r * dim;
         const Moments m = moments(in, dim, eps);
-        for (int64_t i = 0; i < dim; i++) out.f32()[r * dim + i] = float((in[i] - m.mean) * m.inverse_deviation);
+        for (int64_t i = 0; i < dim; i++) {
+            const double gain = weight ? weight.f32()[i] : 1.0f, shift = bias ? bias.f32()[i] : 0.0f;
+            out.f32()[r * dim + i] = float((in[i] - m.mean) * m.inverse_deviation * gain + shift);
+        }
     }
 }
 
@@ -91,8 +94,9 @@ void rope(Tensor x, Tensor position, float theta) {
     }
 }
 
-void add(Tensor x, Tensor y) {
-    for (int64_t i = 0; i < x.elements(); i++) x.f32()[i] += y.f32()[i];
+void add(Tensor x, Tensor y, float scale) {
+    const int64_t period = y.elements();  // all of x, or a row
+    for (int64_t i = 0; i < x.elements(); i++) x.f32()[i] = float(x.f32()[i] + double(scale) * y.f32()[i % period]);
 }
 
 namespace {
@@ -128,8 +132,32 @@ void swiglu(Tensor out, Tensor gate, Tensor up) {
     }
 }
 
-void relu(Tensor x) {
-    for (int64_t i = 0; i < x.elements(); i++) x.f32()[i] = std::max(x.f32()[i], 0.0f);
+namespace {
+
+double activated(double x, Activation kind, double slope) {
+    switch (kind) {
+        case Activation::None:
+            return x;
+        case Activation::Swish:
+            return x / (1.0 + std::exp(-x));
+        case Activation::ReLU:
+            return std::max(x, 0.0);
+        case Activation::QuickGELU:
+            return x / (1.0 + std::exp(-1.702 * x));
+        case Activation::GELU:
+            return x * 0.5 * std::erfc(-x * std::sqrt(0.5));
+        case Activation::Leaky:
+            return x < 0 ? slope * x : x;
+    }
+    return x;
+}
+
+}  // namespace
+
+void activate(Tensor x, Activation kind, Tensor slope) {
+    const int64_t cols = x.cols();
+    for (int64_t i = 0; i < x.elements(); i++)
+        x.f32()[i] = float(activated(x.f32()[i], kind, slope ? slope.f32()[i % cols] : 0));
 }
 
 namespace {
