@@ -1,17 +1,14 @@
 // The VQGAN's forward passes. encode() and decode() below read like the tables in the published architecture
-// (taming-transformers, as Chameleon uses it); everything above them is memory.
+// (taming-transformers, as Chameleon uses it); memory is tokenizer/feature_maps.h.
 //
-// Each pass is walked twice with the same code: first without data, which finds the sizes of the buffers (and counts
-// the multiply-adds), then on buffers of exactly those sizes. Three maps of the finest level are alive at a time, so
-// 1024x1024 with the published widths takes 3 x 537 MB while it runs and nothing afterwards.
+// Three maps of the finest level are alive at a time, so 1024x1024 with the published widths takes 3 x 537 MB while it
+// runs and nothing afterwards.
 #include "tokenizer/vqgan.h"
 
-#include <algorithm>
-#include <array>
 #include <utility>
 
 #include "runtime/adopted.h"
-#include "runtime/state.h"
+#include "tokenizer/feature_maps.h"
 #include "tokenizer/vqgan_weights.h"
 
 namespace leon {
@@ -20,79 +17,13 @@ namespace {
 constexpr int GROUPS = 32;
 constexpr float GROUP_NORM_EPS = 1e-6f;
 
-constexpr Convolution SAME = {.kernel = 3, .stride = 1, .pad_before = 1, .pad_after = 1, .upsample = 1};
-constexpr Convolution POINTWISE = {.kernel = 1, .stride = 1, .pad_before = 0, .pad_after = 0, .upsample = 1};
-constexpr Convolution HALVE = {.kernel = 3, .stride = 2, .pad_before = 0, .pad_after = 1, .upsample = 1};
-constexpr Convolution DOUBLE = {.kernel = 3, .stride = 1, .pad_before = 1, .pad_after = 1, .upsample = 2};
+using Map = FeatureMap;
 
-// One reusable buffer of a pass.
-struct Slot {
-    size_t bytes = 0;  // the most that was ever wanted of it
-    Buffer memory;
-    bool taken = false;
-};
-
-// A feature map [height, width, channels] in a slot, which is free again when the map is dropped or replaced.
-class Map {
+// The operations of this network's own.
+class Pass : public FeaturePass {
 public:
-    Map(Tensor tensor, Slot& slot) : tensor(tensor), slot_(&slot) {}
-    Map(Map&& other) noexcept : tensor(other.tensor), slot_(std::exchange(other.slot_, nullptr)) {}
-    Map& operator=(Map&& other) noexcept {
-        std::swap(tensor, other.tensor);
-        std::swap(slot_, other.slot_);
-        other.drop();
-        return *this;
-    }
-    ~Map() { drop(); }
+    using FeaturePass::FeaturePass;
 
-    int64_t height() const { return tensor.shape[0]; }
-    int64_t width() const { return tensor.shape[1]; }
-    int64_t channels() const { return tensor.shape[2]; }
-    int64_t pixels() const { return height() * width(); }
-    Tensor rows() const { return tensor.as({pixels(), channels()}); }
-
-    Tensor tensor;
-
-private:
-    void drop() {
-        if (slot_) slot_->taken = false;
-        slot_ = nullptr;
-    }
-    Slot* slot_;
-};
-
-// The operations on maps. Without kernels it only measures: sizes of slots and multiply-adds.
-class Pass {
-public:
-    Pass() = default;
-    Pass(const Kernels& kernels, const Pass& measured, Exactness exactness)
-        : kernels_(&kernels), exactness_(exactness) {
-        for (size_t i = 0; i < slots_.size(); i++) {
-            slots_[i].bytes = measured.slots_[i].bytes;
-            if (slots_[i].bytes > 0)
-                slots_[i].memory = Buffer(kernels, DType::U8, {static_cast<int64_t>(slots_[i].bytes)});
-        }
-    }
-    Pass(const Pass&) = delete;  // maps point into it
-    Pass& operator=(const Pass&) = delete;
-
-    double macs() const { return macs_; }
-
-    Map make(int64_t height, int64_t width, int64_t channels, DType dtype = DType::F32) {
-        auto found = std::find_if(slots_.begin(), slots_.end(), [](const Slot& s) { return !s.taken; });
-        CHECK(found != slots_.end());
-        Slot& slot = *found;
-        Tensor tensor(slot.memory.tensor().data, dtype, {height, width, channels});
-        slot.taken = true;
-        if (!kernels_) slot.bytes = std::max(slot.bytes, tensor.bytes());
-        CHECK(tensor.bytes() <= slot.bytes);
-        return Map(tensor, slot);
-    }
-    Map like(const Map& x) { return make(x.height(), x.width(), x.channels()); }
-    // The convolution of x, added to `residual` if there is one.
-    Map conv(const Map& x, const ConvWeights& w, const Convolution& shape, const Map* residual = nullptr) {
-        return convolve(x, {}, w, shape, residual, {});
-    }
     // The same of swish(norm(x)), 3x3. scratch: of x's shape, lost; it may be x.
     Map norm_conv(const Map& x, const NormWeights& norm, const ConvWeights& w, const Map& scratch,
                   const Map* residual = nullptr) {
@@ -129,23 +60,6 @@ public:
         if (kernels_) to_u8(*kernels_, out.tensor, x.tensor);
         return out;
     }
-
-private:
-    Map convolve(const Map& x, const GroupNorm& norm, const ConvWeights& w, Convolution shape, const Map* residual,
-                 Tensor scratch) {
-        Map out = make(convolved(x.height(), shape), convolved(x.width(), shape), w.out());
-        macs_ += static_cast<double>(out.tensor.elements()) * static_cast<double>(w.kernel() * w.kernel() * w.in());
-        shape.exactness = exactness_;
-        if (kernels_)
-            norm_conv2d(*kernels_, out.tensor, x.tensor, norm, w.weight, w.bias, shape,
-                        residual ? residual->tensor : Tensor(), scratch);
-        return out;
-    }
-
-    const Kernels* kernels_ = nullptr;
-    Exactness exactness_ = Exactness::Float32;
-    std::array<Slot, 6> slots_;  // the mid attention holds six small maps; elsewhere three are taken at a time
-    double macs_ = 0;
 };
 
 // x + conv2(swish(norm2(conv1(swish(norm1(x)))))); the shortcut is a raw 1x1 convolution where the width changes.

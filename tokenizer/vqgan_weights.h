@@ -9,16 +9,10 @@
 
 #include "kernels/tensor.h"
 #include "runtime/config.h"
+#include "tokenizer/feature_maps.h"
 
 namespace leon {
 
-struct ConvWeights {
-    Tensor weight, bias;  // [out, kernel, kernel, in] f32 or bf16, [out] f32
-    explicit operator bool() const { return weight.rank != 0; }
-    int64_t in() const { return weight.shape[3]; }
-    int64_t out() const { return weight.shape[0]; }
-    int64_t kernel() const { return weight.shape[1]; }
-};
 struct NormWeights {
     Tensor weight, bias;  // [channels]
 };
