@@ -30,6 +30,8 @@ constexpr int MAX_MULTIPLIER = 64;
 constexpr int MAX_LEVELS = 8;
 constexpr int MAX_RES_BLOCKS = 64;
 constexpr int MAX_RESOLUTION = 1 << 14;
+constexpr int MAX_UPSCALER_WIDTH = 1024;  // channels and growth
+constexpr int MAX_UPSCALER_BLOCKS = 256;
 constexpr int NORM_GROUPS = 32;  // of the VQGAN's group norms
 
 constexpr EnumName<Norm> NORMS[] = {{Norm::RMS, "rms"}, {Norm::LayerNorm, "layernorm"}};
@@ -37,6 +39,7 @@ constexpr EnumName<NormPlacement> PLACEMENTS[] = {{NormPlacement::Before, "befor
 constexpr EnumName<Positions> POSITIONS[] = {{Positions::Rotary, "rotary"}, {Positions::Learned, "learned"}};
 constexpr EnumName<FeedForward> FEED_FORWARDS[] = {{FeedForward::SwiGLU, "swiglu"}, {FeedForward::ReLU, "relu"}};
 constexpr EnumName<Layout> LAYOUTS[] = {{Layout::Chameleon, "chameleon"}, {Layout::CM3Leon, "cm3leon"}};
+constexpr EnumName<UpscalerKind> UPSCALER_KINDS[] = {{UpscalerKind::RRDB, "rrdb"}, {UpscalerKind::Compact, "compact"}};
 
 TransformerConfig read_transformer(const json& object, const std::string& where) {
     ConfigReader r(object, "transformer", where);
@@ -92,6 +95,20 @@ VqganConfig read_vqgan(const json& object, const std::string& where) {
     return c;
 }
 
+UpscalerConfig read_upscaler(const json& object, const std::string& where) {
+    ConfigReader r(object, "upscaler", where);
+    UpscalerConfig c;
+    c.kind = r.one_of("kind", UPSCALER_KINDS);
+    c.factor = r.integer("factor", 2, 4);
+    c.channels = r.integer("channels", 1, MAX_UPSCALER_WIDTH);
+    c.blocks = r.integer("blocks", 1, MAX_UPSCALER_BLOCKS);
+    if (c.kind == UpscalerKind::RRDB) c.growth = r.integer("growth", 1, MAX_UPSCALER_WIDTH);
+    r.finish();
+
+    if (c.kind == UpscalerKind::RRDB && c.factor == 3) r.fail("factor", "must be 2 or 4 for this kind");
+    return c;
+}
+
 // A float as the shortest decimal that reads back as the same float: 1e-05, not 9.999999747378752e-06.
 double shortest(float value) {
     char text[32];
@@ -116,26 +133,32 @@ const char* name_of(FeedForward value) {
 const char* name_of(Layout value) {
     return text_of(LAYOUTS, value);
 }
+const char* name_of(UpscalerKind value) {
+    return text_of(UPSCALER_KINDS, value);
+}
 
 ModelConfig parse_config(const std::string& text, const std::string& where) {
     const json object = parse_json(text, where);
     ConfigReader r(object, "", where);
     ModelConfig c;
     c.name = r.text("name");
-    c.layout = r.one_of("layout", LAYOUTS);
     c.has_transformer = r.has("transformer");
     c.has_vqgan = r.has("vqgan");
+    c.has_upscaler = r.has("upscaler");
+    if (c.has_transformer || c.has_vqgan || !c.has_upscaler) c.layout = r.one_of("layout", LAYOUTS);
     if (c.has_transformer) c.transformer = read_transformer(r.value("transformer"), where);
     if (c.has_vqgan) c.vqgan = read_vqgan(r.value("vqgan"), where);
+    if (c.has_upscaler) c.upscaler = read_upscaler(r.value("upscaler"), where);
     r.finish();
-    if (!c.has_transformer && !c.has_vqgan) throw Error("the configuration has neither transformer nor vqgan", where);
+    if (!c.has_transformer && !c.has_vqgan && !c.has_upscaler)
+        throw Error("the configuration has neither transformer nor vqgan nor upscaler", where);
     return c;
 }
 
 std::string print_config(const ModelConfig& config) {
     ordered_json object;
     object["name"] = config.name;
-    object["layout"] = name_of(config.layout);
+    if (config.has_transformer || config.has_vqgan) object["layout"] = name_of(config.layout);
     if (config.has_transformer) {
         const TransformerConfig& c = config.transformer;
         ordered_json& t = object["transformer"];
@@ -171,6 +194,15 @@ std::string print_config(const ModelConfig& config) {
         v["resolution"] = c.resolution;
         v["encoder"] = c.encoder;
         v["decoder"] = c.decoder;
+    }
+    if (config.has_upscaler) {
+        const UpscalerConfig& c = config.upscaler;
+        ordered_json& u = object["upscaler"];
+        u["kind"] = name_of(c.kind);
+        u["factor"] = c.factor;
+        u["channels"] = c.channels;
+        u["blocks"] = c.blocks;
+        if (c.kind == UpscalerKind::RRDB) u["growth"] = c.growth;
     }
     return object.dump(1);
 }

@@ -53,12 +53,39 @@ struct VqganConfig {
     int patch() const { return 1 << (levels() - 1); }  // pixels a side per token
 };
 
+// Networks that enlarge pictures (docs/upscaling.md).
+//   RRDB     Real-ESRGAN's RRDBNet: residual-in-residual dense blocks, then two doublings; a factor of 2 begins by
+//            putting each 2x2 pixels into the channels of one
+//   Compact  Real-ESRGAN's SRVGGNetCompact: convolutions in a row with PReLU, pixel shuffle, the enlarged input added
+enum class UpscalerKind { RRDB, Compact };
+
+struct UpscalerConfig {
+    UpscalerKind kind = UpscalerKind::RRDB;
+    int factor = 0;    // RRDB: 2 or 4; Compact: 2, 3 or 4
+    int channels = 0;  // of the feature maps
+    int blocks = 0;    // RRDB: blocks of three dense blocks; Compact: convolutions between the first and the last
+    int growth = 0;    // RRDB only: channels that each convolution of a dense block adds
+
+    int unshuffle() const { return kind == UpscalerKind::RRDB ? 4 / factor : 1; }  // pixels a side in one input pixel
+    int in_channels() const { return 3 * unshuffle() * unshuffle(); }
+    // The inputs of a dense block's convolutions stand side by side: the block's own, then what each one added.
+    int part_channels(int part) const { return part == 0 ? channels : growth; }
+    int part_first(int part) const { return part == 0 ? 0 : channels + (part - 1) * growth; }
+};
+
+// A dense block has this many convolutions, the last of which is added to the block's input; three dense blocks in a
+// row are a block, which is added to its input, too. Both sums are weighted.
+constexpr int DENSE_CONVOLUTIONS = 5;
+constexpr int DENSE_BLOCKS = 3;
+constexpr float RESIDUAL_WEIGHT = 0.2f;
+
 struct ModelConfig {
-    std::string name;  // for people: "storybook-bootstrap"
-    Layout layout = Layout::CM3Leon;
-    bool has_transformer = false, has_vqgan = false;
+    std::string name;                 // for people: "storybook-bootstrap"
+    Layout layout = Layout::CM3Leon;  // means nothing without transformer and vqgan
+    bool has_transformer = false, has_vqgan = false, has_upscaler = false;
     TransformerConfig transformer;
     VqganConfig vqgan;
+    UpscalerConfig upscaler;
 };
 
 // `where` is the file's name, for messages. Checks ranges and the divisibility that the kernels rely on.
@@ -71,5 +98,6 @@ const char* name_of(NormPlacement value);
 const char* name_of(Positions value);
 const char* name_of(FeedForward value);
 const char* name_of(Layout value);
+const char* name_of(UpscalerKind value);
 
 }  // namespace leon

@@ -110,6 +110,39 @@ void add_decoder(Specs& specs, const VqganConfig& c) {
     parts.conv("vqgan.decoder.conv_out", width, c.in_channels, 3);
 }
 
+// A convolution of a dense block reads all that stands side by side before it. There are no strided tensors, so its
+// weight is cut by input: one convolution a part, and their sum is the whole.
+void add_dense_block(PictureParts& parts, const UpscalerConfig& c, const std::string& name) {
+    for (int i = 0; i < DENSE_CONVOLUTIONS; i++) {
+        const std::string conv = name + ".conv" + std::to_string(i + 1);
+        const int64_t out = i + 1 < DENSE_CONVOLUTIONS ? c.growth : c.channels;
+        for (int part = 0; part <= i; part++)
+            parts.specs.push_back(
+                {conv + ".weight." + std::to_string(part), {out, 3, 3, c.part_channels(part)}, MATRIX});
+        parts.specs.push_back({conv + ".bias", {out}, EXACT});
+    }
+}
+
+void add_upscaler(Specs& specs, const UpscalerConfig& c) {
+    PictureParts parts{specs, MATRIX};
+    if (c.kind == UpscalerKind::Compact) {
+        for (int i = 0; i <= c.blocks; i++) {
+            const std::string name = "upscaler.body.";
+            parts.conv(name + std::to_string(2 * i), i == 0 ? 3 : c.channels, c.channels, 3);
+            specs.push_back({name + std::to_string(2 * i + 1) + ".weight", {c.channels}, EXACT});
+        }
+        parts.conv("upscaler.body." + std::to_string(2 * c.blocks + 2), c.channels, 3 * c.factor * c.factor, 3);
+        return;
+    }
+    parts.conv("upscaler.conv_first", c.in_channels(), c.channels, 3);
+    for (int block = 0; block < c.blocks; block++)
+        for (int dense = 1; dense <= DENSE_BLOCKS; dense++)
+            add_dense_block(parts, c, "upscaler.body." + std::to_string(block) + ".rdb" + std::to_string(dense));
+    for (const char* name : {"conv_body", "conv_up1", "conv_up2", "conv_hr"})
+        parts.conv(std::string("upscaler.") + name, c.channels, c.channels, 3);
+    parts.conv("upscaler.conv_last", c.channels, 3, 3);
+}
+
 }  // namespace
 
 int64_t TensorSpec::elements() const {
@@ -121,10 +154,12 @@ int64_t TensorSpec::elements() const {
 std::vector<TensorSpec> tensors_of(const ModelConfig& config) {
     Specs specs;
     if (config.has_transformer) add_transformer(specs, config.transformer);
-    if (!config.has_vqgan) return specs;
-    if (config.vqgan.encoder) add_encoder(specs, config.vqgan);
-    specs.push_back({"vqgan.codebook", {config.vqgan.codes, config.vqgan.code_dim}, EXACT});
-    if (config.vqgan.decoder) add_decoder(specs, config.vqgan);
+    if (config.has_vqgan) {
+        if (config.vqgan.encoder) add_encoder(specs, config.vqgan);
+        specs.push_back({"vqgan.codebook", {config.vqgan.codes, config.vqgan.code_dim}, EXACT});
+        if (config.vqgan.decoder) add_decoder(specs, config.vqgan);
+    }
+    if (config.has_upscaler) add_upscaler(specs, config.upscaler);
     return specs;
 }
 

@@ -26,6 +26,13 @@ public:
     RowReader(const Step& step, int64_t head_dim) : step_(step), head_dim_(head_dim) {}
 
     void read(int64_t first, int64_t count, float* out) {
+        rearrange(first, count, out);
+        if (step_.scale != 1)
+            for (int64_t i = 0; i < count * step_.target.elements() / step_.target.shape[0]; i++) out[i] *= step_.scale;
+    }
+
+private:
+    void rearrange(int64_t first, int64_t count, float* out) {
         switch (step_.treatment) {
             case Treatment::Copy:
                 step_.checkpoint->read_rows(*step_.source, first, count, out);
@@ -37,16 +44,12 @@ public:
                 read_head_norm(first, count, out);
                 return;
             case Treatment::ChannelsLast:
+            case Treatment::InputPart:
                 read_channels_last(first, count, out);
                 return;
         }
         check_failed(__FILE__, __LINE__, "known treatment");
     }
-
-private:
-    const Step& step_;
-    const int64_t head_dim_;
-    std::vector<float> scratch_;
 
     void read_rotary_rows(int64_t first, int64_t count, float* out) {
         if (!step_.adjacent_pairs) return step_.checkpoint->read_rows(*step_.source, first, count, out);
@@ -74,7 +77,7 @@ private:
         }
     }
 
-    // [out, in, height, width] -> [out, height, width, in]
+    // [out, in, height, width] -> [out, height, width, in], of all inputs or of those from first_input on
     void read_channels_last(int64_t first, int64_t count, float* out) {
         if (step_.source->shape.size() != 4) return step_.checkpoint->read_rows(*step_.source, first, count, out);
         const int64_t in = step_.source->shape[1], area = step_.source->shape[2] * step_.source->shape[3];
@@ -82,16 +85,20 @@ private:
         step_.checkpoint->read_rows(*step_.source, first, count, scratch_.data());
         for (int64_t row = 0; row < count; row++)
             for (int64_t pixel = 0; pixel < area; pixel++)
-                for (int64_t channel = 0; channel < in; channel++)
-                    *out++ = scratch_[static_cast<size_t>((row * in + channel) * area + pixel)];
+                for (int64_t channel = 0; channel < step_.target.shape[3]; channel++)
+                    *out++ = scratch_[static_cast<size_t>((row * in + step_.first_input + channel) * area + pixel)];
     }
+
+    const Step& step_;
+    const int64_t head_dim_;
+    std::vector<float> scratch_;
 };
 
 }  // namespace
 
-void convert(const std::string& folder, const std::string& output, const ConvertOptions& options,
+void convert(const std::string& source, const std::string& output, const ConvertOptions& options,
              const std::function<void(size_t done, size_t total)>& progress) {
-    const Plan plan = plan_conversion(folder, options);
+    const Plan plan = plan_conversion(source, options);
     if (options.note)
         for (const std::string& note : plan.notes) options.note(note);
 

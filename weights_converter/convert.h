@@ -1,8 +1,9 @@
-// From a checkpoint folder to one leon file.
+// From a checkpoint, a folder or a file, to one leon file.
 //
 //   convert("chameleon-7b", "chameleon.leon", {.dtype = "bf16"}, [](size_t done, size_t total) { ... });
 //
-// Reads Hugging Face folders of Chameleon (qk-norm layouts A, B and C), CM3Leon in OPT's layout, and VQGANs alone.
+// Reads Hugging Face folders of Chameleon (qk-norm layouts A, B and C), CM3Leon in OPT's layout, and VQGANs alone; and
+// single files of Real-ESRGAN's networks, which need no configuration: their sizes are those of the tensors.
 // Streams tensor by tensor in row blocks: memory stays at a few megabytes whatever the model's size. The result depends
 // on the tensors, the configuration and the folder's name alone: converting twice gives the same bytes. Refuses
 // whatever it does not know: unknown, missing or misshapen tensors, and settings that leon does not implement.
@@ -18,7 +19,7 @@ struct ConvertOptions {
     // Of the matrices: "f32", "bf16", or "" = as the checkpoint stores them (f16 becomes f32). Norms, biases and the
     // picture encoder are always f32.
     std::string dtype = "";
-    std::string name = "";       // of the model, for people; "" = the folder's name
+    std::string name = "";       // of the model, for people; "" = the folder's or the file's name
     std::string vqgan = "";      // a folder whose VQGAN goes into the file instead of this folder's; "" = this one's
     std::string tokenizer = "";  // another tokenizer.json; "" = the folder's, if it has one
     // Called with remarks worth a line on the terminal; may be empty.
@@ -26,7 +27,7 @@ struct ConvertOptions {
 };
 
 // `progress` is called now and then with the bytes written and the bytes to write; may be empty.
-void convert(const std::string& folder, const std::string& output, const ConvertOptions& options,
+void convert(const std::string& source, const std::string& output, const ConvertOptions& options,
              const std::function<void(size_t done, size_t total)>& progress);
 
 }  // namespace leon

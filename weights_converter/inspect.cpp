@@ -106,6 +106,7 @@ std::vector<Part> parts_of(const std::vector<const StoredTensor*>& tensors) {
         {"picture encoder", {"vqgan.encoder.", "vqgan.quant_conv."}},
         {"picture codebook", {"vqgan.codebook"}},
         {"picture decoder", {"vqgan.decoder.", "vqgan.post_quant_conv."}},
+        {"upscaler", {"upscaler."}},
         {"padding", {PADDING_PREFIX}},
         {"unknown to this leon", {""}},
     };
@@ -147,6 +148,13 @@ std::string vqgan_facts(const VqganConfig& c) {
                                          : "decoder only");
 }
 
+std::string upscaler_facts(const UpscalerConfig& c) {
+    if (c.kind == UpscalerKind::Compact)
+        return format("upscaler     x%d, %d convolutions in a row, %d channels\n", c.factor, c.blocks + 2, c.channels);
+    return format("upscaler     x%d, %d residual-in-residual dense blocks, %d channels growing by %d\n", c.factor,
+                  c.blocks, c.channels, c.growth);
+}
+
 }  // namespace
 
 std::string inspect(const WeightsFile& file, Detail detail) {
@@ -157,10 +165,13 @@ std::string inspect(const WeightsFile& file, Detail detail) {
         return std::pair(a->offset, a->bytes) < std::pair(b->offset, b->bytes);
     });
 
-    std::string text =
-        format("model        %s, documents in the %s layout\n", in_quotes(config.name).c_str(), name_of(config.layout));
+    std::string text = "model        " + in_quotes(config.name);
+    if (config.has_transformer || config.has_vqgan)
+        text += std::string(", documents in the ") + name_of(config.layout) + " layout";
+    text += "\n";
     if (config.has_transformer) text += transformer_facts(config.transformer);
     if (config.has_vqgan) text += vqgan_facts(config.vqgan);
+    if (config.has_upscaler) text += upscaler_facts(config.upscaler);
     text += file.tokenizer_json().empty()
                 ? format("tokenizer    none\n")
                 : format("tokenizer    %s bytes of JSON\n", grouped(file.tokenizer_json().size()).c_str());

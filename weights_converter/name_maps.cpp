@@ -1,5 +1,5 @@
-// The name maps; see name_maps.h. Sources: the module names of Hugging Face's modeling_chameleon.py and modeling_opt.py
-// and of taming-transformers' VQModel.
+// The name maps; see name_maps.h. Sources: the module names of Hugging Face's modeling_chameleon.py and
+// modeling_opt.py, of taming-transformers' VQModel, and of Real-ESRGAN's rrdbnet_arch.py and srvgg_arch.py.
 #include "weights_converter/name_maps.h"
 
 namespace leon {
@@ -56,11 +56,24 @@ constexpr UnusedRule VQGAN_UNUSED[] = {
     {"model.vqmodel.quant_conv.*", Unused::WithoutEncoder},
 };
 
+constexpr const char* NESTS[] = {"params_ema.", "params.", ""};
+
+constexpr NameRule RRDB_AND_COMPACT_RULES[] = {
+    {"upscaler.*.weight.0", "*.weight", Treatment::InputPart},
+    {"upscaler.*.weight.1", "*.weight", Treatment::InputPart},
+    {"upscaler.*.weight.2", "*.weight", Treatment::InputPart},
+    {"upscaler.*.weight.3", "*.weight", Treatment::InputPart},
+    {"upscaler.*.weight.4", "*.weight", Treatment::InputPart},
+    {"upscaler.*", "*", Treatment::ChannelsLast},
+};
+
 }  // namespace
 
 const NameMap CHAMELEON_NAMES = {"model.embed_tokens.weight", MODEL_PREFIXES, CHAMELEON_RULES, CHAMELEON_UNUSED};
 const NameMap OPT_NAMES = {"model.decoder.embed_tokens.weight", MODEL_PREFIXES, OPT_RULES, OPT_UNUSED};
 const NameMap VQGAN_NAMES = {"model.vqmodel.quantize.embedding.weight", VQGAN_PREFIXES, VQGAN_RULES, VQGAN_UNUSED};
+const std::span<const char* const> UPSCALER_NESTS = NESTS;
+const std::span<const NameRule> UPSCALER_RULES = RRDB_AND_COMPACT_RULES;
 
 bool match(const std::string& pattern, const std::string& name, std::string& star) {
     const size_t at = pattern.find('*');

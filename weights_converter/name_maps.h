@@ -15,6 +15,7 @@ enum class Treatment {
     HeadNorm,      // qk-norm parameters [head_dim], [shards, head_dim] or [heads, head_dim] -> [heads, head_dim],
                    // in half-split order
     ChannelsLast,  // convolutions [out, in, height, width] -> [out, height, width, in]; anything else: Copy
+    InputPart,     // the same of a range of a convolution's inputs: one part of what stands side by side
 };
 
 struct NameRule {
@@ -46,6 +47,11 @@ struct NameMap {
 extern const NameMap CHAMELEON_NAMES;  // Hugging Face's ChameleonForConditionalGeneration, transformer only
 extern const NameMap OPT_NAMES;        // Hugging Face's OPTForCausalLM
 extern const NameMap VQGAN_NAMES;      // taming-transformers' names, alone or inside a Chameleon checkpoint
+
+// Real-ESRGAN's RRDBNet and SRVGGNetCompact. Published files nest the tensors: the first of these that is there counts,
+// the other one's are other stages of the same training.
+extern const std::span<const char* const> UPSCALER_NESTS;
+extern const std::span<const NameRule> UPSCALER_RULES;
 
 // If `name` matches `pattern`, true and what the '*' stands for.
 bool match(const std::string& pattern, const std::string& name, std::string& star);

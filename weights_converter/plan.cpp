@@ -151,16 +151,11 @@ std::vector<int64_t> source_shape(const TensorSpec& target, Treatment treatment,
             if (norms.shared) return {s[1]};
             if (norms.shards > 0 && s[0] % norms.shards == 0) return {norms.shards, s[1]};
             return s;
+        case Treatment::InputPart:  // the source is wider than any target: plan_upscaler.cpp
         case Treatment::ChannelsLast:
             return s.size() == 4 ? std::vector<int64_t>{s[0], s[3], s[1], s[2]} : s;
     }
     check_failed(__FILE__, __LINE__, "known treatment");
-}
-
-DType target_dtype(const TensorSpec& target, const SourceTensor& source, const std::string& wanted) {
-    if (target.precision == Precision::Exact || wanted == "f32") return DType::F32;
-    if (wanted == "bf16" || source.dtype == "BF16") return DType::BF16;
-    return DType::F32;
 }
 
 // The steps for those of `targets` whose names begin with `prefix`.
@@ -181,12 +176,6 @@ void add_steps(Plan& plan, NamedTensors& names, const std::vector<TensorSpec>& t
         plan.steps.push_back(
             {target, target_dtype(target, source, dtype), &names.checkpoint(), &source, treatment, norms.shared});
     }
-}
-
-void check_all_used(const Checkpoint& checkpoint, const std::set<std::string>& used) {
-    for (const auto& [name, tensor] : checkpoint.tensors())
-        if (!used.count(name))
-            throw Error("tensor " + in_quotes(name) + " has no place in this architecture", tensor.file);
 }
 
 // The VQGAN of a checkpoint into the configuration: sizes from config.json, halves from the tensors.
@@ -222,6 +211,20 @@ std::string config_path(const std::string& folder) {
     return path;
 }
 
+}  // namespace
+
+DType target_dtype(const TensorSpec& target, const SourceTensor& source, const std::string& wanted) {
+    if (target.precision == Precision::Exact || wanted == "f32") return DType::F32;
+    if (wanted == "bf16" || source.dtype == "BF16") return DType::BF16;
+    return DType::F32;
+}
+
+void check_all_used(const Checkpoint& checkpoint, const std::set<std::string>& used) {
+    for (const auto& [name, tensor] : checkpoint.tensors())
+        if (!used.count(name))
+            throw Error("tensor " + in_quotes(name) + " has no place in this architecture", tensor.file);
+}
+
 void add_notes(Plan& plan) {
     const bool f16 = std::any_of(plan.steps.begin(), plan.steps.end(), [](const Step& step) {
         return step.source->dtype == "F16" && step.target.precision == Precision::Matrix && step.dtype == DType::F32;
@@ -237,8 +240,6 @@ void add_notes(Plan& plan) {
         plan.notes.push_back("the checkpoint has no VQGAN: the model will take and give picture codes only");
 }
 
-}  // namespace
-
 size_t Plan::bytes() const {
     size_t total = 0;
     for (const Step& step : steps) total += static_cast<size_t>(step.target.elements()) * size_of(step.dtype);
@@ -248,6 +249,8 @@ size_t Plan::bytes() const {
 Plan plan_conversion(const std::string& folder, const ConvertOptions& options) {
     if (!options.dtype.empty() && options.dtype != "f32" && options.dtype != "bf16")
         throw Error(in_quotes(options.dtype) + " is not a dtype", "--dtype", "use f32 or bf16");
+    std::error_code unreadable;
+    if (fs::is_regular_file(folder, unreadable)) return plan_upscaler(folder, options);
     Plan plan;
     const std::string path = config_path(folder);
     const CheckpointConfig source = read_huggingface_config(path);

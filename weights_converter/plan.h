@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -21,7 +22,9 @@ struct Step {
     const Checkpoint* checkpoint;
     const SourceTensor* source;
     Treatment treatment;
-    bool adjacent_pairs;  // the source has rotary channels as pairs (2i, 2i+1), not (i, i + head_dim/2)
+    bool adjacent_pairs;      // the source has rotary channels as pairs (2i, 2i+1), not (i, i + head_dim/2)
+    int64_t first_input = 0;  // InputPart: where the part begins among the source's inputs
+    float scale = 1;          // of all values
 };
 
 struct Plan {
@@ -34,6 +37,13 @@ struct Plan {
     size_t bytes() const;  // of all targets
 };
 
-Plan plan_conversion(const std::string& folder, const ConvertOptions& options);
+// `source` is a folder, or the file of an upscaler.
+Plan plan_conversion(const std::string& source, const ConvertOptions& options);
+
+// What plan_conversion() is made of. plan_upscaler.cpp: Real-ESRGAN's networks, whose sizes are found from the tensors.
+Plan plan_upscaler(const std::string& path, const ConvertOptions& options);
+DType target_dtype(const TensorSpec& target, const SourceTensor& source, const std::string& wanted);
+void check_all_used(const Checkpoint& checkpoint, const std::set<std::string>& used);
+void add_notes(Plan& plan);
 
 }  // namespace leon
