@@ -49,6 +49,7 @@ int main(int argc, char** argv) {
     leon::CommonOptions common;
     leon::add_task_commands(app, common);
     leon::add_workbench_commands(app, common);
+    leon::add_upscale_commands(app, common);
     leon::add_model_commands(app, common);
     leon::add_map_commands(app);
     try {

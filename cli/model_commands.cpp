@@ -42,9 +42,12 @@ void convert_command(const CommonOptions& common, ModelOptions& o) {
 void add_model_commands(CLI::App& app, CommonOptions& common) {
     auto o = std::make_shared<ModelOptions>();
 
-    CLI::App* command = app.add_subcommand("convert", "a checkpoint folder to one leon file");
-    command->footer("Example:\n  leon convert chameleon-7b -o chameleon.leon --dtype bf16");
-    command->add_option("folder", o->folder, "Hugging Face folder")->required();
+    CLI::App* command = app.add_subcommand("convert", "a checkpoint to one leon file");
+    command->footer(
+        "Examples:\n  leon convert chameleon-7b -o chameleon.leon --dtype bf16\n"
+        "  leon convert RealESRGAN_x4plus.safetensors -o up.leon");
+    command->add_option("checkpoint", o->folder, "Hugging Face folder, or the file of a Real-ESRGAN network")
+        ->required();
     command->add_option("-o,--output", o->output, "leon file to write")->required();
     command->add_option("--dtype", o->convert.dtype, "of the matrices: f32 or bf16; else as stored")
         ->check(CLI::IsMember({"f32", "bf16"}));
