@@ -74,6 +74,31 @@ void check_refused(const std::vector<std::string>& words, const std::string& abo
 
 }  // namespace
 
+TEST_CASE("command line: a picture is enlarged, with and without a network") {
+    const Scratch scratch;
+    Picture picture(9, 6, 90);
+    picture.at(4, 3)[0] = 255;
+    save_picture(scratch / "small.png", picture);
+    REQUIRE(leon_run({"upscale", scratch / "small.png", "--factor", "3", "-o", scratch / "lanczos.png"}).status == 0);
+    CHECK(load_picture(scratch / "lanczos.png").rgb == resize(picture, 27, 18, Filter::Lanczos).rgb);
+
+    const Result converted = leon_run({"convert", "tests/vectors/upscaler/compact_x3.pth", "-o", scratch / "up.leon"});
+    CAPTURE(converted.err);
+    REQUIRE(converted.status == 0);
+    const Result r = leon_run({"upscale", scratch / "small.png", "--upscaler", scratch / "up.leon", "--backend",
+                               "reference", "-o", scratch / "network.png"});
+    CAPTURE(r.err);
+    REQUIRE((r.status == 0 && r.out.empty() && r.err.empty()));
+    CHECK(load_picture(scratch / "network.png").width == 27);
+    CHECK(load_picture(scratch / "network.png").rgb != load_picture(scratch / "lanczos.png").rgb);
+
+    check_refused({"upscale", scratch / "small.png", "--factor", "5", "-o", scratch / "x.png"}, "--factor");
+    check_refused({"upscale", scratch / "small.png", "--upscaler", MODEL, "-o", scratch / "x.png"}, "no upscaler");
+    check_refused({"upscale", scratch / "small.png", "-o", scratch / "x.tiff"}, "x.tiff");
+    check_refused({"upscale", scratch / "none.png", "-o", scratch / "x.png"}, "none.png");
+    CHECK(scratch.empty_but(4));
+}
+
 TEST_CASE("command line: a picture is drawn, the same bytes for the same seed, and described") {
     const Scratch scratch;
     for (const char* name : {"a.png", "b.png"})

@@ -21,7 +21,7 @@ namespace {
 using Map = FeatureMap;
 
 constexpr float LEAKY_SLOPE = 0.2f;
-constexpr int DENSE_MARGIN = 32;  // docs/upscaling.md has the measured effect
+constexpr int DENSE_MARGIN = 16;  // docs/upscaling.md has the measured effect
 constexpr int STRIP_LINES = 16;
 constexpr int STRIP_MARGIN =
     2;                          // lines that conv_up1 (at twice the size), conv_up2, conv_hr and conv_last see together

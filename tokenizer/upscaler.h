@@ -59,7 +59,7 @@ public:
 
     const UpscalerConfig& config() const;
     // What upscale() uses. The margin of a compact network is as wide as what it sees, so that tiles give the same
-    // values as the whole; a dense one gets 32 pixels at most. A tile with its margins takes about TILE_BYTES.
+    // values as the whole; a dense one gets 16 pixels at most. A tile with its margins takes about TILE_BYTES.
     Tiling tiling() const;
 
     int factor() const override;
