@@ -56,13 +56,14 @@ std::vector<std::string> names_of(const std::string& path) {
 
 // A small pickle of {"w": a float32 tensor}, with the parts that tests vary.
 struct MadePickle {
+    std::string function = "_rebuild_tensor_v2", more = "\x89}";  // requires_grad, hooks
     std::string storage = "ctorch\nFloatStorage\n", key = "0", elements = "K\4";
     std::string offset = "K\0"s, shape = "K\4\x85", strides = "K\1\x85";
     std::string name = "w", before = "", after = "";
 
     std::string text() const {
-        return "\x80\2}("s + before + string(name) + "ctorch._utils\n_rebuild_tensor_v2\n((" + string("storage") +
-               storage + string(key) + string("cpu") + elements + "tQ" + offset + shape + strides + "\x89" + "}tR" +
+        return "\x80\2}("s + before + string(name) + "ctorch._utils\n" + function + "\n((" + string("storage") +
+               storage + string(key) + string("cpu") + elements + "tQ" + offset + shape + strides + more + "tR" +
                after + "u.";
     }
     static std::string string(const std::string& text) { return "X" + little_endian(text.size(), 4) + text; }
@@ -120,7 +121,7 @@ TEST_CASE("torch: every tensor is what torch reads, from the archive and from th
         CHECK(!got.find("nothing of the kind"));
     }
     CHECK(files == 9);
-    CHECK(strided >= 14);
+    CHECK(strided >= 19);
     CHECK(TorchFile(VECTORS + "lightning_4.ckpt").skipped() == std::vector<std::string>{"'__main__.Remembering'"});
 }
 
@@ -294,6 +295,11 @@ TEST_CASE("torch: sizes, strides and offsets are held to the storage, without ov
     CHECK(contains(error({.key = "../data.pkl"}), "not in the archive"));
     CHECK(error({.storage = "ctorch\nDoubleStorage\n", .elements = "K\2", .shape = "K\2\x85"}) == "");
     CHECK(error({.storage = "ctorch.storage\nUntypedStorage\n", .elements = "K\x10", .shape = "K\x10\x85"}) == "");
+    CHECK(error({.function = "_rebuild_tensor", .more = ""}) == "");
+    CHECK(error({.function = "_rebuild_tensor_v3", .more = "\x89}ctorch\nint16\n", .shape = "K\x8\x85"}) == "");
+    CHECK(contains(error({.function = "_rebuild_tensor_v3"}), "malformed"));
+    CHECK(contains(error({.function = "_rebuild_tensor_v3", .more = "\x89}ctorch\nint7\n"}), "unknown dtype"));
+    CHECK(contains(error({.function = "_rebuild_qtensor"}), "no tensors"));
     CHECK(contains(error({.storage = "cnumpy\nFloatStorage\n"}), "unknown class 'numpy.FloatStorage'"));
     CHECK(contains(error({.storage = "U\4text"}), "malformed reference"));
 }
@@ -319,6 +325,7 @@ TEST_CASE("torch: names are joined, bounded and unique, and each dictionary is l
     CHECK(contains(load(MadePickle{.name = std::string(2000, 'n')}.text()), "too long"));
     CHECK(load(MadePickle{.name = "\x1b[2J\n"}.text()) == "");
     CHECK(contains(inspect_any(path, Detail::Tensors), "?[2J?"));
+    CHECK(contains(load(MadePickle{.before = s("x") + "ccollections\nOrderedDict\n]\x85R"}.text()), "Python 2"));
     std::string deep, end;
     for (int i = 0; i < 20; i++) {
         deep += "}(" + s("d");

@@ -21,18 +21,19 @@ public:
         left_ -= bytes;
     }
 
-    // Appends. Capacity doubles and each one is charged in full, so old and new together stay within the budget.
+    // Appends. While a list moves to its next capacity, old and new count both.
     template <class T>
     void push(std::vector<T>& list, T value) {
-        if (list.size() == list.capacity()) reserve(list, std::max<size_t>(64, 2 * list.capacity()));
+        if (list.size() == list.capacity()) reserve(list, std::max<size_t>(64, list.size() + list.size() / 2));
         list.push_back(std::move(value));
     }
     template <class T>
     void reserve(std::vector<T>& list, size_t capacity) {
-        if (capacity <= list.capacity()) return;
-        if (capacity > left_ / sizeof(T)) charge(left_ + 1);
-        charge(capacity * sizeof(T));
+        const size_t before = list.capacity();
+        if (capacity <= before) return;
+        charge(std::min(capacity, left_ / sizeof(T) + 1) * sizeof(T));
         list.reserve(capacity);
+        left_ += before * sizeof(T);
     }
 
 private:

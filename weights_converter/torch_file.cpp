@@ -25,6 +25,7 @@ namespace {
 
 constexpr size_t SPARE_BYTES = size_t{16} << 20;  // of memory, beyond the size of the file
 constexpr size_t MAX_DIMENSIONS = 16, MAX_DEPTH = 16, MAX_NAME_BYTES = 1024, MAX_KEY_BYTES = 256, MAX_SKIPPED = 16;
+constexpr size_t BLOCK_BYTES = 32;  // what the allocator takes for itself, and rounds up, for each block
 constexpr size_t ENTRY_BYTES = 96;  // what an entry of a std::map or unordered_map takes, beside long keys
 // torch's magic number 0x1950a86a20f9469cfc6c as the bytes of a LONG1, and the version that follows.
 constexpr std::string_view MAGIC("\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", 10);
@@ -110,6 +111,7 @@ private:
 
     void read_zip() {
         const ZipArchive archive(file_.file_);
+        budget_.charge(archive.members().capacity() * sizeof(ZipMember));
         const std::string folder = find_folder(archive);
         const ZipMember& object = *archive.find(folder + "data.pkl");
         if (crc32(object.bytes) != object.crc)
@@ -260,6 +262,14 @@ private:
                                                    p.is_global(p.callee(value), "collections", "defaultdict"));
     }
 
+    // Python 2 hands an OrderedDict its items when it makes it; Python 3 puts them in later, as into any dictionary.
+    void check_is_empty_when_made(PickleRef dictionary) const {
+        const Pickle& p = *pickle_;
+        if (p.is(dictionary, PickleKind::Object) && p.name(p.callee(dictionary)) == "OrderedDict" &&
+            p.first_item(p.arguments(dictionary)) != PICKLE_NOTHING)
+            throw Error("was written by Python 2", path_, "load and save it with Python 3");
+    }
+
     [[noreturn]] void fail_without_dictionary() const {
         const PickleRef root = pickle_->root();
         std::string what = "holds something that is not a dictionary of tensors";
@@ -281,6 +291,7 @@ private:
         const auto enter = [&](PickleRef dictionary) {
             if (visited[dictionary]) return;
             visited[dictionary] = true;
+            check_is_empty_when_made(dictionary);
             if (levels.size() == MAX_DEPTH) throw Error("nests dictionaries too deep", path_);
             levels.push_back({pickle_->first_item(dictionary), name.size()});
         };
@@ -405,7 +416,7 @@ private:
         tensor.strides = extents(name, arguments[3]);
         if (tensor.shape.size() != tensor.strides.size()) fail_tensor(name, "has not as many strides as dimensions");
         measure(tensor, offset, static_cast<int64_t>(storage.bytes.size() / type->bytes), storage);
-        budget_.charge(name.size() + (tensor.shape.size() + tensor.strides.size()) * sizeof(int64_t));
+        budget_.charge(name.size() + 2 * tensor.shape.size() * sizeof(int64_t) + 3 * BLOCK_BYTES);
         budget_.push(file_.tensors_, std::move(tensor));
     }
 

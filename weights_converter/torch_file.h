@@ -3,8 +3,9 @@
 // Both of torch's formats are read, told apart by content: the zip archive (a pickle beside one member per storage) and
 // the older stream (a pickle in front of the storages). The pickle is read as data, see pickle.h: nothing is imported
 // and nothing called. Of what it holds, dictionaries and tensors count. Names of nested dictionaries are joined with
-// dots ("state_dict.encoder.conv_in.weight"; integer keys count as names); what lies in lists, and objects of other
-// classes (callbacks, hyper-parameters, optimisers), is passed over, and skipped() names those classes.
+// dots ("state_dict.encoder.conv_in.weight"; integer keys count as names), and one that is there twice is listed once,
+// under its first name. What lies in lists, and objects of other classes (callbacks, hyper-parameters, optimisers), is
+// passed over; skipped() names those classes.
 //
 // Everything is validated before the constructor returns: storages against members and file, shapes, strides and
 // offsets against storages. Refused are files of big-endian machines, TorchScript archives, tensors that are larger

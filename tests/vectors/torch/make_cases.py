@@ -80,6 +80,8 @@ def lightning():
     state["wrapped"] = torch.nn.Parameter(torch.randn(2, 2).t(), requires_grad=False)
     state["tagged"] = torch.nn.Parameter(torch.randn(3))
     state["tagged"].remark = "has attributes"
+    state["marked"] = torch.randn(2, 3).t()
+    state["marked"].remark = "has attributes, and is no parameter"
     loop = []
     loop.append(loop)
     return {
