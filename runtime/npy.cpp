@@ -211,6 +211,14 @@ std::vector<float> Array::floats(const std::string& where) const {
     throw Error("holds values of type " + dtype + " where floats are expected", where, "save it as float32");
 }
 
+std::vector<double> Array::doubles(const std::string& where) const {
+    if (dtype == "f8") return convert_all<double, double>(bytes, [](double v) { return v; });
+    if (dtype == "f4") return convert_all<float, double>(bytes, [](float v) { return static_cast<double>(v); });
+    if (dtype == "u1") return convert_all<uint8_t, double>(bytes, [](uint8_t v) { return static_cast<double>(v); });
+    if (dtype == "i4") return convert_all<int32_t, double>(bytes, [](int32_t v) { return static_cast<double>(v); });
+    throw Error("holds values of type " + dtype + " where floats are expected", where, "save it as float64");
+}
+
 std::vector<int32_t> Array::ints(const std::string& where) const {
     if (dtype == "i4") return convert_all<int32_t, int32_t>(bytes, [](int32_t v) { return v; });
     if (dtype == "u1") return convert_all<uint8_t, int32_t>(bytes, [](uint8_t v) { return int32_t{v}; });
