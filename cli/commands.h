@@ -28,5 +28,6 @@ void add_workbench_commands(CLI::App& app, CommonOptions& common);  // inspect t
 void add_upscale_commands(CLI::App& app, CommonOptions& common);    // upscale
 void add_model_commands(CLI::App& app, CommonOptions& common);      // convert inspect bench
 void add_map_commands(CLI::App& app);                               // map
+void add_score_commands(CLI::App& app);                             // score
 
 }  // namespace leon

@@ -52,6 +52,7 @@ int main(int argc, char** argv) {
     leon::add_upscale_commands(app, common);
     leon::add_model_commands(app, common);
     leon::add_map_commands(app);
+    leon::add_score_commands(app);
     try {
         app.parse(argc, argv);
         return std::fflush(stdout) == 0 ? 0 : failure("standard output cannot be written");

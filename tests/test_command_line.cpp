@@ -181,8 +181,9 @@ TEST_CASE("command line: text goes to ids and back, and cannot smuggle control t
 TEST_CASE("command line: help has an example for each command") {
     const Result all = leon_run({"--help"});
     CHECK(all.status == 0);
-    for (const char* command : {"draw", "describe", "ask", "fill", "demo", "convert", "inspect", "bench", "tokenize",
-                                "detokenize", "logits", "encode", "decode", "preprocess", "probabilities"}) {
+    for (const char* command :
+         {"draw", "describe", "ask", "fill", "demo", "convert", "inspect", "bench", "tokenize", "detokenize", "logits",
+          "encode", "decode", "preprocess", "probabilities", "map", "score"}) {
         CAPTURE(command);
         CHECK(all.out.find(std::string("\n  ") + command) != std::string::npos);
         const Result help = leon_run({command, "--help"});
@@ -275,4 +276,39 @@ TEST_CASE("command line: a full disk is one line and leaves nothing") {
     CHECK(r.status == 2);
     CHECK(r.err.find("/dev/full") != std::string::npos);
     CHECK(fs::is_character_file("/dev/full"));
+}
+
+TEST_CASE("command line: score prints a report, and each of its commands has an example") {
+    for (const char* kind : {"captions", "answers", "boxes", "segmentation", "pictures", "frechet"}) {
+        CAPTURE(kind);
+        CHECK(leon_run({"score", kind, "--help"}).out.find("leon score " + std::string(kind)) != std::string::npos);
+        check_refused({"score", kind}, "required");
+    }
+    const std::string vectors = "tests/vectors/metrics/";
+    const Result r = leon_run({"score", "pictures", vectors + "picture_0a.png", vectors + "picture_0b.png", "--each"});
+    CHECK(r.status == 0);
+    CHECK(r.err.empty());
+    CHECK(r.out.find("\"psnr\": 30.90079") != std::string::npos);
+    CHECK(r.out.find("\"each\"") != std::string::npos);
+    check_refused({"score"}, "required");
+    check_refused({"score", "captions", "--references", "none.jsonl", "--candidates", "none.jsonl"}, "none.jsonl");
+    check_refused({"score", "frechet", vectors + "features_0a.npy", vectors + "features_0b.npy"}, "--features");
+}
+
+TEST_CASE("command line: maps are written, and those that need a network are refused") {
+    const Scratch scratch;
+    const std::string picture = "tests/vectors/maps/shapes.png";
+    for (const char* kind : {"edges", "scribble"}) {
+        REQUIRE(leon_run({"map", picture, "--kind", kind, "-o", scratch / "map.png"}).status == 0);
+        const Picture map = load_picture(scratch / "map.png");
+        CHECK(map.width == 131);
+        CHECK(map.height == 97);
+        fs::remove(scratch / "map.png");
+    }
+    check_refused({"map", picture, "--kind", "depth", "-o", scratch / "map.png"}, "leon draw --layout");
+    check_refused({"map", picture, "--low", "300", "-o", scratch / "map.png"}, "--low");
+    check_refused({"map", picture, "--kind", "scribble", "--gradient", "strongest", "-o", scratch / "map.png"},
+                  "--gradient");
+    check_refused({"map", picture, "-o", scratch / "map.xyz"}, "map.xyz");
+    CHECK(scratch.empty_but(0));
 }
