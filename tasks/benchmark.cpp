@@ -24,7 +24,7 @@ constexpr double ENOUGH_SECONDS = 2;        // of one measurement, if its repeti
 constexpr int REPETITIONS_AT_LEAST = 3;     // the first does not count: it brings weights into memory
 constexpr double PREFILL_MOST_MACS = 1e12;  // shortens the prefill of large models to some seconds
 constexpr int DRAWN_TOKENS = 32;            // of a generation, if that takes no more than ENOUGH_SECONDS
-constexpr int DRAWING_ROUNDS = 5;           // each kind of generation once a round
+constexpr int DRAWING_ROUNDS = 3;           // at least; each kind of generation once a round
 constexpr int CANDIDATES = 8;
 
 double seconds_of(const std::function<void()>& work) {
@@ -162,8 +162,9 @@ private:
         measure(one, model, 4);
         const int tokens = std::clamp(static_cast<int>(ENOUGH_SECONDS / one.step_seconds), 4, DRAWN_TOKENS);
         one.seconds = HUGE_VAL;
-        for (int round = 0; round < DRAWING_ROUNDS; round++)
-            for (Drawing& d : drawings) measure(d, model, tokens);
+        double all = 0;
+        for (int round = 0; round < DRAWING_ROUNDS || all < ENOUGH_SECONDS; round++)
+            for (Drawing& d : drawings) all += seconds_of([&] { measure(d, model, tokens); });
         for (const Drawing& d : drawings) {
             std::string line = format("  draw, %-13s %8.2f ms a step = %.2f of one stream's", d.name,
                                       1e3 * d.step_seconds, d.step_seconds / one.step_seconds);
