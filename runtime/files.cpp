@@ -58,6 +58,17 @@ int open_regular(const std::string& path, size_t& size) {
     return descriptor;
 }
 
+void write_all(int descriptor, const void* data, size_t bytes, const std::string& path) {
+    const char* next = static_cast<const char*>(data);
+    while (bytes > 0) {
+        ssize_t written = ::write(descriptor, next, bytes);
+        if (written < 0 && errno == EINTR) continue;
+        if (written < 0) throw Error("cannot be written: " + reason(), path);
+        next += written;
+        bytes -= static_cast<size_t>(written);
+    }
+}
+
 }  // namespace
 
 MappedFile::MappedFile(const std::string& path) : path_(path) {
@@ -116,14 +127,7 @@ AtomicFile::~AtomicFile() {
 
 void AtomicFile::write(const void* data, size_t bytes) {
     CHECK(descriptor_ >= 0);
-    const char* next = static_cast<const char*>(data);
-    while (bytes > 0) {
-        ssize_t written = ::write(descriptor_, next, bytes);
-        if (written < 0 && errno == EINTR) continue;
-        if (written < 0) throw Error("cannot be written: " + reason(), target_);
-        next += written;
-        bytes -= static_cast<size_t>(written);
-    }
+    write_all(descriptor_, data, bytes, target_);
 }
 
 void AtomicFile::commit() {
@@ -134,6 +138,33 @@ void AtomicFile::commit() {
     if (rename(temporary_.c_str(), target_.c_str()) != 0) throw Error("cannot be replaced: " + reason(), target_);
     forget(temporary_);
     temporary_.clear();
+}
+
+ScratchFile::ScratchFile(const std::string& beside) : beside_(beside) {
+    std::string name = beside + ".XXXXXX";
+    descriptor_ = mkstemp(name.data());
+    if (descriptor_ < 0) throw Error("cannot be written: " + reason(), beside);
+    unlink(name.c_str());
+}
+
+ScratchFile::~ScratchFile() {
+    if (mapped_) munmap(const_cast<uint8_t*>(mapped_), size_);
+    close(descriptor_);
+}
+
+void ScratchFile::append(const void* data, size_t bytes) {
+    CHECK(!mapped_);
+    write_all(descriptor_, data, bytes, beside_);
+    size_ += bytes;
+}
+
+std::span<const uint8_t> ScratchFile::map() {
+    if (!mapped_ && size_ > 0) {
+        void* memory = mmap(nullptr, size_, PROT_READ, MAP_SHARED, descriptor_, 0);
+        if (memory == MAP_FAILED) throw Error("cannot be mapped: " + reason(), beside_);
+        mapped_ = static_cast<const uint8_t*>(memory);
+    }
+    return {mapped_, size_};
 }
 
 std::vector<uint8_t> read_file(const std::string& path, size_t limit) {

@@ -3,6 +3,7 @@
 // MappedFile   a read-only memory mapping; nothing is copied, the kernel pages data in when it is touched.
 // AtomicFile   output goes to a temporary file beside the target; commit() renames it over the target. Without commit()
 //              the temporary is removed, and an existing target stays as it was. SIGINT-safe: see remove_temporaries().
+// ScratchFile  a file without a name, for what is too large for memory until it finds its place; gone when closed.
 // All failures are Error with the path and the system's reason.
 #pragma once
 
@@ -47,6 +48,24 @@ public:
 private:
     std::string target_, temporary_;
     int descriptor_ = -1;
+};
+
+class ScratchFile {
+public:
+    explicit ScratchFile(const std::string& beside);  // in the folder of that path, so that it needs no other disk
+    ~ScratchFile();
+    ScratchFile(const ScratchFile&) = delete;
+    ScratchFile& operator=(const ScratchFile&) = delete;
+
+    void append(const void* data, size_t bytes);
+    size_t size() const { return size_; }
+    std::span<const uint8_t> map();  // all of it; nothing may be appended after this
+
+private:
+    std::string beside_;
+    int descriptor_ = -1;
+    size_t size_ = 0;
+    const uint8_t* mapped_ = nullptr;
 };
 
 // The whole file, or an Error if it is missing, not a regular file, or longer than `limit` bytes.

@@ -194,6 +194,15 @@ bool is_padding(const std::string& name) {
 
 }  // namespace
 
+void check_alignment(const SafetensorsFile& file) {
+    if (file.data_offset() % PAGE_BYTES != 0) throw Error("its data does not start on a page boundary", file.path());
+    for (const auto& [name, tensor] : file.tensors()) {
+        if (is_padding(name)) continue;
+        if (tensor.offset % ALIGNMENT != 0)
+            throw Error("tensor " + in_quotes(name) + " does not start at a multiple of 64 bytes", file.path());
+    }
+}
+
 std::string in_quotes(const std::string& name) {
     constexpr size_t LONGEST = 120;
     std::string text = name.substr(0, LONGEST);
@@ -248,12 +257,7 @@ WeightsFile::WeightsFile(const std::string& path) : file_(path) {
     for (const auto& [key, value] : metadata)
         if (key != "format" && key != "leon.version" && key != "leon.config" && key != "leon.tokenizer")
             throw Error("has unknown metadata " + in_quotes(key), path);
-    if (file_.data_offset() % PAGE_BYTES != 0) throw Error("its data does not start on a page boundary", path);
-    for (const auto& [name, tensor] : file_.tensors()) {
-        if (is_padding(name)) continue;
-        if (tensor.offset % ALIGNMENT != 0)
-            throw Error("tensor " + in_quotes(name) + " does not start at a multiple of 64 bytes", path);
-    }
+    check_alignment(file_);
 }
 
 const std::string& WeightsFile::config_json() const {
@@ -295,7 +299,13 @@ Tensor WeightsFile::vector(const std::string& name, std::initializer_list<int64_
 }
 
 WeightsWriter::WeightsWriter(const std::string& path, std::string config_json, std::string tokenizer_json)
-    : path_(path), file_(path), config_json_(std::move(config_json)), tokenizer_json_(std::move(tokenizer_json)) {}
+    : WeightsWriter(path, Metadata{{"format", FORMAT}, {"leon.version", VERSION}}) {
+    metadata_.emplace_back("leon.config", std::move(config_json));
+    if (!tokenizer_json.empty()) metadata_.emplace_back("leon.tokenizer", std::move(tokenizer_json));
+}
+
+WeightsWriter::WeightsWriter(const std::string& path, Metadata metadata)
+    : path_(path), file_(path), metadata_(std::move(metadata)) {}
 
 void WeightsWriter::declare(const std::string& name, DType dtype, std::vector<int64_t> shape) {
     CHECK(!begun_ && !is_padding(name));
@@ -310,15 +320,12 @@ void WeightsWriter::begin() {
     CHECK(!begun_);
     begun_ = true;
     nlohmann::ordered_json metadata;
-    metadata["format"] = FORMAT;
-    metadata["leon.version"] = VERSION;
-    metadata["leon.config"] = config_json_;
-    if (!tokenizer_json_.empty()) metadata["leon.tokenizer"] = tokenizer_json_;
+    for (const auto& [key, value] : metadata_) metadata[key] = value;
     std::string text = "{\"__metadata__\":";
     try {
         text += metadata.dump();
     } catch (const nlohmann::json::exception& problem) {
-        throw Error("configuration or tokenizer: " + json_problem(problem), path_);
+        throw Error("metadata: " + json_problem(problem), path_);
     }
     std::set<std::string> names;
     size_t offset = 0;

@@ -4,7 +4,8 @@
 //
 // SafetensorsFile   any safetensors file, mapped and validated completely before the first tensor is handed out
 // WeightsFile       a leon file: SafetensorsFile plus leon's metadata and alignment
-// WeightsWriter     writes a leon file in one pass: declare every tensor, then stream the data in the declared order
+// WeightsWriter     writes a file with leon's alignment in one pass: declare every tensor, then stream the data in the
+//                   declared order
 //
 // Everything read here is hostile until validated: sizes are checked without overflow, offsets must tile the data
 // without overlap or gap, duplicate names and unknown dtypes are errors. No input makes this code allocate more than
@@ -15,6 +16,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kernels/tensor.h"
@@ -57,6 +59,9 @@ private:
     std::map<std::string, std::string> metadata_;
 };
 
+// Error unless the data start on a page boundary and every tensor but padding at a multiple of 64 bytes.
+void check_alignment(const SafetensorsFile& file);
+
 class WeightsFile {
 public:
     explicit WeightsFile(const std::string& path);  // Error unless it is a leon file of a known version
@@ -79,9 +84,12 @@ private:
     Tensor get(const std::string& name, std::initializer_list<int64_t> shape, bool may_be_narrow) const;
 };
 
+using Metadata = std::vector<std::pair<std::string, std::string>>;
+
 class WeightsWriter {
 public:
     WeightsWriter(const std::string& path, std::string config_json, std::string tokenizer_json);
+    WeightsWriter(const std::string& path, Metadata metadata);  // for files that are no models: a memory bank
 
     void declare(const std::string& name, DType dtype, std::vector<int64_t> shape);  // in file order
     void begin();                                           // writes the header; no declare() after it
@@ -98,7 +106,7 @@ private:
     };
     std::string path_;
     AtomicFile file_;
-    std::string config_json_, tokenizer_json_;
+    Metadata metadata_;
     std::vector<Entry> entries_;
     size_t current_ = 0, written_ = 0;
     bool begun_ = false;
