@@ -20,7 +20,7 @@ KERNEL_FLAGS := $(if $(SANITIZE),,-O3)
 # All processors, unless -j says otherwise: the first `make demo` is somebody's first impression.
 MAKEFLAGS := $(MAKEFLAGS) $(if $(filter -j% --jobs%,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null || echo 1))
 
-PACKAGES := g++ make libcli11-dev nlohmann-json3-dev libstb-dev doctest-dev libpcre2-dev
+PACKAGES := g++ make libcli11-dev nlohmann-json3-dev libstb-dev doctest-dev libpcre2-dev libhnswlib-dev
 
 # Fused multiply-adds are written by hand in kernels/cpu/simd.h; the compiler may not invent others, so that every
 # compiler gives the same bits.
@@ -98,7 +98,7 @@ $(SETUP): Makefile
 	@touch $@
 
 # --- compile ----------------------------------------------------------------------------------------------------
-$(BUILD)/obj/kernels/%: FLAGS += $(KERNEL_FLAGS)
+$(BUILD)/obj/kernels/% $(BUILD)/obj/retrieval/vectors.o: FLAGS += $(KERNEL_FLAGS)
 $(BUILD)/obj/tests/%: FLAGS += -O1 -DDOCTEST_CONFIG_SUPER_FAST_ASSERTS
 # One file of kernels/cpu is compiled once per instruction set; the file name says which.
 ifeq ($(ARCH),x86_64)
@@ -226,6 +226,9 @@ bench: $(BUILD)/leon
 bench-kernels: $(BUILD)/bench_kernels
 	$(BUILD)/bench_kernels $(BENCH_ARGS)
 $(BUILD)/bench_kernels: $(BUILD)/obj/tests/bench_kernels.o $(BUILD)/libleon.a
+	$(CXX) $^ -o $@ $(LIBS)
+# Recall and speed of search in made-up memory banks: docs/retrieval.md.
+$(BUILD)/bench_retrieval: $(BUILD)/obj/tests/bench_retrieval.o $(BUILD)/libleon.a
 	$(CXX) $^ -o $@ $(LIBS)
 
 # Programs against the installed library: g++ -std=c++20 -I PREFIX/include/leon program.cpp -lleon -lpcre2-8 -pthread

@@ -26,6 +26,7 @@ void add_compute_options(CLI::App& command, CommonOptions& common);  // --backen
 void add_task_commands(CLI::App& app, CommonOptions& common);       // draw describe ask fill demo
 void add_workbench_commands(CLI::App& app, CommonOptions& common);  // inspect tokenize detokenize logits encode ...
 void add_upscale_commands(CLI::App& app, CommonOptions& common);    // upscale
+void add_index_commands(CLI::App& app, CommonOptions& common);      // index build, search, show
 void add_model_commands(CLI::App& app, CommonOptions& common);      // convert inspect bench
 void add_map_commands(CLI::App& app);                               // map
 void add_score_commands(CLI::App& app);                             // score
