@@ -195,6 +195,7 @@ BankReport build_bank(const std::string& input, const std::string& output, const
                       const BankProgress& progress) {
     constexpr size_t BATCH = 64;
     const double start = now();
+    check_writable(output);
     BankReport report;
     const int side = model.config().vqgan.resolution;
     const std::vector<Source> sources =

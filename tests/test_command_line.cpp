@@ -1,7 +1,5 @@
 // The binary as a person meets it: exit statuses, one clear line for bad input, no partial output, same seed same
 // bytes. LEON_BINARY names it (`make test` does).
-#include <sys/wait.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -13,10 +11,9 @@
 
 #include "kernels/kernels.h"
 #include "runtime/npy.h"
-#include "tests/temporary_folder.h"
 #include "tokenizer/image.h"
 
-#include "tests/testing.h"
+#include "tests/command_line.h"
 
 using namespace leon;
 namespace fs = std::filesystem;
@@ -24,53 +21,6 @@ namespace fs = std::filesystem;
 namespace {
 
 const std::string MODEL = "models/storybook.leon";
-
-struct Result {
-    int status;
-    std::string out, err;
-};
-
-// A folder of its own for the files of a test.
-struct Scratch : TemporaryFolder {
-    bool empty_but(size_t files) const {
-        return size_t(std::distance(fs::directory_iterator(path()), fs::directory_iterator())) == files;
-    }
-};
-
-std::string quoted(const std::string& word) {
-    std::string out = "'";
-    for (char c : word) out += c == '\'' ? "'\\''" : std::string(1, c);
-    return out + "'";
-}
-
-Result leon_run(const std::vector<std::string>& words, const std::string& input = "") {
-    const char* named = std::getenv("LEON_BINARY");
-    const std::string binary = named ? named : "build/leon";
-    Scratch scratch;
-    std::ofstream(scratch / "in", std::ios::binary) << input;
-    std::string command = quoted(binary);
-    for (const std::string& word : words) command += " " + quoted(word);
-    command += " <" + scratch / "in" + " >" + scratch / "out" + " 2>" + scratch / "err";
-    const int status = std::system(command.c_str());
-    return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read_text(scratch / "out"),
-            read_text(scratch / "err")};
-}
-
-size_t lines(const std::string& text) {
-    return std::count(text.begin(), text.end(), '\n');
-}
-
-// Bad input: exit status 2, nothing on standard output, one line that names what it is about.
-void check_refused(const std::vector<std::string>& words, const std::string& about, const std::string& input = "") {
-    const Result r = leon_run(words, input);
-    CAPTURE(words.back());
-    CAPTURE(r.err);
-    CHECK(r.status == 2);
-    CHECK(r.out.empty());
-    CHECK(lines(r.err) == 1);
-    CHECK(r.err.starts_with("leon: "));
-    CHECK(r.err.find(about) != std::string::npos);
-}
 
 }  // namespace
 
