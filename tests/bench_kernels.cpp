@@ -21,6 +21,9 @@
 
 #include "kernels/roof.h"
 #include "tests/kernel_harness.h"
+#include "tests/temporary_folder.h"
+#include "tokenizer/upscaler.h"
+#include "weights_converter/random_model.h"
 
 namespace leon {
 namespace {
@@ -295,24 +298,11 @@ struct Layer {
 void convolutions(const Kernels& k) {
     const Convolution one = {.kernel = 1, .pad_before = 0, .pad_after = 0}, three, twice = {.upsample = 2};
     const Convolution half = {.stride = 2, .pad_before = 0, .pad_after = 1};
-    for (Layer l : {Layer{128, 32, 32, three},
-                    {128, 64, 64, three},
-                    {64, 64, 64, twice},
-                    {64, 128, 128, three},
-                    {16, 256, 256, three},
-                    {128, 32, 3, three},
-                    {128, 64, 32, one},
-                    {16, 256, 256, one},
-                    {512, 128, 128, three},
-                    {256, 128, 128, twice},
-                    {256, 256, 128, three},
-                    {256, 256, 256, three},
-                    {128, 256, 256, three},
-                    {32, 512, 512, three},
-                    {32, 512, 512, one},
-                    {256, 256, 128, one},
-                    {512, 128, 3, three},
-                    {512, 3, 128, three},
+    for (Layer l : {Layer{128, 32, 32, three}, {128, 64, 64, three},   {128, 64, 32, three},   {128, 192, 64, three},
+                    {64, 64, 64, twice},       {64, 128, 128, three},  {16, 256, 256, three},  {128, 32, 3, three},
+                    {128, 64, 32, one},        {16, 256, 256, one},    {512, 128, 128, three}, {256, 128, 128, twice},
+                    {256, 256, 128, three},    {256, 256, 256, three}, {128, 256, 256, three}, {32, 512, 512, three},
+                    {32, 512, 512, one},       {256, 256, 128, one},   {512, 128, 3, three},   {512, 3, 128, three},
                     {512, 128, 128, half}}) {
         Arena arena;
         const int64_t side = convolved(l.side, l.shape), kernel = l.shape.kernel;
@@ -357,10 +347,31 @@ void pictures(const Kernels& k) {
     }
 }
 
+// Whole networks with random weights, a picture of 128 x 128 to bytes.
+void upscalers(const Kernels& k) {
+    constexpr int SIDE = 128;
+    for (const UpscalerConfig& config : {UpscalerConfig{UpscalerKind::RRDB, 4, 64, 23, 32},
+                                         {UpscalerKind::RRDB, 4, 64, 6, 32},
+                                         {UpscalerKind::Compact, 4, 64, 32, 0}}) {
+        const TemporaryFolder folder;
+        ModelConfig model;
+        model.has_upscaler = true;
+        model.upscaler = config;
+        write_random_model(folder / "up.leon", model, DType::F32, 1);
+        const WeightsFile file(folder / "up.leon");
+        const NetworkUpscaler upscaler(file, config, k);
+        const Picture picture(SIDE, SIDE, 128);
+        measure({text(name_of(config.kind), ", ", config.blocks, " blocks of ", config.channels, ", x", config.factor,
+                      " at ", SIDE, "x", SIDE),
+                 0, 2 * upscaler.macs(SIDE, SIDE), [&] { upscaler.upscale(picture); }},
+                k);
+    }
+}
+
 constexpr std::pair<const char*, Group> GROUPS[] = {
     {"few rows", few_rows},           {"small steps", small_steps}, {"many rows", many_rows},
     {"attention", attention_benches}, {"conv2d", convolutions},     {"pictures", pictures},
-    {"element-wise", rows_benches},
+    {"element-wise", rows_benches},   {"upscalers", upscalers},
 };
 
 }  // namespace
