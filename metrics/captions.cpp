@@ -56,7 +56,7 @@ size_t closest_length(const CaptionCase& example) {
 struct Vector {
     std::array<std::map<Ngram, double>, MAX_NGRAM> weights;
     std::array<double, MAX_NGRAM> length{};  // Euclid's
-    double pairs = 0;                        // of words in the caption
+    double words = 0;                        // of the caption
 };
 
 // `frequency` counts the pictures whose references have the n-gram.
@@ -69,7 +69,7 @@ Vector weigh(const Counts& counts, const std::map<Ngram, int64_t>& frequency, do
             const double weight = static_cast<double>(count) * (std::log(pictures) - std::log(seen));
             vector.weights[n][ngram] = weight;
             vector.length[n] += weight * weight;
-            if (n == 1) vector.pairs += static_cast<double>(count);
+            if (n == 0) vector.words += static_cast<double>(count);
         }
         vector.length[n] = std::sqrt(vector.length[n]);
     }
@@ -77,7 +77,7 @@ Vector weigh(const Counts& counts, const std::map<Ngram, int64_t>& frequency, do
 }
 
 double similarity(const Vector& candidate, const Vector& reference) {
-    const double difference = candidate.pairs - reference.pairs;
+    const double difference = candidate.words - reference.words;
     double sum = 0;
     for (size_t n = 0; n < MAX_NGRAM; n++) {
         if (candidate.length[n] == 0 || reference.length[n] == 0) continue;

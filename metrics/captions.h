@@ -26,8 +26,8 @@ std::array<double, MAX_NGRAM> corpus_bleu(const std::vector<CaptionCase>& cases)
 // Vedantam, Zitnick and Parikh 2015, the D variant as its authors' code computes it: for n = 1 ... 4 vectors of n-gram
 // counts times log(pictures / pictures whose references have the n-gram, at least 1);
 //   10 * mean over n and references of exp(-(difference of length)^2 / (2 sigma^2)) * min(c, r) . r / (|c| |r|)
-// with sigma = 6 and lengths in word pairs (a caption of w words has w - 1, an empty one 0). The frequencies are those
-// of the references of these cases. One score a case; absent for fewer than two cases, where every logarithm is 0.
+// with sigma = 6 and lengths in words. The frequencies are those of the references of these cases. One score a case;
+// absent for fewer than two cases, where every logarithm is 0.
 std::optional<std::vector<double>> cider_d(const std::vector<CaptionCase>& cases);
 
 }  // namespace leon

@@ -55,18 +55,18 @@ size_t initials(Text text) {
 // A word from the beginning of the text, with the signs inside it.
 size_t word_bytes(Text text) {
     if (const size_t bytes = initials(text)) return bytes;
+    constexpr Text JOINTS = "-/'_@", IN_NUMBERS = ".,:";
     size_t i = 0;
-    while (i < text.size()) {
+    for (bool fraction = false; i < text.size(); i++) {
         if (is_inside(text[i])) {
-            i++;
+            if (fraction && is_digit(text[i - 1]) && !is_digit(text[i])) break;  // 3:30 pm
             continue;
         }
         if (i + 1 >= text.size() || !is_inside(text[i + 1])) break;
-        const bool joins = text[i] == '-' || text[i] == '/' || text[i] == '\'' || text[i] == '_' || text[i] == '@';
-        const bool in_number =
-            (text[i] == '.' || text[i] == ',' || text[i] == ':') && is_digit(text[i - 1]) && is_digit(text[i + 1]);
-        if (!joins && !in_number) break;
-        i++;
+        const bool in_number = IN_NUMBERS.find(text[i]) != Text::npos && is_digit(text[i - 1]) && is_digit(text[i + 1]);
+        const bool in_name = text[i] == '.' && !is_digit(text[i - 1]) && !is_digit(text[i + 1]);
+        if (JOINTS.find(text[i]) == Text::npos && !in_number && !in_name) break;
+        fraction |= in_number;
     }
     constexpr Text ABBREVIATIONS[] = {"mr", "mrs", "ms", "dr", "st", "jr", "sr", "vs", "etc"};
     const bool abbreviated =

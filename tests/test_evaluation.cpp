@@ -126,7 +126,7 @@ TEST_CASE("evaluation: answers have the challenge's accuracy only where ten peop
     CHECK(report["exact"] == 1);
     CHECK(report["vqa_accuracy"] == 1);
 
-    report = answers({first + "{\"id\": 2, \"answers\": [\"sea\"]}",
+    report = answers({"{\"id\": 2, \"answers\": [\"sea\"]}\n" + first,
                       "{\"id\": 1, \"answer\": \"meadow\"}\n{\"id\": 2, \"answer\": \"lake\"}"});
     CHECK(report["questions"] == 2);
     CHECK(report["exact"] == 0.5);

@@ -34,12 +34,12 @@ int64_t white_pixels(const Picture& map) {
     return std::count(map.rgb.begin(), map.rgb.end(), 255) / 3;
 }
 
-Picture disc(int size, int radius) {
+Picture disc(int size, int radius, uint8_t colour = 220) {
     Picture picture(size, size, 40);
     for (int y = 0; y < size; y++)
         for (int x = 0; x < size; x++)
             if ((x - size / 2) * (x - size / 2) + (y - size / 2) * (y - size / 2) <= radius * radius)
-                std::fill_n(picture.at(x, y), 3, uint8_t{220});
+                std::fill_n(picture.at(x, y), 3, colour);
     return picture;
 }
 
@@ -65,7 +65,7 @@ TEST_CASE("maps: edges are those of cv2.Canny, pixel for pixel") {
 TEST_CASE("maps: a scribble is a closed thick line around a shape, and detail and faint grain leave none") {
     for (int size : {128, 200, 384}) {
         CAPTURE(size);
-        const Picture map = scribble_map(disc(size, size / 4), {});
+        const Picture map = scribble_map(disc(size, size / 4, 110), {});
         fnv1a(map);  // black and white
         const double s = size / 128.0, outline = 2 * 3.14159 * size / 4;
         const double width = static_cast<double>(white_pixels(map)) / outline;

@@ -260,6 +260,16 @@ TEST_CASE("metrics: eigenvalues of matrices whose eigenvalues are known") {
             CHECK(near(got[k], 1 / (2 - 2 * std::cos(angle)), 1e-13 * static_cast<double>(n)));
         }
     }
+    // A row that is all but reflected already: the sum of the squares stays, which it would not with cancellation.
+    std::vector<double> nearly(36);
+    for (size_t i = 0; i < 6; i++)
+        for (size_t j = 0; j < 6; j++)
+            nearly[i * 6 + j] = i == j ? 1.0 + static_cast<double>(i) : std::max(i, j) == 5 ? 1e-6 : 0.3;
+    nearly[5 * 6 + 4] = nearly[4 * 6 + 5] = 1;
+    double squares = 0, squared_values = 0;
+    for (double value : nearly) squares += value * value;
+    for (double value : of(nearly, 6)) squared_values += value * value;
+    CHECK(near(squared_values, squares, 1e-13));
     // Q D Q of a reflection Q = I - 2 v v^T / |v|^2: the diagonal, with repeats, zeros and both signs, at any scale.
     for (double scale : {1.0, 1e-150, 1e120}) {
         const std::vector<double> diagonal = {-5, -5, -1e-3, 0, 0, 2, 2, 2, 7, 1000};

@@ -76,6 +76,13 @@ the ball is rolling...
 St. Peter's church vs. the old jail etc.
 ÀÉÎ ÕÖ × ÷ ß ñ Ñ
 he's they'd it'll who've you're
+j.k.rowling wrote it
+the beach.A man
+www.cnn.com sign
+a T.V stand
+made by a.b.cd
+a 10.5ft board, 3:30pm
+5ft tall
 the dog 's bowl , he 'll eat it , is n't it ?
 a man in a suit, tie, and hat,looking up""".split("\n")
 
