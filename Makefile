@@ -20,13 +20,14 @@ KERNEL_FLAGS := $(if $(SANITIZE),,-O3)
 # All processors, unless -j says otherwise: the first `make demo` is somebody's first impression.
 MAKEFLAGS := $(MAKEFLAGS) $(if $(filter -j% --jobs%,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null || echo 1))
 
-PACKAGES := g++ make libcli11-dev nlohmann-json3-dev libstb-dev doctest-dev libpcre2-dev libhnswlib-dev
+PACKAGES := g++ make libcli11-dev nlohmann-json3-dev libstb-dev doctest-dev libpcre2-dev libhnswlib-dev \
+    libutf8proc-dev
 
 # Fused multiply-adds are written by hand in kernels/cpu/simd.h; the compiler may not invent others, so that every
 # compiler gives the same bits.
 PLAIN := -std=c++20 -Wall -Wextra -Werror -ffp-contract=off -I. -pthread $(CXXFLAGS)
 FLAGS := $(PLAIN)
-LIBS  := -pthread -lpcre2-8
+LIBS  := -pthread -lpcre2-8 -lutf8proc
 ifneq ($(SANITIZE),)
 FLAGS += -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 LIBS  += -fsanitize=address,undefined
@@ -231,7 +232,8 @@ $(BUILD)/bench_kernels: $(BUILD)/obj/tests/bench_kernels.o $(BUILD)/libleon.a
 $(BUILD)/bench_retrieval: $(BUILD)/obj/tests/bench_retrieval.o $(BUILD)/libleon.a
 	$(CXX) $^ -o $@ $(LIBS)
 
-# Programs against the installed library: g++ -std=c++20 -I PREFIX/include/leon program.cpp -lleon -lpcre2-8 -pthread
+# Programs against the installed library:
+#   g++ -std=c++20 -I PREFIX/include/leon program.cpp -lleon -lpcre2-8 -lutf8proc -pthread
 # and, if it was built with CUDA, -L$(CUDA_PATH)/lib64 -lcudart_static -ldl -lrt
 install: $(BUILD)/leon
 	install -D -m 755 $(BUILD)/leon $(DESTDIR)$(PREFIX)/bin/leon

@@ -264,7 +264,7 @@ TEST_CASE("merges: short and long pieces merge as the plain algorithm does") {
         std::vector<Merges::Rule> rules;
         for (int i = 0; i < 1 + random.below(30); i++)
             rules.push_back({random.below(4 + i), random.below(4 + i), random.below(8) ? 4 + i : random.below(4 + i)});
-        const Merges merges(byte_ids, rules);
+        const Merges merges(byte_ids, byte_ids, rules);
         for (int length : {1, 2, 3, 7, 47, 48, 49, 50, 200}) {
             std::string piece;
             Ids want;

@@ -99,13 +99,21 @@ struct Tokenizer::Impl {
 
     std::vector<std::string> names;  // [size]: as the file has them
     std::vector<std::string> bytes;  // [size]: what they decode to
+    std::vector<std::string> stems;  // [size], if words have ends of their own: bytes without the space behind
     std::vector<AddedToken> added;
     std::vector<int32_t> added_at;  // [size]: place in `added`, or -1
     StringIndex by_name;
     AddedTokens plain_added, normalized_added;  // matched in this order
     Pretokenizer pretokenizer;
     std::optional<Merges> merges;
-    StringIndex whole_pieces;  // by bytes: what merges to one token
+    StringIndex whole_pieces;  // by spelled(): what merges to one token
+    Normalization normalization;
+
+    std::string_view normalized(std::string_view text, std::string& memory) const {
+        if (normalization == Normalization::None) return text;
+        return memory = clip_normalized(text);
+    }
+    const std::vector<std::string>& spelled() const { return stems.empty() ? bytes : stems; }
 };
 
 Tokenizer::Impl::Impl(TokenizerFile file, const std::string& where)
@@ -116,27 +124,47 @@ Tokenizer::Impl::Impl(TokenizerFile file, const std::string& where)
       plain_added(names, tokens_of(Pass::Plain)),
       normalized_added(names, tokens_of(Pass::Normalized)),
       pretokenizer(file.pre_tokenizer, where),
-      whole_pieces(names.size()) {
+      whole_pieces(names.size()),
+      normalization(file.normalization) {
     const ByteAlphabet alphabet;
     const int32_t count = static_cast<int32_t>(names.size());
     for (size_t i = 0; i < added.size(); i++) added_at[added[i].id] = static_cast<int32_t>(i);
     bytes.resize(count);
+    const std::string& end_of_word = file.end_of_word;
+    const auto ends_word = [&](const std::string& name) {
+        return !end_of_word.empty() && name.size() > end_of_word.size() && name.ends_with(end_of_word);
+    };
+    if (!end_of_word.empty()) stems.resize(count);
     for (int32_t id = 0; id < count; id++) {
         if (names[id].empty()) continue;
         if (!by_name.add(names, id)) throw Error("token " + in_quotes(names[id]) + " has two ids", where);
-        bytes[id] = added_at[id] < 0 ? alphabet.bytes_of(names[id]) : names[id];
+        const std::string& name = names[id];
+        bytes[id] = added_at[id] < 0 ? alphabet.bytes_of(name) : name;
+        if (added_at[id] >= 0 || !ends_word(name)) continue;
+        stems[id] = alphabet.bytes_of(name.substr(0, name.size() - end_of_word.size()));
+        bytes[id] = stems[id] + ' ';
     }
+    for (const AddedToken& token : added)
+        if (normalization == Normalization::Clip && token.normalized &&
+            clip_normalized(names[token.id]) != names[token.id])
+            throw Error("added token " + in_quotes(names[token.id]) + " is not what the normalizer makes of it", where);
 
-    std::array<int32_t, 256> byte_ids;
-    for (int b = 0; b < 256; b++) {
-        const auto id = by_name.find(names, alphabet.name_of(static_cast<uint8_t>(b)));
-        byte_ids[b] = id.value_or(-1);
-        const bool occurs_in_utf8 = b != 0xC0 && b != 0xC1 && b < 0xF5;
-        if (!id && occurs_in_utf8) throw Error("the vocabulary has no token for byte " + std::to_string(b), where);
-        if (id && added_at[*id] >= 0)
-            throw Error("added token " + in_quotes(names[*id]) + " is also the token of a single byte", where,
-                        "text could not be told from it");
-    }
+    const auto byte_ids_of = [&](const std::string& suffix) {
+        std::array<int32_t, 256> byte_ids;
+        for (int b = 0; b < 256; b++) {
+            const auto id = by_name.find(names, alphabet.name_of(static_cast<uint8_t>(b)) + suffix);
+            byte_ids[b] = id.value_or(-1);
+            const bool occurs_in_utf8 = b != 0xC0 && b != 0xC1 && b < 0xF5;
+            if (!id && occurs_in_utf8)
+                throw Error("the vocabulary has no token for byte " + std::to_string(b) +
+                                (suffix.empty() ? "" : " and the \"end_of_word_suffix\" " + in_quotes(suffix)),
+                            where);
+            if (id && added_at[*id] >= 0)
+                throw Error("added token " + in_quotes(names[*id]) + " is also the token of a single byte", where,
+                            "text could not be told from it");
+        }
+        return byte_ids;
+    };
 
     std::vector<Merges::Rule> rules;
     std::string joined;
@@ -154,13 +182,14 @@ Tokenizer::Impl::Impl(TokenizerFile file, const std::string& where)
         const Merges::Rule rule{id_of(left), id_of(right), id_of(joined)};
         if (added_at[rule.result] < 0) rules.push_back(rule);
     }
-    merges.emplace(byte_ids, rules);
+    merges.emplace(byte_ids_of(""), byte_ids_of(end_of_word), rules);
 
     std::vector<int32_t> ids;
     for (const Merges::Rule& rule : rules) {
+        if (!end_of_word.empty() && !ends_word(names[rule.result])) continue;  // never a whole piece
         ids.clear();
-        merges->encode(ids, bytes[rule.result]);
-        if (ids.size() == 1) whole_pieces.add(bytes, ids[0]);
+        merges->encode(ids, spelled()[rule.result]);
+        if (ids.size() == 1) whole_pieces.add(spelled(), ids[0]);
     }
 }
 
@@ -177,7 +206,7 @@ void Tokenizer::Impl::encode_text(std::vector<int32_t>& ids, Pretokenizer::Piece
     size_t begin = 0;
     for (size_t end : pieces.ends) {
         const std::string_view piece = pieces.text.substr(begin, end - begin);
-        const auto id = piece.size() > 1 ? whole_pieces.find(bytes, piece) : std::nullopt;
+        const auto id = piece.size() > 1 ? whole_pieces.find(spelled(), piece) : std::nullopt;
         if (id)
             ids.push_back(*id);
         else
@@ -190,8 +219,9 @@ void Tokenizer::Impl::encode_parsed(std::vector<int32_t>& ids, Pretokenizer::Pie
                                     Pass pass) const {
     const AddedTokens& tokens = pass == Pass::Plain ? plain_added : normalized_added;
     auto encode_between = [&](std::string_view between) {
+        std::string memory;
         if (pass == Pass::Plain)
-            encode_parsed(ids, pieces, between, Pass::Normalized);
+            encode_parsed(ids, pieces, normalized(between, memory), Pass::Normalized);
         else
             encode_text(ids, pieces, between);
     };
@@ -235,10 +265,11 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, ControlTokens cont
     std::vector<int32_t> ids;
     ids.reserve(text.size() / 4);
     Pretokenizer::Pieces pieces;
+    std::string memory;
     if (control == ControlTokens::Parsed)
         impl_->encode_parsed(ids, pieces, text, Impl::Pass::Plain);
     else
-        impl_->encode_text(ids, pieces, text);
+        impl_->encode_text(ids, pieces, impl_->normalized(text, memory));
     return ids;
 }
 

@@ -1,8 +1,9 @@
 // Byte-level BPE, driven by a Hugging Face tokenizer.json: vocabulary, merges, added tokens and the pre-tokenizer.
 //
-// Text -> (added tokens, only if asked) -> pre-tokenizer pieces -> bytes in GPT-2's alphabet -> ranked merges -> ids.
-// Understands what Chameleon's, CM3Leon's and GPT-2's files use; any other normalizer, pre-tokenizer, model or option
-// in the file is an Error that names it, never ignored. Encoding takes time linear in the length of the text.
+// Text -> (added tokens, only if asked) -> normalizer -> pre-tokenizer pieces -> bytes in GPT-2's alphabet -> ranked
+// merges -> ids. Understands what Chameleon's, CM3Leon's, GPT-2's and CLIP's files use; any other normalizer,
+// pre-tokenizer, model or option in the file is an Error that names it, never ignored. Encoding takes time linear in
+// the length of the text.
 #pragma once
 
 #include <cstdint>
@@ -28,7 +29,8 @@ public:
 
     // With AsText, user text can never produce the id of an added token. `text` is UTF-8; invalid bytes are an Error.
     std::vector<int32_t> encode(std::string_view text, ControlTokens control) const;
-    // Bytes of the ids; added tokens appear by their names unless skip_control. An id out of range is an Error.
+    // Bytes of the ids, a space after those that end a word (CLIP's); added tokens appear by their names unless
+    // skip_control. An id out of range is an Error.
     std::string decode(std::span<const int32_t> ids, bool skip_control = false) const;
 
     int size() const;                                         // largest id + 1

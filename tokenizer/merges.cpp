@@ -14,8 +14,9 @@ constexpr size_t SHORT_PIECE = 48;
 
 }  // namespace
 
-Merges::Merges(const std::array<int32_t, 256>& byte_ids, const std::vector<Rule>& rules)
-    : byte_ids_(byte_ids), slots_(std::bit_ceil(2 * rules.size() + 2)) {
+Merges::Merges(const std::array<int32_t, 256>& byte_ids, const std::array<int32_t, 256>& last_ids,
+               const std::vector<Rule>& rules)
+    : byte_ids_(byte_ids), last_ids_(last_ids), slots_(std::bit_ceil(2 * rules.size() + 2)) {
     for (size_t rank = 0; rank < rules.size(); rank++) {
         const Rule& rule = rules[rank];
         slots_[slot_of(rule.left, rule.right)] = {rule.left, rule.right, static_cast<int32_t>(rank), rule.result};
@@ -36,9 +37,14 @@ const Merges::Slot& Merges::find(int32_t left, int32_t right) const {
     return slots_[slot_of(left, right)];
 }
 
+int32_t Merges::symbol(std::string_view piece, size_t at) const {
+    const std::array<int32_t, 256>& ids = at + 1 < piece.size() ? byte_ids_ : last_ids_;
+    return ids[static_cast<unsigned char>(piece[at])];
+}
+
 void Merges::encode(std::vector<int32_t>& ids, std::string_view piece) const {
     if (piece.size() == 1)
-        ids.push_back(byte_ids_[static_cast<unsigned char>(piece[0])]);
+        ids.push_back(symbol(piece, 0));
     else if (piece.size() <= SHORT_PIECE)
         encode_short(ids, piece);
     else
@@ -49,7 +55,7 @@ void Merges::encode_short(std::vector<int32_t>& ids, std::string_view piece) con
     int32_t symbols[SHORT_PIECE];
     int32_t ranks[SHORT_PIECE];  // ranks[i]: of the pair of symbols i and i+1
     size_t count = piece.size();
-    for (size_t i = 0; i < count; i++) symbols[i] = byte_ids_[static_cast<unsigned char>(piece[i])];
+    for (size_t i = 0; i < count; i++) symbols[i] = symbol(piece, i);
     for (size_t i = 0; i + 1 < count; i++) ranks[i] = find(symbols[i], symbols[i + 1]).rank;
 
     while (count > 1) {
@@ -73,8 +79,7 @@ void Merges::encode_long(std::vector<int32_t>& ids, std::string_view piece) cons
     };
     const auto count = static_cast<int32_t>(piece.size());
     std::vector<Symbol> symbols(count);
-    for (int32_t i = 0; i < count; i++)
-        symbols[i] = {byte_ids_[static_cast<unsigned char>(piece[i])], i - 1, i + 1 < count ? i + 1 : NONE};
+    for (int32_t i = 0; i < count; i++) symbols[i] = {symbol(piece, i), i - 1, i + 1 < count ? i + 1 : NONE};
 
     // The heap's entries are rank << 32 | position of the left symbol. They are not removed when a symbol changes, but
     // recognised when they come up: a pair's rank says which pair it was.

@@ -17,9 +17,11 @@ public:
     struct Rule {
         int32_t left, right, result;
     };
-    // byte_ids[b] is the id of the single byte b. The rank of a rule is its place in the list; of two rules for the
+    // byte_ids[b] is the id of the single byte b; last_ids[b] of the last byte of a piece, the same where words have no
+    // ends of their own. The rank of a rule is its place in the list; of two rules for the
     // same pair the later one counts.
-    Merges(const std::array<int32_t, 256>& byte_ids, const std::vector<Rule>& rules);
+    Merges(const std::array<int32_t, 256>& byte_ids, const std::array<int32_t, 256>& last_ids,
+           const std::vector<Rule>& rules);
 
     void encode(std::vector<int32_t>& ids, std::string_view piece) const;  // appends to ids; piece below 2^31 bytes
 
@@ -31,10 +33,11 @@ private:
     };
     const Slot& find(int32_t left, int32_t right) const;
     size_t slot_of(int32_t left, int32_t right) const;
+    int32_t symbol(std::string_view piece, size_t at) const;
     void encode_short(std::vector<int32_t>& ids, std::string_view piece) const;
     void encode_long(std::vector<int32_t>& ids, std::string_view piece) const;
 
-    std::array<int32_t, 256> byte_ids_;
+    std::array<int32_t, 256> byte_ids_, last_ids_;
     std::vector<Slot> slots_;  // open addressing; at most half full
 };
 

@@ -169,18 +169,23 @@ void split_class(std::vector<size_t>& out, std::string_view text, const std::vec
     }
 }
 
+// The length of the English ending that starts at i of text[..end) with an apostrophe: 's 't 're 've 'm 'll 'd; or 0.
+size_t contraction(std::string_view text, size_t i, size_t end) {
+    auto letter = [&](size_t at) { return at < end ? text[at] : '\0'; };
+    if (text[i] != '\'') return 0;
+    const char a = letter(i + 1), b = letter(i + 2);
+    if (a == 's' || a == 't' || a == 'm' || a == 'd') return 2;
+    if ((a == 'r' && b == 'e') || (a == 'v' && b == 'e') || (a == 'l' && b == 'l')) return 3;
+    return 0;
+}
+
 // The end of the piece that starts at i of text[..end), by GPT-2's pattern
 //   's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
 // The alternatives before the last two match whatever starts with something other than a space, or with one ' '
 // followed by something else; the last two: a run of spaces gives its last one to a word that follows.
 size_t byte_level_piece(const CodePointClasses& classes, std::string_view text, size_t i, size_t end) {
     auto kind_of = [&](uint32_t c) { return classes.of(c) & (SPACE | LETTER | NUMBER); };
-    auto letter = [&](size_t at) { return at < end ? text[at] : '\0'; };
-    if (text[i] == '\'') {
-        const char a = letter(i + 1), b = letter(i + 2);
-        if (a == 's' || a == 't' || a == 'm' || a == 'd') return i + 2;
-        if ((a == 'r' && b == 'e') || (a == 'v' && b == 'e') || (a == 'l' && b == 'l')) return i + 3;
-    }
+    if (const size_t ending = contraction(text, i, end)) return i + ending;
     CodePoint first = code_point_at(text.data() + i);
     size_t next = i + first.bytes;
     if (first.value == ' ' && next < end) {
@@ -207,6 +212,32 @@ void split_byte_level(std::vector<size_t>& out, std::string_view text, const std
     size_t i = 0;
     for (size_t end : ends)
         while (i < end) out.push_back(i = byte_level_piece(classes, text, i, end));
+}
+
+// CLIP's pattern 's|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+ : what it matches are the pieces, and what
+// is between them, white space, is left out of `words`.
+void split_words(std::vector<size_t>& out, std::string& words, std::string_view text, const std::vector<size_t>& ends) {
+    const CodePointClasses& classes = CodePointClasses::get();
+    size_t i = 0;
+    for (size_t end : ends)
+        while (i < end) {
+            const CodePoint first = code_point_at(text.data() + i);
+            const int kind = classes.of(first.value) & (SPACE | LETTER | NUMBER);
+            size_t next = i + first.bytes;
+            if (const size_t ending = contraction(text, i, end))
+                next = i + ending;
+            else if (kind != NUMBER)
+                while (next < end) {
+                    const CodePoint c = code_point_at(text.data() + next);
+                    if ((classes.of(c.value) & (SPACE | LETTER | NUMBER)) != kind) break;
+                    next += c.bytes;
+                }
+            if (kind != SPACE) {
+                words += text.substr(i, next - i);
+                out.push_back(words.size());
+            }
+            i = next;
+        }
 }
 
 // --- reading the file -----------------------------------------------------------------------------------------------
@@ -237,10 +268,20 @@ void require_isolated(const Json& object, const std::string& where) {
                     "only \"Isolated\" is");
 }
 
+// Is this CLIP's Split? Its expression may begin with the names of its control tokens, which text never becomes here.
+bool is_words(const Json& step) {
+    const std::string words = R"('s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+)";
+    for (const std::string& pattern : {words, R"(<\|startoftext\|>|<\|endoftext\|>|)" + words})
+        if (step ==
+            Json{{"type", "Split"}, {"pattern", {{"Regex", pattern}}}, {"behavior", "Removed"}, {"invert", true}})
+            return true;
+    return false;
+}
+
 }  // namespace
 
 struct Pretokenizer::Step {
-    enum class Kind { Split, Digits, DigitRuns, Punctuation, PrefixSpace, ByteLevel };
+    enum class Kind { Split, Digits, DigitRuns, Punctuation, PrefixSpace, ByteLevel, Words };
     Kind kind;
     std::optional<Regex> regex = std::nullopt;  // of Split
 };
@@ -259,6 +300,10 @@ Pretokenizer::Pretokenizer(const Json& spec, const std::string& where) {
         const std::string type = text_of(step, "type", where);
         if (type == "Split") {
             const Json& pattern = member(step, "pattern", where);
+            if (is_words(step)) {
+                steps_.push_back({Step::Kind::Words});
+                continue;
+            }
             require_isolated(step, where);
             if (flag(step, "invert", false, where)) throw Error("an inverted Split is not supported", where);
             steps_.push_back({Step::Kind::Split, Regex(text_of(pattern, "Regex", where), where)});
@@ -324,8 +369,15 @@ void Pretokenizer::split(Pieces& pieces, std::string_view text) const {
                     out.push_back(prefixed.size());
                     begin = end;
                 }
-                pieces.prefixed = std::move(prefixed);
-                pieces.text = text = pieces.prefixed;
+                pieces.rewritten = std::move(prefixed);
+                pieces.text = text = pieces.rewritten;
+                break;
+            }
+            case Step::Kind::Words: {
+                std::string words;
+                split_words(out, words, text, pieces.ends);
+                pieces.rewritten = std::move(words);
+                pieces.text = text = pieces.rewritten;
                 break;
             }
             case Step::Kind::ByteLevel:

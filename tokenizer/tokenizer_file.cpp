@@ -185,8 +185,6 @@ void check_options(const Json& tree, const std::string& where) {
                         "post_processor", "decoder", "model"},
                        "the file", where);
     if (tree.value("version", Json()) != "1.0") throw Error("\"version\" is not \"1.0\"", where);
-    if (const std::string type = type_of(tree.value("normalizer", Json())); type != "null")
-        throw Error("normalizer " + type + " is not supported", where, "only null is");
     if (const std::string type = type_of(tree.value("decoder", Json())); type != "'ByteLevel'")
         throw Error("decoder " + type + " is not supported", where, "only ByteLevel is");
 
@@ -198,12 +196,13 @@ void check_options(const Json& tree, const std::string& where) {
     if (const std::string type = type_of(model); type != "'BPE'")
         throw Error("model " + type + " is not supported", where, "only BPE is");
     // unk_token and fuse_unk never matter: every byte has a token.
-    for (const char* option :
-         {"dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback", "ignore_merges"}) {
+    for (const char* option : {"dropout", "continuing_subword_prefix", "byte_fallback", "ignore_merges"}) {
         const Json value = model.value(option, Json());
         if (!value.is_null() && value != false && value != "" && value != 0)
             throw Error(std::string("model option \"") + option + "\" is not supported", where);
     }
+    if (const Json suffix = model.value("end_of_word_suffix", Json()); !suffix.is_null() && !suffix.is_string())
+        throw Error("model option \"end_of_word_suffix\" is not a string", where);
 }
 
 }  // namespace
@@ -252,6 +251,9 @@ TokenizerFile read_tokenizer_file(std::string_view json, const std::string& wher
         file.added.push_back(entry.token);
     }
     file.merge_parts = std::move(reader.merge_parts);
+    const Json suffix = reader.tree["model"].value("end_of_word_suffix", Json());
+    if (suffix.is_string()) file.end_of_word = suffix.get<std::string>();
+    file.normalization = read_normalization(reader.tree.value("normalizer", Json()), where);
     file.pre_tokenizer = reader.tree.value("pre_tokenizer", Json());
     return file;
 }

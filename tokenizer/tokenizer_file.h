@@ -11,6 +11,8 @@
 #include <string_view>
 #include <vector>
 
+#include "tokenizer/normalizer.h"
+
 namespace leon {
 
 struct AddedToken {
@@ -23,6 +25,8 @@ struct TokenizerFile {
     std::vector<std::string> names;        // [largest id + 1]; empty: unused. Of vocabulary and added tokens
     std::vector<AddedToken> added;         // ids are unique
     std::vector<std::string> merge_parts;  // two for each merge, in rank order
+    std::string end_of_word;               // what the names of tokens that end a word end in ("</w>"); mostly nothing
+    Normalization normalization = Normalization::None;
     nlohmann::json pre_tokenizer;
 };
 
