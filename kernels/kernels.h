@@ -254,9 +254,9 @@ inline void append(const Kernels& kernels, KvPages cache, Tensor k, Tensor v, Pl
     kernels.append(cache, k, v, at);
 }
 
-// Causal attention of each row over its own stream, which must already hold positions 0..position[t]:
-//   out[t,h] = sum_{p <= position[t]} softmax_p(q[t,h] . key[p,g] / sqrt(head_dim)) value[p,g],  g = h /
-//   (heads/kv_heads) out, q [tokens, heads, head_dim], heads a multiple of kv_heads
+// Attention of each row over its own stream, which must already hold positions 0..position[t] (causal where those
+// are the rows' own):   out[t,h] = sum_{p <= position[t]} softmax_p(q[t,h] . key[p,g] / sqrt(head_dim)) value[p,g]
+//   g = h / (heads/kv_heads)    out, q [tokens, heads, head_dim], heads a multiple of kv_heads
 inline void attention(const Kernels& k, Tensor out, Tensor q, KvPages cache, Placement at) {
     CHECK(is_cache(cache) && q.rank == 3 && same_shape(out, q) && is_placement(at, q.shape[0]));
     CHECK(q.shape[2] == cache.keys.shape[3] && q.shape[1] % cache.keys.shape[1] == 0);

@@ -20,7 +20,7 @@ struct KvPages {
     Tensor page_table;
 };
 
-// Where each row of a batch stands; both [tokens] i32. Rows of one stream are adjacent and in rising position.
+// Where the rows of a batch stand, both [tokens] i32: rows of a stream are adjacent, their positions never falling.
 struct Placement {
     Tensor stream;
     Tensor position;

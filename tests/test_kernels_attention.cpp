@@ -151,6 +151,26 @@ TEST_CASE("kernels: attention") {
     }
 }
 
+TEST_CASE("kernels: attention of rows that all see everything, or stand in groups at one position") {
+    Random random(123);
+    for (DType dtype : FLOAT_DTYPES) {
+        std::vector<Case> cases;
+        for (const auto& sizes : {HEADS[1], HEADS[2], HEADS[5], HEADS[6], MORE_HEADS[2]})
+            for (int32_t tokens : {2, 7, 16, 17, 50, 65, 145})
+                for (int32_t group : {tokens, 5}) {
+                    AttentionData data(random, dtype, sizes, {{1, 0, tokens}}, 0);
+                    std::vector<int32_t> seen = data.position.ints();
+                    for (int32_t& p : seen) p = std::min(p / group * group + group, tokens) - 1;
+                    data.position = int_host(seen);
+                    cases.push_back({"attention", dtype,
+                                     text(sizes[0], "/", sizes[1], " heads of ", sizes[2], ", ", tokens,
+                                          " rows in groups of ", group),
+                                     [=](const Kernels& k, Memory& m) { return attend(k, m, data); }, 1});
+                }
+        hold(cases);
+    }
+}
+
 TEST_CASE("kernels: a row of attention does not depend on the rows beside it, nor on where its pages lie") {
     Random random(122);
     std::vector<Placed> placements = PLACEMENTS;
