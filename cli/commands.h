@@ -27,6 +27,7 @@ void add_task_commands(CLI::App& app, CommonOptions& common);       // draw desc
 void add_workbench_commands(CLI::App& app, CommonOptions& common);  // inspect tokenize detokenize logits encode ...
 void add_upscale_commands(CLI::App& app, CommonOptions& common);    // upscale
 void add_index_commands(CLI::App& app, CommonOptions& common);      // index build, search, show
+void add_embed_commands(CLI::App& app, CommonOptions& common);      // embed
 void add_model_commands(CLI::App& app, CommonOptions& common);      // convert inspect bench
 void add_map_commands(CLI::App& app);                               // map
 void add_score_commands(CLI::App& app);                             // score

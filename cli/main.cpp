@@ -51,6 +51,7 @@ int main(int argc, char** argv) {
     leon::add_workbench_commands(app, common);
     leon::add_upscale_commands(app, common);
     leon::add_index_commands(app, common);
+    leon::add_embed_commands(app, common);
     leon::add_model_commands(app, common);
     leon::add_map_commands(app);
     leon::add_score_commands(app);

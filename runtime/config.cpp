@@ -32,7 +32,10 @@ constexpr int MAX_RES_BLOCKS = 64;
 constexpr int MAX_RESOLUTION = 1 << 14;
 constexpr int MAX_UPSCALER_WIDTH = 1024;  // channels and growth
 constexpr int MAX_UPSCALER_BLOCKS = 256;
-constexpr int NORM_GROUPS = 32;  // of the VQGAN's group norms
+constexpr int MAX_CLIP_CONTEXT = 4096;
+constexpr int MAX_CLIP_SIDE = 2048;
+constexpr int MAX_CLIP_GRID = 128;  // patches a side: attention is over all pairs of them
+constexpr int NORM_GROUPS = 32;     // of the VQGAN's group norms
 
 constexpr EnumName<Norm> NORMS[] = {{Norm::RMS, "rms"}, {Norm::LayerNorm, "layernorm"}};
 constexpr EnumName<NormPlacement> PLACEMENTS[] = {{NormPlacement::Before, "before"}, {NormPlacement::After, "after"}};
@@ -109,11 +112,68 @@ UpscalerConfig read_upscaler(const json& object, const std::string& where) {
     return c;
 }
 
+constexpr EnumName<Activation> CLIP_ACTIVATIONS[] = {{Activation::QuickGELU, "quick_gelu"}, {Activation::GELU, "gelu"}};
+
+ClipTower read_clip_tower(ConfigReader& r) {
+    ClipTower t;
+    t.layers = r.integer("layers", 1, MAX_LAYERS);
+    t.dim = r.integer("dim", 1, MAX_DIM);
+    t.heads = r.integer("heads", 1, MAX_HEADS);
+    t.ffn_dim = r.integer("ffn_dim", 1, MAX_FFN_DIM);
+    t.activation = r.one_of("activation", CLIP_ACTIVATIONS);
+    t.norm_eps = r.number("norm_eps", 1e-12, 0.1);
+    if (t.dim % t.heads != 0) r.fail("heads", "must divide dim");
+    return t;
+}
+
+void read_colours(ConfigReader& r, const char* key, float (&values)[3], double least, double most) {
+    const json& list = r.value(key);
+    if (!list.is_array() || list.size() != 3) r.fail(key, "must be a list of three numbers");
+    for (size_t i = 0; i < 3; i++) {
+        const double value = list[i].is_number() ? list[i].get<double>() : NAN;
+        if (!(value >= least && value <= most)) r.fail(key, "is out of range");
+        values[i] = static_cast<float>(value);
+    }
+}
+
+ClipConfig read_clip(const json& object, const std::string& where) {
+    ConfigReader r(object, "clip", where), text(r.value("text"), "clip.text", where);
+    ConfigReader vision(r.value("vision"), "clip.vision", where);
+    ClipConfig c;
+    c.dim = r.integer("dim", 1, MAX_DIM);
+    c.text = read_clip_tower(text);
+    c.vocab = text.integer("vocab", 1, MAX_VOCAB);
+    c.context = text.integer("context", 2, MAX_CLIP_CONTEXT);
+    text.finish();
+    c.vision = read_clip_tower(vision);
+    c.side = vision.integer("side", 1, MAX_CLIP_SIDE);
+    c.patch = vision.integer("patch", 1, MAX_CLIP_SIDE);
+    if (c.side % c.patch != 0) vision.fail("patch", "must divide side");
+    if (c.side / c.patch > MAX_CLIP_GRID)
+        vision.fail("patch", "makes more than " + std::to_string(MAX_CLIP_GRID) + " patches a side");
+    vision.finish();
+    read_colours(r, "mean", c.mean, -10, 10);
+    read_colours(r, "std", c.std, 1e-3, 1e3);
+    r.finish();
+    return c;
+}
+
 // A float as the shortest decimal that reads back as the same float: 1e-05, not 9.999999747378752e-06.
 double shortest(float value) {
     char text[32];
     std::to_chars_result end = std::to_chars(text, text + sizeof text, value);
     return std::strtod(std::string(text, end.ptr).c_str(), nullptr);
+}
+
+ordered_json print_clip_tower(const ClipTower& t) {
+    ordered_json object;
+    object["layers"] = t.layers;
+    object["dim"] = t.dim;
+    object["heads"] = t.heads;
+    object["ffn_dim"] = t.ffn_dim;
+    object["activation"] = name_of(t.activation);
+    object["norm_eps"] = shortest(t.norm_eps);
+    return object;
 }
 
 }  // namespace
@@ -136,6 +196,9 @@ const char* name_of(Layout value) {
 const char* name_of(UpscalerKind value) {
     return text_of(UPSCALER_KINDS, value);
 }
+const char* name_of(Activation value) {
+    return text_of(CLIP_ACTIVATIONS, value);
+}
 
 ModelConfig parse_config(const std::string& text, const std::string& where) {
     const json object = parse_json(text, where);
@@ -145,13 +208,15 @@ ModelConfig parse_config(const std::string& text, const std::string& where) {
     c.has_transformer = r.has("transformer");
     c.has_vqgan = r.has("vqgan");
     c.has_upscaler = r.has("upscaler");
-    if (c.has_transformer || c.has_vqgan || !c.has_upscaler) c.layout = r.one_of("layout", LAYOUTS);
+    c.has_clip = r.has("clip");
+    if (c.has_transformer || c.has_vqgan) c.layout = r.one_of("layout", LAYOUTS);
     if (c.has_transformer) c.transformer = read_transformer(r.value("transformer"), where);
     if (c.has_vqgan) c.vqgan = read_vqgan(r.value("vqgan"), where);
     if (c.has_upscaler) c.upscaler = read_upscaler(r.value("upscaler"), where);
+    if (c.has_clip) c.clip = read_clip(r.value("clip"), where);
+    if (!c.has_transformer && !c.has_vqgan && !c.has_upscaler && !c.has_clip)
+        throw Error("the configuration has neither transformer nor vqgan, upscaler or clip", where);
     r.finish();
-    if (!c.has_transformer && !c.has_vqgan && !c.has_upscaler)
-        throw Error("the configuration has neither transformer nor vqgan nor upscaler", where);
     return c;
 }
 
@@ -203,6 +268,19 @@ std::string print_config(const ModelConfig& config) {
         u["channels"] = c.channels;
         u["blocks"] = c.blocks;
         if (c.kind == UpscalerKind::RRDB) u["growth"] = c.growth;
+    }
+    if (config.has_clip) {
+        const ClipConfig& c = config.clip;
+        ordered_json& o = object["clip"];
+        o["dim"] = c.dim;
+        o["text"] = print_clip_tower(c.text);
+        o["text"]["vocab"] = c.vocab;
+        o["text"]["context"] = c.context;
+        o["vision"] = print_clip_tower(c.vision);
+        o["vision"]["side"] = c.side;
+        o["vision"]["patch"] = c.patch;
+        for (float value : c.mean) o["mean"].push_back(shortest(value));
+        for (float value : c.std) o["std"].push_back(shortest(value));
     }
     return object.dump(1);
 }

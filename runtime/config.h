@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "kernels/activation.h"
+
 namespace leon {
 
 enum class Norm { RMS, LayerNorm };
@@ -79,13 +81,33 @@ constexpr int DENSE_CONVOLUTIONS = 5;
 constexpr int DENSE_BLOCKS = 3;
 constexpr float RESIDUAL_WEIGHT = 0.2f;
 
+// CLIP's two towers (arXiv 2103.00020): transformers with biases, LayerNorm with parameters before each branch, learned
+// positions; causal for text, over all patches for pictures. See retrieval/clip.h.
+struct ClipTower {
+    int layers = 0, dim = 0, heads = 0, ffn_dim = 0;
+    Activation activation = Activation::QuickGELU;  // or GELU
+    float norm_eps = 0;
+
+    int head_dim() const { return dim / heads; }
+};
+struct ClipConfig {
+    ClipTower text, vision;
+    int dim = 0;                      // of the space that both towers project into
+    int vocab = 0, context = 0;       // of texts; the longest, in tokens
+    int side = 0, patch = 0;          // of pictures and their patches, pixels
+    float mean[3] = {}, std[3] = {};  // of the training pictures' red, green and blue in [0, 1]
+
+    int patches() const { return (side / patch) * (side / patch); }
+};
+
 struct ModelConfig {
     std::string name;                 // for people: "storybook-bootstrap"
     Layout layout = Layout::CM3Leon;  // means nothing without transformer and vqgan
-    bool has_transformer = false, has_vqgan = false, has_upscaler = false;
+    bool has_transformer = false, has_vqgan = false, has_upscaler = false, has_clip = false;
     TransformerConfig transformer;
     VqganConfig vqgan;
     UpscalerConfig upscaler;
+    ClipConfig clip;
 };
 
 // `where` is the file's name, for messages. Checks ranges and the divisibility that the kernels rely on.
@@ -99,5 +121,6 @@ const char* name_of(Positions value);
 const char* name_of(FeedForward value);
 const char* name_of(Layout value);
 const char* name_of(UpscalerKind value);
+const char* name_of(Activation value);  // of CLIP's
 
 }  // namespace leon

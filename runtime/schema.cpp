@@ -143,6 +143,38 @@ void add_upscaler(Specs& specs, const UpscalerConfig& c) {
     parts.conv("upscaler.conv_last", c.channels, 3, 3);
 }
 
+// LayerNorms and projections come as weight and bias.
+void add_clip_layers(PictureParts& parts, const std::string& tower, const ClipTower& c) {
+    const auto linear = [&](const std::string& name, int64_t out, int64_t in) {
+        parts.specs.push_back({name + ".weight", {out, in}, MATRIX});
+        parts.specs.push_back({name + ".bias", {out}, EXACT});
+    };
+    for (int i = 0; i < c.layers; i++) {
+        const std::string layer = tower + "layers." + std::to_string(i) + ".";
+        parts.norm(layer + "attention_norm", c.dim);
+        for (const char* name : {"q", "k", "v", "o"}) linear(layer + name, c.dim, c.dim);
+        parts.norm(layer + "ffn_norm", c.dim);
+        linear(layer + "up", c.ffn_dim, c.dim);
+        linear(layer + "down", c.dim, c.ffn_dim);
+    }
+    parts.norm(tower + "norm", c.dim);
+}
+
+void add_clip(Specs& specs, const ClipConfig& c) {
+    PictureParts parts{specs, MATRIX};
+    specs.push_back({"clip.text.embedding", {c.vocab, c.text.dim}, MATRIX});
+    specs.push_back({"clip.text.positions", {c.context, c.text.dim}, MATRIX});
+    add_clip_layers(parts, "clip.text.", c.text);
+    specs.push_back({"clip.text.projection", {c.dim, c.text.dim}, MATRIX});
+
+    specs.push_back({"clip.vision.patches", {c.vision.dim, c.patch, c.patch, 3}, MATRIX});
+    specs.push_back({"clip.vision.class", {c.vision.dim}, EXACT});
+    specs.push_back({"clip.vision.positions", {c.patches() + 1, c.vision.dim}, MATRIX});
+    parts.norm("clip.vision.first_norm", c.vision.dim);
+    add_clip_layers(parts, "clip.vision.", c.vision);
+    specs.push_back({"clip.vision.projection", {c.dim, c.vision.dim}, MATRIX});
+}
+
 }  // namespace
 
 int64_t TensorSpec::elements() const {
@@ -160,6 +192,7 @@ std::vector<TensorSpec> tensors_of(const ModelConfig& config) {
         if (config.vqgan.decoder) add_decoder(specs, config.vqgan);
     }
     if (config.has_upscaler) add_upscaler(specs, config.upscaler);
+    if (config.has_clip) add_clip(specs, config.clip);
     return specs;
 }
 

@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "kernels/cpu/threads.h"
+#include "retrieval/clip.h"
 #include "retrieval/native_embedder.h"
 #include "runtime/format.h"
 #include "runtime/strict_json.h"
@@ -84,7 +85,10 @@ std::vector<fs::path> files_below(const std::string& folder) {
 
 std::unique_ptr<Embedder> open_embedder(const std::string& which, const Model& model) {
     if (which == "native") return std::make_unique<NativeEmbedder>(model.encoder(), model.file());
-    throw Error("there is no embedder '" + which + "'", "--embedder", "choose native");
+    std::error_code unreadable;
+    if (!fs::exists(which, unreadable))
+        throw Error("there is no embedder '" + which + "'", "--embedder", "choose native, or the file of a CLIP");
+    return std::make_unique<ClipEmbedder>(which, model.kernels());
 }
 
 std::unique_ptr<Embedder> open_embedder_of(const Bank& bank, const std::string& which, const Model& model) {
@@ -94,6 +98,16 @@ std::unique_ptr<Embedder> open_embedder_of(const Bank& bank, const std::string& 
     std::unique_ptr<Embedder> embedder = open_embedder(which.empty() ? "native" : which, model);
     check_embedder(bank, *embedder);
     return embedder;
+}
+
+std::vector<float> embed(const std::string& path, const Kernels& kernels, const std::string& text,
+                         const Picture* picture) {
+    const auto vector_of = [&](const Embedder& embedder) {
+        return picture ? embedder.picture(*picture) : embedder.text(text);
+    };
+    if (parse_config(WeightsFile(path).config_json(), path).has_clip) return vector_of(ClipEmbedder(path, kernels));
+    const Model model(path, kernels);
+    return vector_of(*open_embedder("native", model));
 }
 
 std::vector<Source> list_folder(const std::string& folder, std::vector<std::string>& problems) {

@@ -14,10 +14,15 @@
 
 namespace leon {
 
-// "native" (of this model, which must outlive it), or the path of an embedder's file.
+// "native" (of this model, which must outlive it), or the path of a CLIP's leon file.
 std::unique_ptr<Embedder> open_embedder(const std::string& which, const Model& model);
 // The one that made the bank: `which`, or if that is empty the native one if it was that. Error if it is another.
 std::unique_ptr<Embedder> open_embedder_of(const Bank& bank, const std::string& which, const Model& model);
+
+// The vector of the picture, or of the text if that is null: by the CLIP in the file, or by the native embedder of the
+// model there.
+std::vector<float> embed(const std::string& path, const Kernels& kernels, const std::string& text,
+                         const Picture* picture);
 
 // What will be one document of a bank.
 struct Source {

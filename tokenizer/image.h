@@ -53,6 +53,8 @@ Picture crop(const Picture& picture, int x, int y, int width, int height);  // m
 Picture chameleon_preprocess(const Picture& picture, int size);
 // Lumina-mGPT: BOX-halve while both sides are >= 2x the target, BICUBIC by max(cw/w, ch/h), centre crop.
 Picture lumina_preprocess(const Picture& picture, int width, int height);
+// CLIP: shorter side to `size` by BICUBIC, the longer one in proportion without its fraction, centre crop.
+Picture clip_preprocess(const Picture& picture, int size);
 
 // u8/255*2 - 1, channels last: [height, width, 3] float32 in [-1, 1].
 std::vector<float> to_floats(const Picture& picture);

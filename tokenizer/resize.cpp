@@ -194,6 +194,13 @@ Picture lumina_preprocess(const Picture& picture, int width, int height) {
     return centre_crop(resize_by(halved, factor, Filter::Bicubic), width, height);
 }
 
+Picture clip_preprocess(const Picture& picture, int size) {
+    CHECK(size > 0 && picture.width > 0 && picture.height > 0);
+    const int shorter = std::min(picture.width, picture.height);
+    const auto scaled = [&](int side) { return static_cast<int>(int64_t{size} * side / shorter); };
+    return centre_crop(resize(picture, scaled(picture.width), scaled(picture.height), Filter::Bicubic), size, size);
+}
+
 std::vector<float> to_floats(const Picture& picture) {
     float value_of[256];  // in double and rounded once, as the published code does
     for (int i = 0; i < 256; i++) value_of[i] = static_cast<float>(i / 255.0 * 2.0 - 1.0);

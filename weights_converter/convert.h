@@ -2,8 +2,8 @@
 //
 //   convert("chameleon-7b", "chameleon.leon", {.dtype = "bf16"}, [](size_t done, size_t total) { ... });
 //
-// Reads Hugging Face folders of Chameleon (qk-norm layouts A, B and C), CM3Leon in OPT's layout, and VQGANs alone; and
-// single files of Real-ESRGAN's networks, which need no configuration: their sizes are those of the tensors.
+// Reads Hugging Face folders of Chameleon (qk-norm layouts A, B and C), CM3Leon in OPT's layout, VQGANs alone, and
+// CLIP; and single files of Real-ESRGAN's networks, which need no configuration: their sizes are those of the tensors.
 // Streams tensor by tensor in row blocks: memory stays at a few megabytes whatever the model's size. The result depends
 // on the tensors, the configuration and the folder's name alone: converting twice gives the same bytes. Refuses
 // whatever it does not know: unknown, missing or misshapen tensors, and settings that leon does not implement.

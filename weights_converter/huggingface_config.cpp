@@ -2,9 +2,12 @@
 //
 // Two dialects: top-level rope_theta and rope_scaling (transformers 4), rope_parameters (transformers 5).
 // transformers writes only those keys of the nested vq_config that differ from the defaults of ChameleonVQVAEConfig,
-// so there, and only there, an absent key has a value: that default. The tensors' shapes then confirm it.
+// so there, and in the nested configurations of CLIP, an absent key has a value: that default. The tensors' shapes then
+// confirm it.
 #include "weights_converter/huggingface_config.h"
 
+#include <algorithm>
+#include <cmath>
 #include <limits>
 #include <vector>
 
@@ -56,6 +59,7 @@ public:
         if (!value.is_number()) throw Error(name(key) + " must be a number", where_);
         return value.get<float>();
     }
+    float number(const char* key, float if_absent) const { return find(key).is_null() ? if_absent : number(key); }
     bool boolean(const char* key) const {
         const json& value = need(key);
         if (!value.is_boolean()) throw Error(name(key) + " must be true or false", where_);
@@ -65,6 +69,9 @@ public:
         const json& value = need(key);
         if (!value.is_string()) throw Error(name(key) + " must be a string", where_);
         return value.get<std::string>();
+    }
+    std::string text(const char* key, const char* if_absent) const {
+        return find(key).is_null() ? if_absent : text(key);
     }
     // leon implements one value of this setting. If it is absent, that value must be its default.
     void require(const char* key, const json& only) const {
@@ -197,12 +204,86 @@ VqganConfig read_vqgan(const Reader& config) {
     return v;
 }
 
+// transformers' defaults of CLIPTextConfig and CLIPVisionConfig.
+struct ClipDefaults {
+    int dim, heads, ffn_dim;
+};
+
+ClipTower read_clip_tower(const Reader& config, const ClipDefaults& defaults) {
+    ClipTower t;
+    t.layers = config.integer("num_hidden_layers", 12);
+    t.dim = config.integer("hidden_size", defaults.dim);
+    t.heads = config.integer("num_attention_heads", defaults.heads);
+    t.ffn_dim = config.integer("intermediate_size", defaults.ffn_dim);
+    t.norm_eps = config.number("layer_norm_eps", 1e-5f);
+    const std::string activation = config.text("hidden_act", "quick_gelu");
+    if (activation != "quick_gelu" && activation != "gelu")
+        throw Error(
+            config.name("hidden_act") + " is " + in_quotes(activation) + ", but leon supports only quick_gelu and gelu",
+            config.where());
+    t.activation = activation == "gelu" ? Activation::GELU : Activation::QuickGELU;
+    return t;
+}
+
+// "text_config", over which older checkpoints laid a "text_config_dict".
+json nested(const Reader& config, const std::string& key) {
+    json merged = json::object();
+    for (const std::string& name : {key, key + "_dict"}) {
+        const json& part = config.find(name.c_str());
+        if (!part.is_null() && !part.is_object())
+            throw Error(config.name(name.c_str()) + " must be an object", config.where());
+        if (part.is_object()) merged.update(part);
+    }
+    return merged;
+}
+
+ClipConfig read_clip(const Reader& config) {
+    const json text_object = nested(config, "text_config"), vision_object = nested(config, "vision_config");
+    const Reader text(text_object, "text_config.", config.where());
+    const Reader vision(vision_object, "vision_config.", config.where());
+    ClipConfig c;
+    c.dim = config.integer("projection_dim", 512);
+    c.text = read_clip_tower(text, {.dim = 512, .heads = 8, .ffn_dim = 2048});
+    c.vocab = text.integer("vocab_size", 49408);
+    c.context = text.integer("max_position_embeddings", 77);
+    c.vision = read_clip_tower(vision, {.dim = 768, .heads = 12, .ffn_dim = 3072});
+    vision.require_or_absent("num_channels", 3);
+    c.side = vision.integer("image_size", 224);
+    c.patch = vision.integer("patch_size", 32);
+    set_clip_preprocessing(c);
+    return c;
+}
+
+// A side in pixels that must be `side`: a number, or an object whose numbers are all that one.
+void require_side(const Reader& config, const char* key, int side) {
+    const json& value = config.find(key);
+    bool same = value.is_null() || value == side;
+    if (value.is_object())
+        same = std::all_of(value.begin(), value.end(), [&](const json& number) { return number == side; });
+    if (!same)
+        throw Error(config.name(key) + " is " + in_quotes(value.dump(-1, ' ', true)) +
+                        ", but the network's pictures have " + std::to_string(side) + " pixels a side",
+                    config.where());
+}
+
+void read_colours(const Reader& config, const char* key, float (&values)[3]) {
+    const json& list = config.find(key);
+    if (list.is_null()) return;
+    if (!list.is_array() || list.size() != 3)
+        throw Error(config.name(key) + " must be a list of three numbers", config.where());
+    for (size_t i = 0; i < 3; i++) {
+        if (!list[i].is_number()) throw Error(config.name(key) + " must be a list of three numbers", config.where());
+        values[i] = list[i].get<float>();
+    }
+}
+
 Family family_of(const Reader& config) {
     const std::string type = config.text("model_type");
     if (type == "chameleon") return Family::Chameleon;
     if (type == "opt") return Family::Opt;
     if (type == "chameleon_vqgan") return Family::Vqgan;
-    throw Error("'model_type' is " + in_quotes(type) + ", but leon converts chameleon, opt and chameleon_vqgan",
+    if (type == "clip") return Family::Clip;
+    throw Error("'model_type' is " + in_quotes(type) + ", but leon converts chameleon, opt, chameleon_vqgan and clip",
                 config.where());
 }
 
@@ -214,12 +295,17 @@ Layout layout_of(const Reader& config, Family family) {
     throw Error("'leon_layout' is " + in_quotes(text) + ", but must be chameleon or cm3leon", config.where());
 }
 
+json read_object(const std::string& path) {
+    const std::vector<uint8_t> bytes = read_file(path, MAX_CONFIG_BYTES);
+    json object = parse_json(std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()), path);
+    if (!object.is_object()) throw Error("is not a JSON object", path);
+    return object;
+}
+
 }  // namespace
 
 CheckpointConfig read_huggingface_config(const std::string& path) {
-    const std::vector<uint8_t> bytes = read_file(path, MAX_CONFIG_BYTES);
-    const json object = parse_json(std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()), path);
-    if (!object.is_object()) throw Error("is not a JSON object", path);
+    const json object = read_object(path);
     const Reader config(object, "", path);
 
     CheckpointConfig result;
@@ -242,8 +328,31 @@ CheckpointConfig read_huggingface_config(const std::string& path) {
         case Family::Vqgan:
             result.vqgan = read_vqgan(config);
             break;
+        case Family::Clip:
+            result.clip = read_clip(config);
+            break;
     }
     return result;
+}
+
+void set_clip_preprocessing(ClipConfig& config) {
+    constexpr float MEAN[] = {0.48145466f, 0.4578275f, 0.40821073f}, STD[] = {0.26862954f, 0.26130258f, 0.27577711f};
+    std::copy_n(MEAN, 3, config.mean);
+    std::copy_n(STD, 3, config.std);
+}
+
+void read_clip_preprocessing(ClipConfig& config, const std::string& path) {
+    const json object = read_object(path);
+    const Reader settings(object, "", path);
+    for (const char* step : {"do_resize", "do_center_crop", "do_rescale", "do_normalize"})
+        settings.require_or_absent(step, true);
+    settings.require_or_absent("resample", 3);  // bicubic, by Pillow's number
+    const float factor = settings.number("rescale_factor", 1.0f / 255);
+    if (std::fabs(factor * 255 - 1) > 1e-6f) throw Error("'rescale_factor' is not 1/255", path);
+    require_side(settings, "size", config.side);
+    require_side(settings, "crop_size", config.side);
+    read_colours(settings, "image_mean", config.mean);
+    read_colours(settings, "image_std", config.std);
 }
 
 }  // namespace leon

@@ -1,8 +1,9 @@
 // What a Hugging Face config.json says about a model, checked against what leon can run.
 //
 // Known model types: chameleon, opt (CM3Leon's layout: no biases, LayerNorm without parameters), chameleon_vqgan (a
-// picture tokenizer alone). A setting that leon does not implement is an Error that names the key; settings that do
-// not change the network (dropout, token ids, version numbers, ...) are not looked at.
+// picture tokenizer alone), clip (CLIPModel, with the folder's preprocessor_config.json). A setting that leon does not
+// implement is an Error that names the key; settings that do not change the network (dropout, token ids, version
+// numbers, ...) are not looked at.
 #pragma once
 
 #include <string>
@@ -11,17 +12,24 @@
 
 namespace leon {
 
-enum class Family { Chameleon, Opt, Vqgan };
+enum class Family { Chameleon, Opt, Vqgan, Clip };
 
 struct CheckpointConfig {
     Family family = Family::Chameleon;
     Layout layout = Layout::Chameleon;
-    TransformerConfig transformer;  // not for Vqgan
-    VqganConfig vqgan;              // not for Opt; which halves there are is known from the tensors only
+    TransformerConfig transformer;  // of Chameleon and Opt
+    VqganConfig vqgan;              // of Chameleon and Vqgan; which halves there are is known from the tensors only
     int model_parallel_size = 1;    // Chameleon: how many rows of qk-norm parameters layout B holds
     bool qk_layernorm = false;      // Chameleon: the key that only layout A has
+    ClipConfig clip;                // of Clip
 };
 
 CheckpointConfig read_huggingface_config(const std::string& path);
+
+// Mean and deviation of CLIP's pictures from preprocessor_config.json, whose other settings must be those that leon
+// implements: the shorter side to config.side by bicubic resampling, the centre, bytes / 255.
+void read_clip_preprocessing(ClipConfig& config, const std::string& path);
+// The published ones, for folders without that file.
+void set_clip_preprocessing(ClipConfig& config);
 
 }  // namespace leon

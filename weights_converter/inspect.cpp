@@ -74,8 +74,8 @@ std::string foreign_table(const std::vector<Foreign>& tensors, Detail detail) {
 
 std::string inspect_torch(const TorchFile& file, Detail detail) {
     std::string text =
-        format("torch checkpoint, %s, %s bytes\n",
-               file.is_zip() ? "a zip archive" : "in the format before torch 1.6", grouped(file.bytes()).c_str());
+        format("torch checkpoint, %s, %s bytes\n", file.is_zip() ? "a zip archive" : "in the format before torch 1.6",
+               grouped(file.bytes()).c_str());
     for (const std::string& name : file.skipped()) text += format("passed over: an object of class %s\n", name.c_str());
     std::vector<Foreign> tensors;
     for (const TorchTensor& t : file.tensors())
@@ -107,6 +107,8 @@ std::vector<Part> parts_of(const std::vector<const StoredTensor*>& tensors) {
         {"picture codebook", {"vqgan.codebook"}},
         {"picture decoder", {"vqgan.decoder.", "vqgan.post_quant_conv."}},
         {"upscaler", {"upscaler."}},
+        {"CLIP's text tower", {"clip.text."}},
+        {"CLIP's picture tower", {"clip.vision."}},
         {"padding", {PADDING_PREFIX}},
         {"unknown to this leon", {""}},
     };
@@ -155,6 +157,16 @@ std::string upscaler_facts(const UpscalerConfig& c) {
                   c.blocks, c.channels, c.growth);
 }
 
+std::string clip_tower_facts(const ClipTower& c) {
+    return format("%d layers, dim %d, %d heads of %d, ffn %d, %s, norm eps %g", c.layers, c.dim, c.heads, c.head_dim(),
+                  c.ffn_dim, name_of(c.activation), c.norm_eps);
+}
+std::string clip_facts(const ClipConfig& c) {
+    return format("CLIP         vectors of %d\n", c.dim) + "  text       " + clip_tower_facts(c.text) +
+           format("; vocabulary %d, context %d\n", c.vocab, c.context) + "  pictures   " + clip_tower_facts(c.vision) +
+           format("; %d x %d pixels in %d patches of %d x %d\n", c.side, c.side, c.patches(), c.patch, c.patch);
+}
+
 }  // namespace
 
 std::string inspect(const WeightsFile& file, Detail detail) {
@@ -172,6 +184,7 @@ std::string inspect(const WeightsFile& file, Detail detail) {
     if (config.has_transformer) text += transformer_facts(config.transformer);
     if (config.has_vqgan) text += vqgan_facts(config.vqgan);
     if (config.has_upscaler) text += upscaler_facts(config.upscaler);
+    if (config.has_clip) text += clip_facts(config.clip);
     text += file.tokenizer_json().empty()
                 ? format("tokenizer    none\n")
                 : format("tokenizer    %s bytes of JSON\n", grouped(file.tokenizer_json().size()).c_str());

@@ -1,5 +1,6 @@
-// The name maps; see name_maps.h. Sources: the module names of Hugging Face's modeling_chameleon.py and
-// modeling_opt.py, of taming-transformers' VQModel, and of Real-ESRGAN's rrdbnet_arch.py and srvgg_arch.py.
+// The name maps; see name_maps.h. Sources: the module names of Hugging Face's modeling_chameleon.py, modeling_opt.py
+// and modeling_clip.py (with its misspelled pre_layrnorm), of taming-transformers' VQModel, and of Real-ESRGAN's
+// rrdbnet_arch.py and srvgg_arch.py.
 #include "weights_converter/name_maps.h"
 
 namespace leon {
@@ -67,6 +68,58 @@ constexpr NameRule RRDB_AND_COMPACT_RULES[] = {
     {"upscaler.*", "*", Treatment::ChannelsLast},
 };
 
+constexpr const char* CLIP_PREFIXES[] = {""};
+
+constexpr NameRule CLIP_RULES[] = {
+    {"clip.text.embedding", "text_model.embeddings.token_embedding.weight", COPY},
+    {"clip.text.positions", "text_model.embeddings.position_embedding.weight", COPY},
+    {"clip.text.layers.*.attention_norm.weight", "text_model.encoder.layers.*.layer_norm1.weight", COPY},
+    {"clip.text.layers.*.attention_norm.bias", "text_model.encoder.layers.*.layer_norm1.bias", COPY},
+    {"clip.text.layers.*.q.weight", "text_model.encoder.layers.*.self_attn.q_proj.weight", COPY},
+    {"clip.text.layers.*.q.bias", "text_model.encoder.layers.*.self_attn.q_proj.bias", COPY},
+    {"clip.text.layers.*.k.weight", "text_model.encoder.layers.*.self_attn.k_proj.weight", COPY},
+    {"clip.text.layers.*.k.bias", "text_model.encoder.layers.*.self_attn.k_proj.bias", COPY},
+    {"clip.text.layers.*.v.weight", "text_model.encoder.layers.*.self_attn.v_proj.weight", COPY},
+    {"clip.text.layers.*.v.bias", "text_model.encoder.layers.*.self_attn.v_proj.bias", COPY},
+    {"clip.text.layers.*.o.weight", "text_model.encoder.layers.*.self_attn.out_proj.weight", COPY},
+    {"clip.text.layers.*.o.bias", "text_model.encoder.layers.*.self_attn.out_proj.bias", COPY},
+    {"clip.text.layers.*.ffn_norm.weight", "text_model.encoder.layers.*.layer_norm2.weight", COPY},
+    {"clip.text.layers.*.ffn_norm.bias", "text_model.encoder.layers.*.layer_norm2.bias", COPY},
+    {"clip.text.layers.*.up.weight", "text_model.encoder.layers.*.mlp.fc1.weight", COPY},
+    {"clip.text.layers.*.up.bias", "text_model.encoder.layers.*.mlp.fc1.bias", COPY},
+    {"clip.text.layers.*.down.weight", "text_model.encoder.layers.*.mlp.fc2.weight", COPY},
+    {"clip.text.layers.*.down.bias", "text_model.encoder.layers.*.mlp.fc2.bias", COPY},
+    {"clip.text.norm.*", "text_model.final_layer_norm.*", COPY},
+    {"clip.text.projection", "text_projection.weight", COPY},
+    {"clip.vision.patches", "vision_model.embeddings.patch_embedding.weight", Treatment::ChannelsLast},
+    {"clip.vision.class", "vision_model.embeddings.class_embedding", COPY},
+    {"clip.vision.positions", "vision_model.embeddings.position_embedding.weight", COPY},
+    {"clip.vision.first_norm.*", "vision_model.pre_layrnorm.*", COPY},
+    {"clip.vision.layers.*.attention_norm.weight", "vision_model.encoder.layers.*.layer_norm1.weight", COPY},
+    {"clip.vision.layers.*.attention_norm.bias", "vision_model.encoder.layers.*.layer_norm1.bias", COPY},
+    {"clip.vision.layers.*.q.weight", "vision_model.encoder.layers.*.self_attn.q_proj.weight", COPY},
+    {"clip.vision.layers.*.q.bias", "vision_model.encoder.layers.*.self_attn.q_proj.bias", COPY},
+    {"clip.vision.layers.*.k.weight", "vision_model.encoder.layers.*.self_attn.k_proj.weight", COPY},
+    {"clip.vision.layers.*.k.bias", "vision_model.encoder.layers.*.self_attn.k_proj.bias", COPY},
+    {"clip.vision.layers.*.v.weight", "vision_model.encoder.layers.*.self_attn.v_proj.weight", COPY},
+    {"clip.vision.layers.*.v.bias", "vision_model.encoder.layers.*.self_attn.v_proj.bias", COPY},
+    {"clip.vision.layers.*.o.weight", "vision_model.encoder.layers.*.self_attn.out_proj.weight", COPY},
+    {"clip.vision.layers.*.o.bias", "vision_model.encoder.layers.*.self_attn.out_proj.bias", COPY},
+    {"clip.vision.layers.*.ffn_norm.weight", "vision_model.encoder.layers.*.layer_norm2.weight", COPY},
+    {"clip.vision.layers.*.ffn_norm.bias", "vision_model.encoder.layers.*.layer_norm2.bias", COPY},
+    {"clip.vision.layers.*.up.weight", "vision_model.encoder.layers.*.mlp.fc1.weight", COPY},
+    {"clip.vision.layers.*.up.bias", "vision_model.encoder.layers.*.mlp.fc1.bias", COPY},
+    {"clip.vision.layers.*.down.weight", "vision_model.encoder.layers.*.mlp.fc2.weight", COPY},
+    {"clip.vision.layers.*.down.bias", "vision_model.encoder.layers.*.mlp.fc2.bias", COPY},
+    {"clip.vision.norm.*", "vision_model.post_layernorm.*", COPY},
+    {"clip.vision.projection", "visual_projection.weight", COPY},
+};
+constexpr UnusedRule CLIP_UNUSED[] = {
+    {"text_model.embeddings.position_ids", Unused::Always},  // 0, 1, 2, ..., which older versions stored
+    {"vision_model.embeddings.position_ids", Unused::Always},
+    {"logit_scale", Unused::Always},  // of the training loss; ranks are the same without it
+};
+
 }  // namespace
 
 const NameMap CHAMELEON_NAMES = {"model.embed_tokens.weight", MODEL_PREFIXES, CHAMELEON_RULES, CHAMELEON_UNUSED};
@@ -74,6 +127,7 @@ const NameMap OPT_NAMES = {"model.decoder.embed_tokens.weight", MODEL_PREFIXES, 
 const NameMap VQGAN_NAMES = {"model.vqmodel.quantize.embedding.weight", VQGAN_PREFIXES, VQGAN_RULES, VQGAN_UNUSED};
 const std::span<const char* const> UPSCALER_NESTS = NESTS;
 const std::span<const NameRule> UPSCALER_RULES = RRDB_AND_COMPACT_RULES;
+const NameMap CLIP_NAMES = {"text_model.embeddings.token_embedding.weight", CLIP_PREFIXES, CLIP_RULES, CLIP_UNUSED};
 
 bool match(const std::string& pattern, const std::string& name, std::string& star) {
     const size_t at = pattern.find('*');

@@ -47,6 +47,7 @@ struct NameMap {
 extern const NameMap CHAMELEON_NAMES;  // Hugging Face's ChameleonForConditionalGeneration, transformer only
 extern const NameMap OPT_NAMES;        // Hugging Face's OPTForCausalLM
 extern const NameMap VQGAN_NAMES;      // taming-transformers' names, alone or inside a Chameleon checkpoint
+extern const NameMap CLIP_NAMES;       // Hugging Face's CLIPModel
 
 // Real-ESRGAN's RRDBNet and SRVGGNetCompact. Published files nest the tensors: the first of these that is there counts,
 // the other one's are other stages of the same training.

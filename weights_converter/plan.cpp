@@ -232,6 +232,8 @@ void add_notes(Plan& plan) {
     if (f16) plan.notes.push_back("matrices stored as f16 become f32");
     if (plan.config.has_transformer && plan.tokenizer_json.empty())
         plan.notes.push_back("the folder has no tokenizer.json: the model will take token ids only");
+    if (plan.config.has_clip && plan.tokenizer_json.empty())
+        plan.notes.push_back("the folder has no tokenizer.json: the model will embed pictures only");
     if (plan.config.has_vqgan && !plan.config.vqgan.decoder)
         plan.notes.push_back("the VQGAN has no decoder: the model can look at pictures, but not draw them");
     if (plan.config.has_vqgan && !plan.config.vqgan.encoder)
@@ -239,6 +241,37 @@ void add_notes(Plan& plan) {
     if (plan.config.has_transformer && !plan.config.has_vqgan)
         plan.notes.push_back("the checkpoint has no VQGAN: the model will take and give picture codes only");
 }
+
+namespace {
+
+Plan plan_clip(const std::string& folder, const CheckpointConfig& source, const ConvertOptions& options) {
+    if (!options.vqgan.empty()) throw Error("is a CLIP, which has no use for a VQGAN", folder, "leave out --vqgan");
+    Plan plan;
+    plan.checkpoints.push_back(open_huggingface(folder));
+    plan.config.name = options.name.empty() ? folder_name(folder) : options.name;
+    plan.config.has_clip = true;
+    plan.config.clip = source.clip;
+    const std::string preprocessing = (fs::path(folder) / "preprocessor_config.json").string();
+    std::error_code unreadable;
+    if (fs::exists(preprocessing, unreadable))
+        read_clip_preprocessing(plan.config.clip, preprocessing);
+    else
+        plan.notes.push_back(
+            "the folder has no preprocessor_config.json: pictures get the published mean and deviation");
+    plan.config = parse_config(print_config(plan.config), config_path(folder));
+    plan.tokenizer_json = read_tokenizer(folder, options.tokenizer);
+
+    std::set<std::string> used;
+    NamedTensors names(*plan.checkpoints[0], CLIP_NAMES, used);
+    if (!names.present()) throw Error("tensor " + in_quotes(CLIP_NAMES.root) + " is missing", folder);
+    add_steps(plan, names, tensors_of(plan.config), "clip.", {}, folder, options.dtype);
+    names.skip_unused(plan.config);
+    check_all_used(*plan.checkpoints[0], used);
+    add_notes(plan);
+    return plan;
+}
+
+}  // namespace
 
 size_t Plan::bytes() const {
     size_t total = 0;
@@ -254,6 +287,7 @@ Plan plan_conversion(const std::string& folder, const ConvertOptions& options) {
     Plan plan;
     const std::string path = config_path(folder);
     const CheckpointConfig source = read_huggingface_config(path);
+    if (source.family == Family::Clip) return plan_clip(folder, source, options);
     const bool has_transformer = source.family != Family::Vqgan;
     plan.checkpoints.push_back(open_huggingface(folder));
     const Checkpoint& checkpoint = *plan.checkpoints[0];
