@@ -54,7 +54,7 @@ class Pool {
 public:
     ~Pool() { stop(); }
 
-    void run(int64_t count, Task task, void* context) {
+    void run(int64_t count, ThreadTask task, void* context) {
         std::unique_lock<std::mutex> owner(run_mutex, std::try_to_lock);
         if (!owner.owns_lock() || workers_wanted() == 1) {
             for (int64_t i = 0; i < count; i++) task(context, i, 0);
@@ -142,7 +142,7 @@ private:
     std::vector<std::thread> threads;
     std::atomic<int> wanted{0};  // 0: not decided yet
     std::atomic<bool> leaving{false};
-    Task job_task = nullptr;
+    ThreadTask job_task = nullptr;
     void* job_context = nullptr;
     int64_t job_count = 0;
     uint32_t jobs = 0;
@@ -164,7 +164,7 @@ struct Scratch {
 
 }  // namespace
 
-void run_tasks(int64_t count, Task task, void* context) {
+void run_tasks(int64_t count, ThreadTask task, void* context) {
     if (count <= 1) {
         if (count == 1) task(context, 0, 0);
         return;

@@ -14,15 +14,15 @@
 
 namespace leon {
 
-using Task = void (*)(void* context, int64_t index, int worker);
+using ThreadTask = void (*)(void* context, int64_t index, int worker);
 
 // The type-erased form of parallel(). count <= 1 wakes nobody.
-void run_tasks(int64_t count, Task task, void* context);
+void run_tasks(int64_t count, ThreadTask task, void* context);
 
 // body(int64_t index, int worker), with 0 <= worker < cpu_workers(); worker 0 is the caller.
 template <class Body>
 void parallel(int64_t count, Body body) {
-    Task call = [](void* context, int64_t index, int worker) { (*static_cast<Body*>(context))(index, worker); };
+    ThreadTask call = [](void* context, int64_t index, int worker) { (*static_cast<Body*>(context))(index, worker); };
     run_tasks(count, call, &body);
 }
 
