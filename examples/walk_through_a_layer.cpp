@@ -32,7 +32,10 @@ void walk(const Model& model, const std::string& text) {
     if (c.norm != Norm::RMS || c.norm_placement != NormPlacement::Before || c.positions != Positions::Rotary)
         throw Error("this walk is written for RMS norm before the branch and rotary positions", model.path());
 
-    const std::vector<int32_t> tokens = model.documents().draw_prompt(text);
+    Prompt prompt;
+    prompt.document.parts.push_back(text_part(text));
+    prompt.next = Prompt::Next::Picture;
+    const std::vector<int32_t> tokens = model.documents().ids(prompt);
     const int rows = static_cast<int>(tokens.size());
     std::printf("\"%s\" is %d tokens:", text.c_str(), rows);
     for (int32_t token : tokens) std::printf(" %s", model.tokenizer().token(token).c_str());

@@ -41,8 +41,11 @@ constexpr EnumName<Norm> NORMS[] = {{Norm::RMS, "rms"}, {Norm::LayerNorm, "layer
 constexpr EnumName<NormPlacement> PLACEMENTS[] = {{NormPlacement::Before, "before"}, {NormPlacement::After, "after"}};
 constexpr EnumName<Positions> POSITIONS[] = {{Positions::Rotary, "rotary"}, {Positions::Learned, "learned"}};
 constexpr EnumName<FeedForward> FEED_FORWARDS[] = {{FeedForward::SwiGLU, "swiglu"}, {FeedForward::ReLU, "relu"}};
-constexpr EnumName<Layout> LAYOUTS[] = {{Layout::Chameleon, "chameleon"}, {Layout::CM3Leon, "cm3leon"}};
 constexpr EnumName<UpscalerKind> UPSCALER_KINDS[] = {{UpscalerKind::RRDB, "rrdb"}, {UpscalerKind::Compact, "compact"}};
+constexpr EnumName<Layout> LAYOUTS[] = {{Layout::Chameleon, "chameleon"},
+                                        {Layout::CM3Leon, "cm3leon"},
+                                        {Layout::Anole, "anole"},
+                                        {Layout::Lumina, "lumina"}};
 
 TransformerConfig read_transformer(const json& object, const std::string& where) {
     ConfigReader r(object, "transformer", where);

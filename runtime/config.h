@@ -16,8 +16,9 @@ enum class Norm { RMS, LayerNorm };
 enum class NormPlacement { Before, After };  // of the branch input, or of the branch output before it is added
 enum class Positions { Rotary, Learned };
 enum class FeedForward { SwiGLU, ReLU };
-// How documents are written as tokens: see tokenizer/document.h.
-enum class Layout { Chameleon, CM3Leon };
+// How documents are written as tokens, which templates a family was trained on, and how it decodes: see
+// tokenizer/document_writer.h and tokenizer/templates.h. Anole's documents are Chameleon's.
+enum class Layout { Chameleon, CM3Leon, Anole, Lumina };
 
 struct TransformerConfig {
     Norm norm = Norm::RMS;

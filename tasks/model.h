@@ -11,7 +11,7 @@
 #include "runtime/weights.h"
 #include "runtime/weights_file.h"
 #include "tokenizer/bpe.h"
-#include "tokenizer/document.h"
+#include "tokenizer/document_writer.h"
 #include "tokenizer/vocabulary.h"
 #include "tokenizer/vqgan.h"
 

@@ -5,7 +5,7 @@
 #include "tests/kernel_harness.h"
 #include "tests/temporary_folder.h"
 #include "tests/tiny_transformer.h"
-#include "tokenizer/document.h"
+#include "tokenizer/document_writer.h"
 
 #include "tests/testing.h"
 

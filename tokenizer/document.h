@@ -1,15 +1,8 @@
-// How a document of text and pictures is written as tokens, in each family's layout.
+// A document as leon sees it: text and pictures in any order, with holes in either, and what is to follow it.
 //
-//   CM3Leon                                                  Chameleon                          docs/models.md §4
-//   draw      </s> text <break> | codes                      <s> text <end of turn> <begin> | codes
-//   nothing   </s> <sentinel:0> <break>                      <s> <begin>
-//   describe  </s> text <sentinel:0> <break> codes           <s> <begin> codes <end> text <end of turn> | answer </s>
-//             </s> <sentinel:0> | answer <eoss>
-//   fill      </s> text <break> codes with <sentinel:i>      <s> text <end of turn> <begin> | visible codes are forced,
-//             </s> <sentinel:0> | codes <eoss> ...           holes are drawn, in raster order
-//
-// `|` is where the model continues. <break> and <begin> are the same token, and so are <eoss> and <end>. Text never
-// becomes a control token here, whatever it spells.
+// Nothing here knows an id: tokenizer/document_writer.h writes a prompt as tokens, tokenizer/document_text.h as text
+// that a person can read. Building one is cheap, so tasks, training and tests describe what they mean and compare
+// documents.
 #pragma once
 
 #include <cstdint>
@@ -17,17 +10,15 @@
 #include <string>
 #include <vector>
 
-#include "runtime/config.h"
-#include "runtime/modality.h"
-#include "tokenizer/bpe.h"
-#include "tokenizer/vocabulary.h"
-
 namespace leon {
 
-// A grid of picture codes, row by row. In a document a hole stands for cells that are to be filled.
+// A grid of picture codes, row by row.
 struct CodeGrid {
     int rows = 0, cols = 0;
     std::vector<int32_t> codes;  // [rows, cols]
+
+    int cells() const { return rows * cols; }
+    bool operator==(const CodeGrid&) const = default;
 };
 
 // A rectangle of cells, half open: x0 <= x < x1, y0 <= y < y1.
@@ -38,35 +29,71 @@ struct CellBox {
     bool contains(int x, int y) const { return x >= x0 && x < x1 && y >= y0 && y < y1; }
 };
 
-class DocumentWriter {
-public:
-    // Error if the vocabulary lacks a control token that the layout needs.
-    DocumentWriter(Layout layout, const Tokenizer& tokenizer, const Vocabulary& vocabulary);
+// A stretch of text that is encoded by itself, or a hole where text is to stand.
+struct TextPiece {
+    std::string text;
+    bool hole = false;
 
-    std::vector<int32_t> draw_prompt(const std::string& text) const;
-    std::vector<int32_t> unconditional_prompt() const;  // the guidance stream of draw_prompt
-    // `text` stands where the layout puts an instruction or question; the answer follows.
-    std::vector<int32_t> describe_prompt(const std::string& text, std::span<const int32_t> codes) const;
-    // An empty text gives the guidance stream. CM3Leon: the visible codes are part of the
-    // prompt, with one sentinel a row of the hole. Chameleon: the caller forces them while it draws.
-    std::vector<int32_t> fill_prompt(const std::string& text, const CodeGrid& grid, const CellBox& hole) const;
+    bool operator==(const TextPiece&) const = default;
+};
 
-    // The ids by which the model itself begins pictures of that many codes and ends the document; see modality.h.
-    ModalityRules modality(int codes) const;
+struct Part {
+    // EndOfTurn: somebody has finished speaking (families that were trained on conversations).
+    enum class Kind { Text, Picture, EndOfTurn };
 
-    int32_t end_of_answer() const;  // the id that ends describe_prompt's answer
-    std::vector<int32_t> image_ids(std::span<const int32_t> codes) const;
-    std::vector<int32_t> codes(std::span<const int32_t> ids) const;  // every id must be a picture's
+    Kind kind = Kind::Text;
+    std::vector<TextPiece> text;  // Text; none stands for no text at all
+    CodeGrid picture;             // Picture
+    std::vector<uint8_t> hidden;  // Picture: [rows, cols], 1 = a cell that is to be filled; empty: none is
 
-    Layout layout() const { return layout_; }
-    const Vocabulary& vocabulary() const { return vocabulary_; }
+    bool is_hidden(int cell) const { return !hidden.empty() && hidden[cell]; }
+    bool operator==(const Part&) const = default;
+};
+Part text_part(const std::string& text);
+Part picture_part(CodeGrid picture, std::vector<uint8_t> hidden = {});
+Part end_of_turn();
+// Text in which every run of three underscores or more is a hole: "a ___ on a ___ beach".
+Part text_with_holes(const std::string& text);
 
-private:
-    std::vector<int32_t> text_ids(const std::string& text) const;
+struct Document {
+    std::vector<Part> parts;
 
-    const Layout layout_;
-    const Tokenizer& tokenizer_;
-    const Vocabulary& vocabulary_;
+    bool operator==(const Document&) const = default;
+};
+
+// Holes are numbered as they stand, from the front: in text one a piece, in a picture one for every unbroken run of
+// hidden cells within a row. (A rectangle is so one hole a row.)
+struct Hole {
+    Part::Kind kind;
+    size_t part;
+    size_t piece = 0;           // Text
+    int first = 0, length = 0;  // Picture: cells
+};
+std::vector<Hole> holes_of(const Document& document);
+
+// What belongs into a hole: text or codes, as its kind is.
+struct Filling {
+    std::string text;
+    std::vector<int32_t> codes;
+};
+// The document without holes. As many fillings as there are holes, of the right lengths: a bug otherwise.
+Document filled(const Document& document, const std::vector<Filling>& fillings);
+
+// All of the text, pieces and parts joined; holes as "___". For captions and messages.
+std::string plain_text(const Document& document);
+
+// What a model is to go on from: documents that were retrieved to help it, the one that matters, and what follows.
+struct Prompt {
+    // Picture: one picture. Text: an answer. Holes: what belongs into the holes, in order. Nothing: the document is
+    // complete and closed. Anything: the document goes on with text and pictures as the model decides.
+    enum class Next { Nothing, Picture, Text, Holes, Anything };
+
+    std::vector<Document> retrieved;
+    Document document;
+    Next next = Next::Nothing;
+    int rows = 0, cols = 0;  // Next::Picture: of the picture that follows
+
+    bool operator==(const Prompt&) const = default;
 };
 
 }  // namespace leon

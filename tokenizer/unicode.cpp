@@ -66,4 +66,13 @@ std::optional<size_t> find_invalid_utf8(std::string_view text) {
     return std::nullopt;
 }
 
+std::string repaired_utf8(std::string_view text) {
+    std::string repaired;
+    while (const std::optional<size_t> bad = find_invalid_utf8(text)) {
+        repaired.append(text.substr(0, *bad)).append("\xEF\xBF\xBD");
+        text.remove_prefix(*bad + 1);
+    }
+    return repaired.append(text);
+}
+
 }  // namespace leon

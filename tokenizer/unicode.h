@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -36,6 +37,10 @@ private:
 
 // The offset of the first byte that is not part of a well-formed code point (no surrogates, nothing overlong).
 std::optional<size_t> find_invalid_utf8(std::string_view text);
+
+// The text with U+FFFD in place of every byte that is not part of a well-formed code point: what a byte-level model
+// says need not be UTF-8.
+std::string repaired_utf8(std::string_view text);
 
 struct CodePoint {
     uint32_t value;

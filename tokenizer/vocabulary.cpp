@@ -26,6 +26,13 @@ bool is_control_name(std::string_view name) {
            name.starts_with("<reserved");
 }
 
+constexpr int MAX_GRID_COUNTS = 200;  // 6,400 pixels; the names behind belong to nobody
+
+std::string reserved_name(int number) {
+    std::string digits = std::to_string(number);
+    return "<reserved" + std::string(5 - std::min<size_t>(5, digits.size()), '0') + digits + ">";
+}
+
 }  // namespace
 
 std::string image_token_name(int code) {
@@ -44,6 +51,11 @@ Vocabulary read_vocabulary(const Tokenizer& tokenizer) {
     v.brk = find("<racm3:break>");
     v.eoss = find("<eoss>");
     v.end_of_turn = find("<reserved08706>");
+    v.new_line = find("<reserved08799>");
+    v.grid_first = find("<reserved08800>");
+    while (v.grid_first >= 0 && v.grid_counts < MAX_GRID_COUNTS &&
+           find(reserved_name(8800 + v.grid_counts)) == v.grid_first + v.grid_counts)
+        v.grid_counts++;
     while (auto id = tokenizer.id("<sentinel:" + std::to_string(v.sentinels.size()) + ">")) v.sentinels.push_back(*id);
 
     v.image_first = find(image_token_name(0));

@@ -21,6 +21,9 @@ struct Vocabulary {
     int32_t brk = -1;                // <racm3:break>: CM3Leon's modality switch, Chameleon's begin-of-image
     int32_t eoss = -1;               // <eoss>: end of a relocated span, Chameleon's end-of-image
     int32_t end_of_turn = -1;        // <reserved08706>; Chameleon only, -1 if absent
+    int32_t new_line = -1;           // <reserved08799>: ends a row of codes; Lumina-mGPT only
+    int32_t grid_first = -1;         // <reserved08800>: grid_first + n says n * 32 pixels; Lumina-mGPT only
+    int grid_counts = 0;             // of these
     std::vector<int32_t> sentinels;  // <sentinel:i>
     int32_t image_first = -1;        // code c is image_first + c
     int codes = 0;

@@ -290,9 +290,10 @@ Family family_of(const Reader& config) {
 Layout layout_of(const Reader& config, Family family) {
     if (config.find("leon_layout").is_null()) return family == Family::Opt ? Layout::CM3Leon : Layout::Chameleon;
     const std::string text = config.text("leon_layout");
-    for (Layout layout : {Layout::Chameleon, Layout::CM3Leon})
+    for (Layout layout : {Layout::Chameleon, Layout::CM3Leon, Layout::Anole, Layout::Lumina})
         if (text == name_of(layout)) return layout;
-    throw Error("'leon_layout' is " + in_quotes(text) + ", but must be chameleon or cm3leon", config.where());
+    throw Error("'leon_layout' is " + in_quotes(text) + ", but must be chameleon, cm3leon, anole or lumina",
+                config.where());
 }
 
 json read_object(const std::string& path) {

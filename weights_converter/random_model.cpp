@@ -125,11 +125,12 @@ ModelConfig preset(const std::string& name, WithVqgan vqgan) {
     throw Error("there is no model shape of this name", name, "known shapes: " + known);
 }
 
-void write_random_model(const std::string& path, const ModelConfig& config, DType matrices, uint64_t seed) {
+void write_random_model(const std::string& path, const ModelConfig& config, DType matrices, uint64_t seed,
+                        const std::string& tokenizer_json) {
     CHECK(matrices == DType::F32 || matrices == DType::BF16);
     const std::vector<TensorSpec> tensors = tensors_of(config);
     auto dtype_of = [&](const TensorSpec& t) { return t.precision == Precision::Matrix ? matrices : DType::F32; };
-    WeightsWriter writer(path, print_config(config), "");
+    WeightsWriter writer(path, print_config(config), tokenizer_json);
     for (const TensorSpec& t : tensors) writer.declare(t.name, dtype_of(t), t.shape);
     writer.begin();
 

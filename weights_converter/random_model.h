@@ -22,8 +22,10 @@ enum class WithVqgan { No, Yes };
 ModelConfig preset(const std::string& name, WithVqgan vqgan);
 std::vector<std::string> preset_names();
 
-// A leon file with no tokenizer. `matrices` is F32 or BF16. The same seed gives the same bytes. Memory stays at a few
-// megabytes whatever the size. Error if the file cannot be written.
-void write_random_model(const std::string& path, const ModelConfig& config, DType matrices, uint64_t seed);
+// A leon file, with no tokenizer unless one is given (the text of a tokenizer.json). `matrices` is F32 or BF16. The
+// same seed gives the same bytes. Memory stays at a few megabytes whatever the size. Error if the file cannot be
+// written.
+void write_random_model(const std::string& path, const ModelConfig& config, DType matrices, uint64_t seed,
+                        const std::string& tokenizer_json = {});
 
 }  // namespace leon
