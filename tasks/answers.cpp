@@ -1,18 +1,14 @@
-// describe and ask: one prompt each per layout, then text until the layout's end of an answer.
+// describe and ask: a template with an answer in it; see answers.h.
 #include "tasks/answers.h"
 
+#include <algorithm>
 #include <chrono>
+
+#include "tasks/pictures.h"
+#include "tasks/ranking.h"
 
 namespace leon {
 namespace {
-
-// The instruction that the model was trained to see before or after the picture (docs/models.md §4).
-std::string describe_instruction(Layout layout) {
-    return layout == Layout::CM3Leon ? "Describe the given picture. " : "Describe the given picture.";
-}
-std::string question_instruction(Layout layout, const std::string& question) {
-    return layout == Layout::CM3Leon ? "Question: " + question + " Answer: " : question;
-}
 
 std::string trimmed(const std::string& text) {
     const char* blank = " \t\r\n";
@@ -20,62 +16,71 @@ std::string trimmed(const std::string& text) {
     return first == std::string::npos ? "" : text.substr(first, text.find_last_not_of(blank) - first + 1);
 }
 
-Answer answer(const Model& model, const Picture& picture, const std::string& instruction, const Settings& settings,
-              const Progress& progress) {
-    if (settings.max_tokens < 1) throw Error("must be at least 1", "--max-tokens");
-    const Vqgan& encoder = model.encoder();
-    const DocumentWriter& documents = model.documents();
-    const Tokenizer& tokenizer = model.tokenizer();
-    const int side = model.grid() * model.config().vqgan.patch();
-
-    Answer result;
-    const auto start = std::chrono::steady_clock::now();
-    const auto codes = encoder.encode(to_floats(chameleon_preprocess(picture, side)), side, side);
-    result.picture_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-
-    const int32_t end = documents.end_of_answer();
-    const std::vector<int32_t> prompt = documents.describe_prompt(instruction, codes);
-    const int room = model.config().transformer.context + 1 - static_cast<int>(prompt.size());
-    Run run;
-    run.kind = Run::Kind::Text;
-    run.tokens = std::max(1, std::min(settings.max_tokens, room));
-    run.allowed = model.vocabulary().text;
-    run.stop = {end};
-    run.chain = text_chain(model.config().layout, settings);
-    run.guidance.emplace();
-
-    GenerateOptions options;
-    options.seed = settings.seed;
-    options.max_tokens = run.tokens;
-    options.cache_dtype = settings.cache_dtype;
-    options.on_token = [&](const TokenEvent& event) {
-        if (event.token == end || !progress.text) return true;
-        return progress.text(tokenizer.decode(std::span(&event.token, 1)));
-    };
-    bool asked = false;
-    auto once = [&](int, const std::vector<int32_t>&) -> std::optional<Run> {
-        if (std::exchange(asked, true)) return std::nullopt;
-        return run;
-    };
-    std::vector<int32_t> ids = generate(model.config().transformer, model.weights(), model.kernels(), prompt, once,
-                                        options, &result.statistics)[0]
-                                   .tokens;
-    result.complete = !ids.empty() && ids.back() == end;
-    if (result.complete) ids.pop_back();
-    result.text = trimmed(tokenizer.decode(ids));
-    return result;
+// Without what the template puts behind every answer.
+std::string bare(const std::string& text, const Template& row) {
+    std::string answer = trimmed(text);
+    if (!row.answer_end.empty() && answer.ends_with(row.answer_end))
+        answer.resize(answer.size() - row.answer_end.size());
+    return answer;
 }
 
 }  // namespace
 
-Answer describe(const Model& model, const Picture& picture, const Settings& settings, const Progress& progress) {
-    return answer(model, picture, describe_instruction(model.config().layout), settings, progress);
+std::vector<Answer> answers(const Model& model, const Picture& picture, Task task, const std::string& question,
+                            const Settings& settings, const Progress& progress) {
+    if (task == Task::Ask && trimmed(question).empty())
+        throw Error("is empty", "question", "ask something, for example \"Where is it?\"");
+    const Template& row = template_of(model.config().layout, task);
+    Fields fields;
+    const auto start = std::chrono::steady_clock::now();
+    fields.pictures["picture"] = picture_part_of(model, frame_of(model, picture));
+    const std::chrono::duration<double> picture_seconds = std::chrono::steady_clock::now() - start;
+    fields.text["question"] = trimmed(question);
+
+    const Prompt prompt = query(row, fields);
+    const Completions completions = complete(model, prompt, {}, settings, progress);
+    std::vector<Answer> all;
+    std::vector<std::vector<int32_t>> said;
+    for (const Completion& completion : completions.candidates) {
+        Answer& answer = all.emplace_back();
+        answer.text = bare(completion.fillings.at(0).text, row);
+        answer.complete = completion.complete;
+        answer.seed = settings.seed + all.size() - 1;
+        answer.prompt = readable_prompts(model, prompt, {}, settings);
+        answer.statistics = completions.statistics;
+        answer.picture_seconds = picture_seconds.count();
+        std::vector<int32_t> ids = completion.text_ids;
+        if (completion.complete) ids.push_back(model.documents().end_of_answer());
+        said.push_back(std::move(ids));
+    }
+    if (all.empty()) {  // cancelled
+        all.emplace_back().complete = false;
+        all.front().statistics = completions.statistics;
+        return all;
+    }
+
+    const std::vector<double> log_p = log_probabilities_of(model, completions.prompt, said, settings.cache_dtype);
+    std::vector<size_t> order(all.size());
+    for (size_t i = 0; i < all.size(); i++) {
+        all[i].log_probability = log_p[i];
+        order[i] = i;
+    }
+    std::stable_sort(order.begin(), order.end(),
+                     [&](size_t a, size_t b) { return all[a].log_probability > all[b].log_probability; });
+    std::vector<Answer> sorted;
+    for (size_t i : order) sorted.push_back(std::move(all[i]));
+    return sorted;
+}
+
+Answer describe(const Model& model, const Picture& picture, const Settings& settings, const Progress& progress,
+                Detail detail) {
+    return answers(model, picture, detail == Detail::Long ? Task::DescribeLong : Task::Describe, "", settings, progress)
+        .front();
 }
 
 Answer ask(const Model& model, const Picture& picture, const std::string& question, const Settings& settings,
            const Progress& progress) {
-    if (trimmed(question).empty()) throw Error("is empty", "question", "ask something, for example \"Where is it?\"");
-    return answer(model, picture, question_instruction(model.config().layout, trimmed(question)), settings, progress);
+    return answers(model, picture, Task::Ask, question, settings, progress).front();
 }
 
 }  // namespace leon

@@ -3,13 +3,11 @@
 
 #include <chrono>
 #include <cstdio>
-#include <filesystem>
-#include <span>
 #include <vector>
 
-#include "runtime/files.h"
 #include "tasks/answers.h"
-#include "tasks/pictures.h"
+#include "tasks/fill.h"
+#include "tasks/page.h"
 
 namespace leon {
 namespace {
@@ -27,42 +25,6 @@ constexpr const char* SENTENCES[] = {
 constexpr const char* QUESTIONS[] = {"Where is it?", "How many things are there?", "What is in the picture?"};
 constexpr int COLUMNS = 4;
 
-std::string base64(std::span<const uint8_t> bytes) {
-    static const char* digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    std::string out;
-    for (size_t i = 0; i < bytes.size(); i += 3) {
-        uint32_t block = bytes[i] << 16;
-        if (i + 1 < bytes.size()) block |= bytes[i + 1] << 8;
-        if (i + 2 < bytes.size()) block |= bytes[i + 2];
-        out += digits[block >> 18 & 63];
-        out += digits[block >> 12 & 63];
-        out += i + 1 < bytes.size() ? digits[block >> 6 & 63] : '=';
-        out += i + 2 < bytes.size() ? digits[block & 63] : '=';
-    }
-    return out;
-}
-
-std::string escaped(const std::string& text) {
-    std::string out;
-    for (char c : text) {
-        if (c == '&')
-            out += "&amp;";
-        else if (c == '<')
-            out += "&lt;";
-        else if (c == '>')
-            out += "&gt;";
-        else if (c == '"')
-            out += "&quot;";
-        else
-            out += c;
-    }
-    return out;
-}
-
-std::string image_tag(const Picture& picture, const std::string& alt) {
-    return "<img alt=\"" + escaped(alt) + "\" src=\"data:image/png;base64," + base64(encode_png(picture)) + "\">";
-}
-
 // A picture with the hole shown in grey.
 Picture with_hole(Picture picture, const PixelBox& box) {
     for (int y = box.y0; y < box.y1; y++)
@@ -71,30 +33,17 @@ Picture with_hole(Picture picture, const PixelBox& box) {
     return picture;
 }
 
-constexpr const char* PAGE_HEAD = R"(<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>leon: pictures and sentences</title>
-<style>
-body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222;background:#fafaf7}
-.grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(13rem,1fr));gap:1.5rem}
-figure{margin:0}img{width:100%;image-rendering:pixelated;border-radius:6px}
-figcaption b{display:block}small{color:#777}dt{float:left;clear:left;color:#777;margin-right:.5rem}dd{margin:0}
-</style>
-)";
-
 }  // namespace
 
 std::string run_demo(const Model& model, const std::string& folder,
                      const std::function<void(const std::string&)>& say) {
-    std::error_code failed;
-    std::filesystem::create_directories(folder, failed);
-    if (failed) throw Error("the folder cannot be made: " + failed.message(), folder);
-
+    make_folder(folder);
     const auto start = std::chrono::steady_clock::now();
     Settings settings;
     settings.seed = 1;
     std::string page =
-        std::string(PAGE_HEAD) + "<h1>leon draws, looks and answers</h1>\n<p>Model: " + escaped(model.config().name) +
+        html_head("leon: pictures and sentences") +
+        "<h1>leon draws, looks and answers</h1>\n<p>Model: " + html_escaped(model.config().name) +
         ". Each picture was drawn from the sentence in bold; what stands below it is what the same "
         "model says when it looks at its own picture. Seed 1, first result, nothing picked.</p>\n<div class=grid>\n";
     std::vector<Picture> pictures;
@@ -105,9 +54,9 @@ std::string run_demo(const Model& model, const std::string& folder,
         const std::string answer = ask(model, picture, question, settings).text;
         save_picture(folder + "/" + std::to_string(pictures.size() + 1) + ".png", picture);
         pictures.push_back(picture);
-        page += "<figure>" + image_tag(picture, sentence) + "<figcaption><b>" + escaped(sentence) +
-                "</b><dl><dt>sees</dt><dd>" + escaped(said) + "</dd><dt>" + escaped(question) + "</dt><dd>" +
-                escaped(answer) + "</dd></dl></figcaption></figure>\n";
+        page += "<figure>" + html_image(picture, sentence) + "<figcaption><b>" + html_escaped(sentence) +
+                "</b><dl><dt>sees</dt><dd>" + html_escaped(said) + "</dd><dt>" + html_escaped(question) + "</dt><dd>" +
+                html_escaped(answer) + "</dd></dl></figcaption></figure>\n";
         say("\"" + std::string(sentence) + "\" -> " + std::to_string(pictures.size()) + ".png; sees \"" + said +
             "\"; " + question + " \"" + answer + "\"");
     }
@@ -120,10 +69,10 @@ std::string run_demo(const Model& model, const std::string& folder,
     const Picture filled = fill(model, whole, box, wish, settings).pictures.at(0);
     save_picture(folder + "/filled.png", filled);
     page += "</div>\n<h2>A hole, filled</h2>\n<div class=grid><figure>" +
-            image_tag(with_hole(whole, box), "with a hole") +
-            "<figcaption>the fourth picture with a hole</figcaption></figure><figure>" + image_tag(filled, wish) +
-            "<figcaption><b>" + escaped(wish) + "</b>sees: " + escaped(describe(model, filled, settings).text) +
-            "</figcaption></figure></div>\n";
+            html_image(with_hole(whole, box), "with a hole") +
+            "<figcaption>the fourth picture with a hole</figcaption></figure><figure>" + html_image(filled, wish) +
+            "<figcaption><b>" + html_escaped(wish) +
+            "</b>sees: " + html_escaped(describe(model, filled, settings).text) + "</figcaption></figure></div>\n";
     say("hole filled with \"" + wish + "\" -> filled.png");
 
     char seconds[32];
@@ -132,7 +81,7 @@ std::string run_demo(const Model& model, const std::string& folder,
     page += std::string("<p><small>Made in ") + seconds + " seconds by the " + model.kernels().name +
             " backend.</small></p></html>\n";
     std::string path = folder + "/index.html";
-    write_file(path, page.data(), page.size());
+    write_text(path, page);
     return path;
 }
 

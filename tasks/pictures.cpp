@@ -1,109 +1,150 @@
-// draw and fill: prompts from tokenizer/document.h, runs for the decode loop, pixels from the VQGAN.
+// A template, its fields, the decode loop, pixels; see pictures.h.
 #include "tasks/pictures.h"
 
-#include <algorithm>
 #include <chrono>
-#include <cmath>
-#include <cstdio>
 
 namespace leon {
 namespace {
-
-using Ids = std::vector<int32_t>;
 
 double now() {
     return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-Run image_run(const Model& model, int tokens, const SamplerChain& chain) {
-    Run run;
-    run.kind = Run::Kind::Image;
-    run.tokens = tokens;
-    run.allowed = model.vocabulary().image();
-    run.chain = chain;
-    return run;
-}
+constexpr int LUMINA_STEP = 32;  // pixels: sides are multiples of it
 
-Run forced_run(Ids ids) {
-    Run run;
-    run.kind = Run::Kind::Forced;
-    run.forced = std::move(ids);
-    return run;
-}
-
-// Performs a fixed list of runs for every candidate.
-NextRun in_order(const std::vector<Run>& runs, int candidates) {
-    return [runs, next = std::vector<size_t>(candidates, 0)](int candidate, const Ids&) mutable -> std::optional<Run> {
-        if (next[candidate] == runs.size()) return std::nullopt;
-        return runs[next[candidate]++];
-    };
-}
-
-int tokens_of(const std::vector<Run>& runs) {
-    int tokens = 0;
-    for (const Run& run : runs)
-        tokens += run.kind == Run::Kind::Forced ? static_cast<int>(run.forced.size()) : run.tokens;
-    return tokens;
-}
-
-// Runs the decode loop for pictures; `cells` receives each candidate's drawn codes, in order.
-struct PictureLoop {
-    std::vector<Ids> drawn;
-    bool cancelled = false;
-
-    PictureLoop(const Model& model, const Ids& prompt, const std::vector<Run>& runs, const Settings& settings,
-                const Progress& progress, GenerateStatistics& statistics)
-        : drawn(settings.candidates) {
-        int total = 0;
-        for (const Run& run : runs)
-            if (run.kind == Run::Kind::Image) total += run.tokens;
-        GenerateOptions options;
-        options.candidates = settings.candidates;
-        options.seed = settings.seed;
-        options.max_tokens = tokens_of(runs);
-        options.cache_dtype = settings.cache_dtype;
-        options.on_token = [&](const TokenEvent& event) {
-            if (event.kind != Run::Kind::Image) return true;
-            Ids& codes = drawn[event.candidate];
-            codes.push_back(event.token - model.vocabulary().image_first);
-            if (progress.picture && !progress.picture(event.candidate, codes, total)) cancelled = true;
-            return !cancelled;
-        };
-        const Model& m = model;
-        generate(m.config().transformer, m.weights(), m.kernels(), prompt, in_order(runs, settings.candidates), options,
-                 &statistics);
+// Lumina-mGPT's sizes: as many squares of 32 pixels as the resolution's square has, at most four times as wide as high
+// or the reverse. The one whose shape is nearest to the picture's.
+std::pair<int, int> lumina_size(const Picture& picture, int resolution) {
+    const int n = (resolution / LUMINA_STEP) * (resolution / LUMINA_STEP);
+    std::pair<int, int> best{resolution, resolution};
+    double best_fit = -1;
+    for (int w = n, h = 1; w > 0;) {
+        if (std::max(w, h) <= 4 * std::min(w, h)) {
+            const double x = double(w) / picture.width, y = double(h) / picture.height;
+            const double fit = std::min(x, y) / std::max(x, y);
+            if (fit > best_fit) {
+                best_fit = fit;
+                best = {w * LUMINA_STEP, h * LUMINA_STEP};
+            }
+        }
+        (h + 1) * w <= n ? h++ : w--;
     }
-};
-
-void check_settings(const Settings& settings) {
-    if (settings.candidates < 1 || settings.candidates > 64)
-        throw Error(std::to_string(settings.candidates) + " is out of range", "--candidates", "choose from 1 to 64");
-    if (settings.top_k.value_or(0) < 0) throw Error("must not be negative", "--top-k");
+    return best;
 }
 
 }  // namespace
 
-Drawing draw(const Model& model, const std::string& text, const Settings& settings, const Progress& progress) {
-    check_settings(settings);
+Picture frame_of(const Model& model, const Picture& picture) {
+    const int resolution = model.grid() * model.config().vqgan.patch();
+    if (model.config().layout != Layout::Lumina) return chameleon_preprocess(picture, resolution);
+    const std::pair<int, int> size = lumina_size(picture, resolution);
+    return lumina_preprocess(picture, size.first, size.second);
+}
+
+Part picture_part_of(const Model& model, const Picture& frame) {
+    const int patch = model.config().vqgan.patch();
+    CodeGrid grid{frame.height / patch, frame.width / patch, {}};
+    grid.codes = model.encoder().encode(to_floats(frame), frame.height, frame.width);
+    return picture_part(std::move(grid));
+}
+
+Guidance guidance_for(const Template& row, const Settings& settings) {
+    return guidance_of(settings, {row.guidance, row.image_guidance});
+}
+
+std::string readable_prompts(const Model& model, const Prompt& prompt, const Guidance& guidance,
+                             const Settings& settings) {
+    std::string all;
+    for (const auto& ids : stream_prompts(model.documents(), prompt, guidance, settings))
+        all += (all.empty() ? "" : "\n") + model.documents().readable(ids);
+    return all;
+}
+
+Drawing make_picture(const Model& model, Task task, Fields fields, const Settings& settings, const Progress& progress) {
     const Vqgan& decoder = model.decoder();
-    const DocumentWriter& documents = model.documents();
-    const int side = model.grid();
-    const bool guided = guidance_scale(model.config().layout, settings) != 1;
+    if (fields.rows == 0) fields.rows = fields.cols = model.grid();
+    if (model.config().layout != Layout::Lumina && (fields.rows != model.grid() || fields.cols != model.grid()))
+        throw Error("this model draws squares of " + std::to_string(model.grid() * model.config().vqgan.patch()) +
+                        " pixels only",
+                    "--size");
+    const int patch = model.config().vqgan.patch();
+    fields.text["width"] = std::to_string(fields.cols * patch);
+    fields.text["height"] = std::to_string(fields.rows * patch);
 
-    Run run = image_run(model, side * side, picture_chain(model.config().layout, settings, guided));
-    run.guidance = guided ? std::vector<Ids>{documents.unconditional_prompt()} : std::vector<Ids>{};
-
+    const Template& row = template_of(model.config().layout, task);
+    const Prompt prompt = query(row, fields);
+    const Guidance guidance = guidance_for(row, settings);
     Drawing drawing;
-    PictureLoop loop(model, documents.draw_prompt(text), {run}, settings, progress, drawing.statistics);
-    drawing.cancelled = loop.cancelled;
-    if (loop.cancelled) return drawing;
+    drawing.prompt = readable_prompts(model, prompt, guidance, settings);
+    Completions completions = complete(model, prompt, guidance, settings, progress);
+    drawing.statistics = completions.statistics;
+    drawing.cancelled = completions.cancelled;
     const double start = now();
-    for (const Ids& codes : loop.drawn) {
-        drawing.grids.push_back({side, side, codes});
-        drawing.pictures.push_back(decoder.decode_u8(codes, side, side));
+    for (Completion& completion : completions.candidates) {
+        CodeGrid& grid = drawing.grids.emplace_back(std::move(completion.picture));
+        drawing.seeds.push_back(settings.seed + drawing.seeds.size());
+        drawing.pictures.push_back(decoder.decode_u8(grid.codes, grid.rows, grid.cols));
     }
     drawing.picture_seconds = now() - start;
     return drawing;
+}
+
+std::string DrawRequest::caption() const {
+    return text.empty() ? sign : text;
+}
+
+Drawing draw(const Model& model, const DrawRequest& request, const Settings& settings, const Progress& progress) {
+    const int wishes = request.map.has_value() + !request.objects.empty() + !request.sign.empty();
+    if (wishes > 1)
+        throw Error("a map, objects and a sign cannot be asked for at once", "draw",
+                    "choose one of --layout, --object and --sign");
+    if (wishes == 0 && request.text.empty()) throw Error("there is nothing to draw", "draw", "say what, in words");
+    if (request.map && request.kind.empty())
+        throw Error("it is not said what the map is", "--kind", "for example --kind segmentation");
+    if (!request.map && !request.kind.empty()) throw Error("there is no map", "--kind", "name one with --layout");
+    if (!request.sign.empty() && !request.text.empty())
+        throw Error("a sign has no other text", "--sign", "leave the text out");
+
+    const int side = model.grid() * model.config().vqgan.patch();
+    for (const PlacedObject& o : request.objects)
+        if (o.x0 < 0 || o.y0 < 0 || o.x0 >= o.x1 || o.y0 >= o.y1 || o.x1 > side || o.y1 > side)
+            throw Error("the place of the " + o.name + " is empty or outside the picture", "--object",
+                        "0 <= x0 < x1 <= " + std::to_string(side) + " is needed, and the same for y");
+    Fields fields;
+    fields.retrieved = request.retrieved;
+    fields.text = {{"text", request.text}, {"word", request.sign}, {"objects", words_of_objects(request.objects)}};
+    if (request.size) {
+        const int patch = model.config().vqgan.patch();
+        if (request.size->first % patch != 0 || request.size->second % patch != 0 || request.size->first <= 0 ||
+            request.size->second <= 0)
+            throw Error("sides must be multiples of " + std::to_string(patch) + " pixels", "--size");
+        fields.cols = request.size->first / patch;
+        fields.rows = request.size->second / patch;
+    }
+    if (request.map) {
+        fields.text["kind"] = words_of_map(request.kind);
+        fields.pictures["map"] = picture_part_of(model, frame_of(model, *request.map));
+        return make_picture(model, Task::DrawFromMap, std::move(fields), settings, progress);
+    }
+    if (!request.objects.empty()) return make_picture(model, Task::DrawObjects, std::move(fields), settings, progress);
+    if (!request.sign.empty()) return make_picture(model, Task::DrawSign, std::move(fields), settings, progress);
+    return make_picture(model, Task::Draw, std::move(fields), settings, progress);
+}
+
+Drawing draw(const Model& model, const std::string& text, const Settings& settings, const Progress& progress) {
+    Fields fields;
+    fields.text["text"] = text;
+    return make_picture(model, Task::Draw, std::move(fields), settings, progress);
+}
+
+Drawing edit(const Model& model, const Picture& picture, const std::string& instruction, const Settings& settings,
+             const Progress& progress, const std::vector<Document>& retrieved) {
+    if (instruction.empty()) throw Error("is empty", "instruction", "say what to change");
+    Fields fields;
+    fields.retrieved = retrieved;
+    fields.text["instruction"] = instruction;
+    fields.pictures["picture"] = picture_part_of(model, frame_of(model, picture));
+    return make_picture(model, Task::Edit, std::move(fields), settings, progress);
 }
 
 Picture candidate_sheet(const Drawing& drawing) {
@@ -111,109 +152,6 @@ Picture candidate_sheet(const Drawing& drawing) {
     int columns = 1;
     while (columns * columns < count) columns++;
     return contact_sheet(drawing.pictures, columns);
-}
-
-PixelBox parse_box(const std::string& text) {
-    PixelBox box;
-    char excess;
-    if (std::sscanf(text.c_str(), "%d,%d,%d,%d%c", &box.x0, &box.y0, &box.x1, &box.y1, &excess) != 4)
-        throw Error("'" + text + "' is not a box", "--box", "write x0,y0,x1,y1 in pixels, for example 40,30,90,80");
-    return box;
-}
-
-HoleInFrame place_hole(const Picture& picture, const PixelBox& box, int resolution, int patch) {
-    if (box.x0 >= box.x1 || box.y0 >= box.y1)
-        throw Error("the box is empty", "--box", "x0 < x1 and y0 < y1 are needed");
-    if (box.x0 < 0 || box.y0 < 0 || box.x1 > picture.width || box.y1 > picture.height)
-        throw Error("the box reaches outside the picture, which is " + std::to_string(picture.width) + "x" +
-                        std::to_string(picture.height),
-                    "--box");
-    // The same scale and crop as chameleon_preprocess: what it does to pixels, done to coordinates.
-    const double scale = double(resolution) / std::min(picture.width, picture.height);
-    const int left = (int(std::nearbyint(scale * picture.width)) - resolution) / 2;
-    const int top = (int(std::nearbyint(scale * picture.height)) - resolution) / 2;
-    auto cell = [&](double pixel, int offset, bool end) {
-        const double cells = (pixel * scale - offset) / patch;
-        return std::clamp(int(end ? std::ceil(cells) : std::floor(cells)), 0, resolution / patch);
-    };
-    HoleInFrame hole;
-    hole.cells = {cell(box.x0, left, false), cell(box.y0, top, false), cell(box.x1, left, true),
-                  cell(box.y1, top, true)};
-    if (hole.cells.width() <= 0 || hole.cells.height() <= 0)
-        throw Error("the box lies outside the square in the middle of the picture, which is all that the model sees",
-                    "--box");
-    hole.frame = chameleon_preprocess(picture, resolution);
-    return hole;
-}
-
-namespace {
-
-// CM3Leon: the prompt ends with <sentinel:0>; row by row: codes <eoss> <sentinel:i> codes <eoss> ...
-std::vector<Run> cm3_fill_runs(const Model& model, const CellBox& hole, const SamplerChain& chain) {
-    const Vocabulary& v = model.vocabulary();
-    std::vector<Run> runs;
-    for (int row = 0; row < hole.height(); row++) {
-        if (row > 0) runs.push_back(forced_run({v.eoss, v.sentinels[row]}));
-        runs.push_back(image_run(model, hole.width(), chain));
-    }
-    return runs;
-}
-
-// Chameleon was not trained to look ahead: in raster order, visible codes are forced and cells of the hole are drawn.
-std::vector<Run> raster_fill_runs(const Model& model, const CodeGrid& grid, const CellBox& hole,
-                                  const SamplerChain& chain) {
-    std::vector<Run> runs;
-    for (int row = hole.y0; row < hole.y1; row++) {
-        const int from = row == hole.y0 ? 0 : (row - 1) * grid.cols + hole.x1;
-        const int to = row * grid.cols + hole.x0;
-        if (from < to)
-            runs.push_back(forced_run(model.documents().image_ids(std::span(grid.codes).subspan(from, to - from))));
-        runs.push_back(image_run(model, hole.width(), chain));
-    }
-    return runs;
-}
-
-}  // namespace
-
-Drawing fill(const Model& model, const Picture& picture, const PixelBox& box, const std::string& text,
-             const Settings& settings, const Progress& progress) {
-    check_settings(settings);
-    const int patch = model.config().vqgan.patch(), side = model.grid();
-    const Vqgan& encoder = model.encoder();
-    const Vqgan& decoder = model.decoder();
-    const HoleInFrame hole = place_hole(picture, box, side * patch, patch);
-    const CellBox& cells = hole.cells;
-
-    Drawing drawing;
-    double start = now();
-    const CodeGrid grid{side, side, encoder.encode(to_floats(hole.frame), side * patch, side * patch)};
-    drawing.picture_seconds = now() - start;
-
-    const Layout layout = model.config().layout;
-    const DocumentWriter& documents = model.documents();
-    const bool guided = !text.empty() && guidance_scale(layout, settings) != 1;
-    const SamplerChain chain = picture_chain(layout, settings, guided);
-    std::vector<Run> runs =
-        layout == Layout::CM3Leon ? cm3_fill_runs(model, cells, chain) : raster_fill_runs(model, grid, cells, chain);
-    runs.front().guidance = guided ? std::vector<Ids>{documents.fill_prompt("", grid, cells)} : std::vector<Ids>{};
-    PictureLoop loop(model, documents.fill_prompt(text, grid, cells), runs, settings, progress, drawing.statistics);
-    drawing.cancelled = loop.cancelled;
-    if (loop.cancelled) return drawing;
-
-    start = now();
-    for (const Ids& codes : loop.drawn) {
-        CodeGrid& filled = drawing.grids.emplace_back(grid);
-        size_t next = 0;
-        for (int y = cells.y0; y < cells.y1; y++)
-            for (int x = cells.x0; x < cells.x1; x++) filled.codes[y * side + x] = codes[next++];
-        const Picture decoded = decoder.decode_u8(filled.codes, side, side);
-        Picture& result = drawing.pictures.emplace_back(hole.frame);
-        for (int y = cells.y0 * patch; y < cells.y1 * patch; y++)
-            std::copy_n(decoded.at(cells.x0 * patch, y), size_t(cells.width()) * patch * 3,
-                        result.at(cells.x0 * patch, y));
-    }
-    drawing.picture_seconds += now() - start;
-    return drawing;
 }
 
 }  // namespace leon

@@ -1,47 +1,68 @@
-// Tasks that make a picture: draw one from text, fill a hole in one.
+// Tasks that make a picture from words and other pictures: everything that tokenizer/templates.h has a row for.
 #pragma once
 
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "tasks/completion.h"
 #include "tasks/model.h"
 #include "tasks/settings.h"
-#include "tokenizer/document.h"
 #include "tokenizer/image.h"
+#include "tokenizer/templates.h"
 
 namespace leon {
 
 struct Drawing {
-    std::vector<Picture> pictures;  // one a candidate, in order of their seeds
+    std::vector<Picture> pictures;  // one a candidate, in order of their seeds, or best first once they are ranked
     std::vector<CodeGrid> grids;    // their codes
+    std::vector<uint64_t> seeds;    // their seeds
+    std::vector<double> scores;     // their marks, if they are ranked (tasks/ranking.h)
     bool cancelled = false;         // by Progress; pictures are then empty
+    std::string prompt;             // what the model was given, for a person to read
     GenerateStatistics statistics;
     double picture_seconds = 0;  // spent in the VQGAN
 };
 
-// Error if the model lacks a part, a setting is out of range, or the text does not fit the context.
+// A picture as the model sees it, and its codes as part of a document: the shorter side to the VQGAN's resolution,
+// centre crop; Lumina-mGPT: the nearest of its sizes.
+Picture frame_of(const Model& model, const Picture& picture);
+Part picture_part_of(const Model& model, const Picture& frame);
+
+// Any task whose template ends with a new picture. The fields must hold what the template names, but for the size of
+// the new picture: square at the VQGAN's resolution, unless fields.rows and cols say otherwise (Lumina-mGPT only).
+// Error if the family does not know the task, the model lacks a part, a setting is out of range, or it does not fit the
+// context.
+Drawing make_picture(const Model& model, Task task, Fields fields, const Settings& settings,
+                     const Progress& progress = {});
+
+// What a person wants to see drawn: words, and at most one of a map, objects in their places, and a sign.
+struct DrawRequest {
+    std::string text;                         // may be empty beside a map, and must be beside a sign
+    std::optional<Picture> map;               // where things are ...
+    std::string kind;                         // ... and what the map is: one of kinds_of_maps()
+    std::vector<PlacedObject> objects;        // boxes in pixels of the new picture
+    std::string sign;                         // a word that stands in the picture
+    std::optional<std::pair<int, int>> size;  // width and height (Lumina-mGPT)
+    std::vector<Document> retrieved;          // to help with it
+
+    std::string caption() const;  // what the picture should be described as
+};
+// make_picture for a request. Error also if it asks for nothing, or for too much at once, or if a box is empty or
+// outside.
+Drawing draw(const Model& model, const DrawRequest& request, const Settings& settings, const Progress& progress = {});
 Drawing draw(const Model& model, const std::string& text, const Settings& settings, const Progress& progress = {});
+
+Drawing edit(const Model& model, const Picture& picture, const std::string& instruction, const Settings& settings,
+             const Progress& progress = {}, const std::vector<Document>& retrieved = {});
+
+// The main stream's prompt and those of its guidance, a line each, for a person to read.
+std::string readable_prompts(const Model& model, const Prompt& prompt, const Guidance& guidance,
+                             const Settings& settings);
+Guidance guidance_for(const Template& row, const Settings& settings);
 
 // All candidates on one sheet, about as wide as high.
 Picture candidate_sheet(const Drawing& drawing);
-
-// Half open, in pixels of the picture as it was given: x0 <= x < x1.
-struct PixelBox {
-    int x0 = 0, y0 = 0, x1 = 0, y1 = 0;
-};
-PixelBox parse_box(const std::string& text);  // "x0,y0,x1,y1"; Error on anything else
-
-// The picture in the model's frame (shorter side to the resolution, centre crop), and the cells that the box touches in
-// it. Error if the box is empty, outside the picture, or outside the frame.
-struct HoleInFrame {
-    Picture frame;
-    CellBox cells;
-};
-HoleInFrame place_hole(const Picture& picture, const PixelBox& box, int resolution, int patch);
-
-// Fills the box, led by `text` if that is not empty. Cells outside stay: their codes are not drawn again and their
-// pixels are those of the frame, bit for bit.
-Drawing fill(const Model& model, const Picture& picture, const PixelBox& box, const std::string& text,
-             const Settings& settings, const Progress& progress = {});
 
 }  // namespace leon

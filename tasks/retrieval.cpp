@@ -15,6 +15,7 @@
 #include "retrieval/native_embedder.h"
 #include "runtime/format.h"
 #include "runtime/strict_json.h"
+#include "tasks/pictures.h"
 #include "tokenizer/unicode.h"
 
 namespace leon {
@@ -344,6 +345,18 @@ std::string bank_summary(const Bank& bank) {
     result += format("search       %s\n", bank.has_graph() ? "along a graph of neighbours" : "exact");
     result += format("file         %.1f MB\n", static_cast<double>(bank.bytes()) / 1e6);
     return result;
+}
+
+Help retrieve_for(const Model& model, const Bank& bank, const Embedder& embedder, const std::string& text,
+                  const Picture* picture, int documents) {
+    Help help;
+    help.sources = retrieve(bank, embedder, text, picture, documents);
+    for (const RetrievedDocument& source : help.sources) {
+        Document& document = help.documents.emplace_back();
+        if (!source.text.empty()) document.parts.push_back(text_part(source.text));
+        if (source.picture) document.parts.push_back(picture_part_of(model, frame_of(model, *source.picture)));
+    }
+    return help;
 }
 
 }  // namespace leon

@@ -11,6 +11,7 @@
 #include "retrieval/embedder.h"
 #include "retrieval/retrieve.h"
 #include "tasks/model.h"
+#include "tokenizer/document.h"
 
 namespace leon {
 
@@ -60,6 +61,16 @@ struct Query {
     std::optional<Picture> picture;
 };
 Query parse_query(const std::string& words);
+
+// The documents that a task puts in front of its query (at most MAX_RETRIEVED), best first, as the model reads them:
+// the picture in the bank is encoded anew, so that a bank serves any model of its frame. Error if the bank is another
+// embedder's.
+struct Help {
+    std::vector<Document> documents;
+    std::vector<RetrievedDocument> sources;
+};
+Help retrieve_for(const Model& model, const Bank& bank, const Embedder& embedder, const std::string& text,
+                  const Picture* picture, int documents);
 
 struct Found {
     int id;
