@@ -23,7 +23,9 @@ struct CommonOptions {
 void add_model_option(CLI::App& command, CommonOptions& common);
 void add_compute_options(CLI::App& command, CommonOptions& common);  // --backend, --compute, --threads
 
-void add_task_commands(CLI::App& app, CommonOptions& common);       // draw describe ask fill demo
+void add_draw_commands(CLI::App& app, CommonOptions& common);       // draw edit fill segment
+void add_answer_commands(CLI::App& app, CommonOptions& common);     // describe ask fill-text
+void add_write_commands(CLI::App& app, CommonOptions& common);      // write chat demo
 void add_workbench_commands(CLI::App& app, CommonOptions& common);  // inspect tokenize detokenize logits encode ...
 void add_upscale_commands(CLI::App& app, CommonOptions& common);    // upscale
 void add_index_commands(CLI::App& app, CommonOptions& common);      // index build, search, show

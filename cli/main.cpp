@@ -47,7 +47,9 @@ int main(int argc, char** argv) {
         "Start with:\n  leon draw \"a red car on a sandy beach\" -o car.png\n  leon describe car.png\n\n"
         "leon COMMAND --help explains a command and shows an example.");
     leon::CommonOptions common;
-    leon::add_task_commands(app, common);
+    leon::add_draw_commands(app, common);
+    leon::add_answer_commands(app, common);
+    leon::add_write_commands(app, common);
     leon::add_workbench_commands(app, common);
     leon::add_upscale_commands(app, common);
     leon::add_index_commands(app, common);
