@@ -19,7 +19,7 @@ check() {
         may["retrieval"]         = "retrieval/ tokenizer/ runtime/ kernels/"
         may["metrics"]           = "metrics/ tokenizer/ runtime/ kernels/check.h"
         may["weights_converter"] = "weights_converter/ runtime/ kernels/tensor.h kernels/check.h"
-        may["tasks"]             = "tasks/ metrics/ retrieval/ tokenizer/ runtime/ weights_converter/ kernels/"
+        may["tasks"]             = "include/ tasks/ metrics/ retrieval/ tokenizer/ runtime/ weights_converter/ kernels/"
         may["training"]          = "training/ tokenizer/ runtime/ kernels/"
         may["include"]           = ""
         below = "include/ training/ tasks/ weights_converter/ metrics/ retrieval/ tokenizer/ runtime/ kernels/"

@@ -56,7 +56,7 @@ Picture coloured(uint8_t r, uint8_t g, uint8_t b, int side = SIDE) {
     return picture;
 }
 
-struct Document {
+struct BankEntry {
     std::string text;
     std::optional<Picture> picture;
     std::string source;
@@ -67,8 +67,8 @@ struct Document {
     }
 };
 
-const std::vector<Document>& some_documents() {
-    static const std::vector<Document> documents = {
+const std::vector<BankEntry>& some_documents() {
+    static const std::vector<BankEntry> documents = {
         {"a red car on a beach", coloured(250, 10, 10), "cars/1.png"},
         {"only text: a red car", {}, "notes.txt"},
         {"", coloured(10, 250, 10), "green.png"},
@@ -78,16 +78,16 @@ const std::vector<Document>& some_documents() {
     return documents;
 }
 
-void write_bank(const std::string& path, const std::vector<Document>& documents, const Embedder& embedder,
+void write_bank(const std::string& path, const std::vector<BankEntry>& documents, const Embedder& embedder,
                 int exact_search_documents = EXACT_SEARCH_DOCUMENTS) {
     BankWriter writer(path, embedder, SIDE, exact_search_documents);
-    for (const Document& d : documents)
+    for (const BankEntry& d : documents)
         writer.add(d.text, d.picture ? &*d.picture : nullptr, d.source, d.vector(embedder));
     writer.finish();
 }
 
-std::vector<Document> many_documents(int count) {
-    std::vector<Document> documents;
+std::vector<BankEntry> many_documents(int count) {
+    std::vector<BankEntry> documents;
     for (int i = 0; i < count; i++) {
         std::string text;
         for (uint64_t w = 0; w < 6; w++)
@@ -133,7 +133,7 @@ TEST_CASE("bank: what is written reads back bit for bit, and twice the same file
     CHECK(bank.side() == SIDE);
     CHECK(!bank.has_graph());
     for (int i = 0; i < bank.documents(); i++) {
-        const Document& d = some_documents()[static_cast<size_t>(i)];
+        const BankEntry& d = some_documents()[static_cast<size_t>(i)];
         CHECK(bank.text(i) == d.text);
         CHECK(bank.source(i) == d.source);
         CHECK(bank.has_picture(i) == d.picture.has_value());
@@ -288,7 +288,7 @@ TEST_CASE("bank: retrieved documents keep the rules") {
         std::vector<int> result;
         for (const RetrievedDocument& d : retrieve(bank, toy, text, picture, documents)) {
             result.push_back(d.id);
-            const Document& want = some_documents()[static_cast<size_t>(d.id)];
+            const BankEntry& want = some_documents()[static_cast<size_t>(d.id)];
             CHECK(d.text == want.text);
             CHECK(d.source == want.source);
             CHECK(d.picture.has_value() == want.picture.has_value());

@@ -132,8 +132,9 @@ TEST_CASE("command line: help has an example for each command") {
     const Result all = leon_run({"--help"});
     CHECK(all.status == 0);
     for (const char* command :
-         {"draw", "describe", "ask", "fill", "demo", "convert", "inspect", "bench", "tokenize", "detokenize", "logits",
-          "encode", "decode", "preprocess", "probabilities", "map", "score"}) {
+         {"draw",   "edit",   "fill",       "segment",       "describe", "ask",      "fill-text",  "write",
+          "chat",   "demo",   "convert",    "inspect",       "bench",    "tokenize", "detokenize", "logits",
+          "encode", "decode", "preprocess", "probabilities", "map",      "score",    "index",      "upscale"}) {
         CAPTURE(command);
         CHECK(all.out.find(std::string("\n  ") + command) != std::string::npos);
         const Result help = leon_run({command, "--help"});
@@ -185,7 +186,24 @@ TEST_CASE("command line: bad input gets one line, status 2, and leaves no file")
     check_refused({"convert", scratch.path(), "-o", scratch / "x.leon"}, scratch.path());
     check_refused({"inspect", text}, text);
     check_refused({"paint"}, "paint");
-    check_refused({"draw"}, "text");
+    check_refused({"draw"}, "--output");
+    check_refused({"draw", "-m", MODEL, "-o", out}, "nothing to draw");
+    check_refused({"draw", "--sign", "A", "--object", "dog@1,2,3,4", "-m", MODEL, "-o", out}, "--sign");
+    check_refused({"draw", "a", "--object", "dog@1,2,3", "-m", MODEL, "-o", out}, "dog@1,2,3");
+    check_refused({"draw", "a", "--object", "dog@1,2,3,400", "-m", MODEL, "-o", out}, "dog");
+    check_refused({"draw", "a", "--layout", small, "-m", MODEL, "-o", out}, "--kind");
+    check_refused({"draw", "a", "--kind", "edges", "-m", MODEL, "-o", out}, "--layout");
+    check_refused({"draw", "a", "--layout", small, "--kind", "photo", "-m", MODEL, "-o", out}, "photo");
+    check_refused({"draw", "a", "--strategy", "luck", "-m", MODEL, "-o", out}, "luck");
+    check_refused({"draw", "a", "--strategy", "cdk", "--alpha", "2", "-m", MODEL, "-o", out}, "--alpha");
+    check_refused({"draw", "a", "--image-guidance", "2", "-m", MODEL, "-o", out}, "--image-guidance");
+    check_refused({"edit", small, "", "-m", MODEL, "-o", out}, "instruction");
+    check_refused({"fill", small, "-m", MODEL, "-o", out}, "--box");
+    check_refused({"fill", small, "--mask", small, "--box", "1,2,3,4", "-m", MODEL, "-o", out}, "--mask");
+    check_refused({"fill", small, "--mask", text, "-m", MODEL, "-o", out}, text);
+    check_refused({"fill", small, "--grow", "0,0,0,0", "-m", MODEL, "-o", out}, "--grow");
+    check_refused({"fill-text", "whole", "-m", MODEL}, "___");
+    check_refused({"describe", small, "--max-tokens", "0", "-m", MODEL}, "--max-tokens");
     CHECK(scratch.empty_but(4));
 }
 

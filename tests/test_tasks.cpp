@@ -1,0 +1,280 @@
+// Tasks from end to end, for every family on tiny random models and on the model in the box: that each runs, gives what
+// its contract says, and decodes as it claims. What random weights draw means nothing; that it is the same does.
+#include <algorithm>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "tasks/answers.h"
+#include "tasks/dialogue.h"
+#include "tasks/pictures.h"
+#include "tasks/ranking.h"
+#include "tasks/writing.h"
+#include "tests/temporary_folder.h"
+#include "tests/tiny_model.h"
+#include "tokenizer/unicode.h"
+
+#include "tests/testing.h"
+
+using namespace leon;
+
+namespace {
+
+constexpr Layout LAYOUTS[] = {Layout::CM3Leon, Layout::Chameleon, Layout::Anole, Layout::Lumina};
+
+Picture gradient(int width, int height) {
+    Picture picture(width, height);
+    for (int y = 0; y < height; y++)
+        for (int x = 0; x < width; x++) {
+            uint8_t* p = picture.at(x, y);
+            p[0] = static_cast<uint8_t>(x * 255 / width);
+            p[1] = static_cast<uint8_t>(y * 255 / height);
+            p[2] = 90;
+        }
+    return picture;
+}
+
+Settings with_seed(uint64_t seed, int candidates = 1) {
+    Settings settings;
+    settings.seed = seed;
+    settings.candidates = candidates;
+    return settings;
+}
+
+}  // namespace
+
+TEST_CASE("tasks: every picture task of every family runs, cell for cell") {
+    for (Layout layout : LAYOUTS) {
+        CAPTURE(name_of(layout));
+        const TinyModel tiny(layout);
+        const Picture given = gradient(50, 40);
+        int run = 0;
+        for (int i = 0; i <= static_cast<int>(Task::EstimatePose); i++) {
+            const Task task = static_cast<Task>(i);
+            const Template* row = find_template(layout, task);
+            if (!row || row->parts.back() != "{new picture}") continue;
+            CAPTURE(name_of(task));
+            Fields fields;
+            fields.text = {{"text", "a dog"},
+                           {"instruction", "add a cat"},
+                           {"kind", words_of_map("depth")},
+                           {"objects", "dog at location (1, 2) -> (3, 4)"},
+                           {"word", "NO"},
+                           {"object", "dog"}};
+            fields.pictures["picture"] = fields.pictures["map"] = picture_part_of(*tiny, frame_of(*tiny, given));
+            const Drawing drawing = make_picture(*tiny, task, fields, with_seed(5, 2));
+            REQUIRE(drawing.pictures.size() == 2);
+            CHECK(drawing.pictures[0].width == TINY_SIDE);
+            CHECK(drawing.grids[0].cells() == TINY_GRID * TINY_GRID);
+            CHECK(drawing.statistics.tokens == 2 * TINY_GRID * TINY_GRID);
+            CHECK(drawing.grids[1].codes == make_picture(*tiny, task, fields, with_seed(6)).grids[0].codes);
+            run++;
+        }
+        CHECK(run >= 2);
+    }
+}
+
+TEST_CASE("tasks: Lumina-mGPT draws any size of its own, others squares only") {
+    const TinyModel lumina(Layout::Lumina, cpu_kernels(), 512);
+    DrawRequest request;
+    request.text = "a dog";
+    request.size = {48, 32};
+    const Drawing drawing = draw(*lumina, request, with_seed(1));
+    CHECK(drawing.pictures[0].width == 48);
+    CHECK(drawing.pictures[0].height == 32);
+    request.size = {40, 32};
+    CHECK_THROWS_AS(draw(*lumina, request, with_seed(1)), Error);
+    const TinyModel anole(Layout::Anole);
+    request.size = {64, 32};
+    CHECK_THROWS_AS(draw(*anole, request, with_seed(1)), Error);
+    request.size = {32, 32};
+    CHECK_NOTHROW(draw(*anole, request, with_seed(1)));
+}
+
+TEST_CASE("tasks: guidance of weight 1 equals plain sampling, with two streams and with three") {
+    for (Layout layout : {Layout::CM3Leon, Layout::Anole}) {
+        const TinyModel tiny(layout);
+        Fields fields;
+        fields.text["instruction"] = "add a cat";
+        fields.pictures["picture"] = picture_part_of(*tiny, frame_of(*tiny, gradient(32, 32)));
+        const Prompt prompt = query(template_of(layout, Task::Edit), fields);
+        Prompt sized = prompt;
+        sized.rows = sized.cols = TINY_GRID;
+        const Settings settings = with_seed(3);
+        const auto codes = [&](const Guidance& guidance) {
+            return complete(*tiny, sized, guidance, settings).candidates[0].picture.codes;
+        };
+        const auto plain = codes({1, 0});
+        CHECK(codes({1, 1}) == plain);
+        CHECK(codes({5, 0}) != plain);
+        CHECK(codes({5, 2}) != codes({5, 0}));
+    }
+}
+
+TEST_CASE("tasks: a mixture draws every other candidate by contrast") {
+    const TinyModel tiny(Layout::CM3Leon);
+    Settings mixture = with_seed(10, 4), top_p = with_seed(10, 4), contrastive = with_seed(10, 4);
+    mixture.strategy = Strategy::Mixture;
+    contrastive.strategy = Strategy::Contrastive;
+    const auto a = draw(*tiny, "a dog", mixture).grids, b = draw(*tiny, "a dog", top_p).grids,
+               c = draw(*tiny, "a dog", contrastive).grids;
+    for (int i : {0, 2}) CHECK(a[i] == b[i]);
+    for (int i : {1, 3}) CHECK(a[i] == c[i]);
+    CHECK(b[1] != c[1]);
+    CHECK(b[0] != c[0]);
+}
+
+TEST_CASE("tasks: candidates are ranked by how likely the model describes them so") {
+    const Model model("models/storybook.leon", cpu_kernels());
+    const std::string caption = "a house on a green meadow";
+    Drawing drawing = draw(model, caption, with_seed(1, 3));
+    const Drawing before = drawing;
+    const Scorer scorer = caption_scorer(model, caption, {});
+    rank(drawing, scorer);
+    REQUIRE(drawing.scores.size() == 3);
+    CHECK(std::is_sorted(drawing.scores.rbegin(), drawing.scores.rend()));
+    CHECK(drawing.scores == scorer(drawing));
+    for (size_t i = 0; i < 3; i++) CHECK(drawing.grids[i] == before.grids[drawing.seeds[i] - 1]);
+    // The mark of what the model says by itself is that answer's own.
+    const Answer said = describe(model, drawing.pictures[0], {});
+    Drawing again;
+    again.grids.push_back(picture_part_of(model, drawing.pictures[0]).picture);
+    CHECK(caption_scorer(model, said.text, {})(again)[0] == doctest::Approx(said.log_probability).epsilon(1e-4));
+}
+
+TEST_CASE("tasks: answers come with their probability, the likeliest first") {
+    const Model model("models/storybook.leon", cpu_kernels());
+    const Picture picture = load_picture("docs/pictures/car.png");
+    Settings settings = with_seed(1, 6);
+    settings.temperature = 1.5f;
+    const auto all = answers(model, picture, Task::Ask, "Where is it?", settings);
+    REQUIRE(all.size() == 6);
+    for (size_t i = 1; i < all.size(); i++) CHECK(all[i - 1].log_probability >= all[i].log_probability);
+    CHECK(all.front().log_probability < 0);
+    CHECK(ask(model, picture, "Where is it?", {}).text == "on a sandy beach");
+    CHECK_THROWS_AS(ask(model, picture, " ", {}), Error);
+    for (Layout layout : LAYOUTS) {
+        const TinyModel tiny(layout);
+        Settings few;
+        few.max_tokens = 5;
+        const Answer answer = describe(*tiny, picture, few, {}, Detail::Long);
+        CHECK((answer.complete || answer.statistics.tokens == 5));
+        CHECK(!answer.prompt.empty());
+    }
+}
+
+TEST_CASE("tasks: retrieved documents change what is drawn, and are for CM3Leon's family only") {
+    const TinyModel tiny(Layout::CM3Leon);
+    DrawRequest request;
+    request.text = "a dog";
+    const Drawing plain = draw(*tiny, request, with_seed(2));
+    request.retrieved = {{{text_part("a cat"), picture_part_of(*tiny, frame_of(*tiny, gradient(32, 32)))}}};
+    const Drawing helped = draw(*tiny, request, with_seed(2));
+    CHECK(helped.grids[0] != plain.grids[0]);
+    Settings keeps = with_seed(2);
+    keeps.unconditional_keeps = UnconditionalKeeps::Retrieved;
+    CHECK(draw(*tiny, request, keeps).grids[0] != helped.grids[0]);
+    const TinyModel anole(Layout::Anole);
+    CHECK_THROWS_AS(draw(*anole, request, with_seed(2)), Error);
+}
+
+TEST_CASE("tasks: a document goes on within its limits") {
+    const TemporaryFolder folder;
+    for (Layout layout : LAYOUTS) {
+        CAPTURE(name_of(layout));
+        const TinyModel tiny(layout);
+        const std::vector<Content> given = {{"a dog", {}}, {"", frame_of(*tiny, gradient(40, 40))}, {"and", {}}};
+        for (uint64_t seed : {1, 2, 3}) {
+            WritingLimits limits;
+            limits.max_tokens = 90;
+            limits.max_pictures = 2;
+            const Written written = write_on(*tiny, given, limits, with_seed(seed));
+            CHECK(written.statistics.tokens <= 90);
+            const auto pictures = std::count_if(written.contents.begin(), written.contents.end(),
+                                                [](const Content& c) { return c.is_picture(); });
+            CHECK(pictures <= 2);
+            CHECK(written.parts.size() == written.contents.size());
+            CHECK((written.finished || written.statistics.tokens > 0));
+        }
+    }
+    const std::vector<Content> contents = {{"a <b>dog</b>", {}}, {"", gradient(8, 8)}};
+    const std::string page = save_writing(folder / "story", contents, {{"an end", {}}});
+    CHECK(read_text(page).find("a &lt;b&gt;dog") != std::string::npos);
+    CHECK(read_text(page).find("data:image/png;base64,") != std::string::npos);
+    CHECK(read_text(folder / "story/index.md") == "a <b>dog</b>\n\n![](1.png)\n\nan end\n\n");
+    CHECK(load_picture(folder / "story/1.png").rgb == gradient(8, 8).rgb);
+}
+
+TEST_CASE("tasks: words of a command line are texts or pictures") {
+    const TemporaryFolder folder;
+    save_picture(folder / "a.png", gradient(8, 8));
+    const auto contents = read_contents({"a dog", folder / "a.png", "text:" + (folder / "a.png"), "no such.png"});
+    REQUIRE(contents.size() == 4);
+    CHECK(!contents[0].is_picture());
+    CHECK(contents[1].is_picture());
+    CHECK(contents[2].text == folder / "a.png");
+    CHECK(contents[3].text == "no such.png");
+    CHECK_THROWS_AS(read_contents({"picture:no such.png"}), Error);
+}
+
+TEST_CASE("tasks: a dialogue draws, looks, answers, and survives what it does not understand") {
+    const TemporaryFolder folder;
+    const Model model("models/storybook.leon", cpu_kernels());
+    WritingLimits limits;
+    int shown = 0;
+    Dialogue dialogue(model, with_seed(1), limits, folder / "", [&](const Picture&) { shown++; });
+    const auto take = [&](const std::string& line) {
+        std::ostringstream out;
+        dialogue.take(line, out);
+        return out.str();
+    };
+    CHECK(take("  ") == "");
+    CHECK(take("/edit add a dog").find("no picture") != std::string::npos);
+    CHECK(take("a red car on a sandy beach").find("chat-1.png") != std::string::npos);  // nothing was shown: it draws
+    CHECK(take("Where is it?") == "on a sandy beach\n");
+    CHECK(take("/image no such.png").find("no such.png") != std::string::npos);
+    CHECK(take("/fly").find("/help") != std::string::npos);
+    CHECK(take("/image docs/pictures/sailboat.png") == "");
+    CHECK(take("Where is it?") == "on the open sea\n");
+    CHECK(take("/save " + (folder / "saved.png")) == "");
+    CHECK(load_picture(folder / "saved.png").rgb == load_picture("docs/pictures/sailboat.png").rgb);
+    CHECK(shown == 2);
+    CHECK(take("/forget") == "");
+    CHECK(take("/save x.png").find("no picture") != std::string::npos);
+    CHECK(!dialogue.is_over());
+    take("/quit");
+    CHECK(dialogue.is_over());
+}
+
+TEST_CASE("tasks: a conversation forgets its oldest turns rather than failing") {
+    const TinyModel tiny(Layout::Chameleon, cpu_kernels(), 128);
+    WritingLimits limits;
+    limits.max_tokens = 24;
+    limits.max_pictures = 0;
+    Chat chat(*tiny, with_seed(4), limits);
+    chat.show(gradient(32, 32));
+    int tokens = 0;
+    for (int i = 0; i < 12; i++) tokens += chat.say("tell me more").statistics.tokens;
+    CHECK(tokens > 0);
+    CHECK(chat.forgot() > 0);
+    CHECK_THROWS_AS(chat.say(std::string(4000, 'a')), Error);
+    CHECK_NOTHROW(chat.say("go on"));
+}
+
+TEST_CASE("tasks: what a model says is made valid UTF-8") {
+    CHECK(repaired_utf8("a\xC3\xA4z") == "a\xC3\xA4z");
+    CHECK(repaired_utf8("\xC3") == "\xEF\xBF\xBD");
+    CHECK(repaired_utf8("a\xFF\xC3z") == "a\xEF\xBF\xBD\xEF\xBF\xBDz");
+    CHECK(repaired_utf8("") == "");
+}
+
+TEST_CASE("tasks: progress can cancel a picture, an answer and a document") {
+    const TinyModel tiny(Layout::CM3Leon);
+    Progress progress;
+    progress.picture = [](int, std::span<const int32_t> codes, int) { return codes.size() < 5; };
+    progress.text = [](const std::string&) { return false; };
+    const Drawing drawing = draw(*tiny, "a dog", with_seed(1), progress);
+    CHECK(drawing.cancelled);
+    CHECK(drawing.pictures.empty());
+    CHECK(!describe(*tiny, gradient(32, 32), with_seed(1), progress).complete);
+}
