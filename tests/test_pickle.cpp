@@ -113,6 +113,8 @@ TEST_CASE("pickle: strings stay in the stream, and their lengths within it") {
     CHECK(run("\x8e\x02\0\0\0\0\0\0\0ab."s) == "b'ab'");
     CHECK(run("\x96\x02\0\0\0\0\0\0\0ab."s) == "b'ab'");
     CHECK(contains(refused("X\xff\xff\xff\xff"s + "ab."), "cut short"));
+    CHECK(contains(refused("X\4\0\0\0ab."s), "cut short"));  // by one byte
+    CHECK(contains(refused("M\1"), "cut short"));
     CHECK(contains(refused("\x8d\xff\xff\xff\xff\xff\xff\xff\xff"s + "ab."), "cut short"));
     CHECK(contains(refused("\x8b\xff\xff\xff\xff."), "cut short"));
     CHECK(contains(refused("S'a\\'b'\n."), "escapes"));

@@ -61,10 +61,10 @@ struct MadePickle {
     std::string offset = "K\0"s, shape = "K\4\x85", strides = "K\1\x85";
     std::string name = "w", before = "", after = "";
 
-    std::string text() const {
-        return "\x80\2}("s + before + string(name) + "ctorch._utils\n" + function + "\n((" + string("storage") +
-               storage + string(key) + string("cpu") + elements + "tQ" + offset + shape + strides + more + "tR" +
-               after + "u.";
+    std::string text() const { return "\x80\2}(" + before + string(name) + tensor() + after + "u."; }
+    std::string tensor() const {
+        return "ctorch._utils\n" + function + "\n((" + string("storage") + storage + string(key) + string("cpu") +
+               elements + "tQ" + offset + shape + strides + more + "tR";
     }
     static std::string string(const std::string& text) { return "X" + little_endian(text.size(), 4) + text; }
 };
@@ -83,6 +83,15 @@ void patch(const std::string& path, size_t at, const std::string& bytes) {
 
 std::string made_torch(const std::string& pickle, const std::string& data = std::string(16, '\1')) {
     return made_zip({{.name = "a/data.pkl", .bytes = pickle}, {.name = "a/data/0", .bytes = data}});
+}
+
+// The format before torch 1.6: the object, the keys in the order of the storages, and each storage behind its length.
+std::string made_stream(const std::string& pickle, const std::vector<std::string>& keys, const std::string& storages) {
+    auto s = MadePickle::string;
+    std::string list = "\x80\2](";
+    for (const std::string& key : keys) list += s(key);
+    return "\x80\2\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\2M\xe9\3."s + "\x80\2}" + s("little_endian") +
+           "\x88s." + pickle + list + "e." + storages;
 }
 
 }  // namespace
@@ -121,6 +130,10 @@ TEST_CASE("torch: every tensor is what torch reads, from the archive and from th
         CHECK(!got.find("nothing of the kind"));
     }
     CHECK(files == 9);
+    const TorchFile views(VECTORS + "views.pth");
+    for (const char* name : {"shared", "same", "offset", "row", "one", "scalar", "empty"})
+        CHECK(views.find(name)->contiguous);
+    for (const char* name : {"transposed", "part", "column", "repeated"}) CHECK(!views.find(name)->contiguous);
     CHECK(strided >= 19);
     CHECK(TorchFile(VECTORS + "lightning_4.ckpt").skipped() == std::vector<std::string>{"'__main__.Remembering'"});
 }
@@ -267,6 +280,10 @@ TEST_CASE("torch: sizes, strides and offsets are held to the storage, without ov
     CHECK(error({.offset = "K\1", .shape = "K\3\x85"}) == "");
     CHECK(contains(error({.offset = "K\1"}), "past the end"));
     CHECK(error({.offset = "K\4", .shape = "K\0\x85"s}) == "");
+    CHECK(error({.shape = "K\4K\0\x86"s, .strides = "K\1K\1\x86"}) == "");
+    CHECK(TorchFile(path).find("w")->contiguous);  // there is nothing between its rows
+    CHECK(error({.shape = "K\1K\4\x86", .strides = "K\x63K\1\x86"}) == "");
+    CHECK(TorchFile(path).find("w")->contiguous);  // the stride of a single row says nothing
     CHECK(contains(error({.offset = "K\5", .shape = "K\0\x85"s}), "past the end"));
     CHECK(contains(error({.offset = "J\xff\xff\xff\xff"}), "past the end"));
     CHECK(contains(error({.offset = big}), "past the end"));
@@ -289,6 +306,8 @@ TEST_CASE("torch: sizes, strides and offsets are held to the storage, without ov
     CHECK(contains(error({.elements = "K\3"}), "should have 12 bytes"));
     CHECK(contains(error({.elements = "J\xff\xff\xff\xff"}), "more than the file"));
     CHECK(contains(error({.elements = big}), "more than the file"));
+    CHECK(error({.elements = "K\4N"}) == "");
+    CHECK(contains(error({.elements = "K\4K\1"}), "view of another"));
     CHECK(contains(error({.elements = "N"}), "malformed reference"));
     CHECK(contains(error({.key = "1"}), "storage '1' is not in the archive"));
     CHECK(contains(error({.key = std::string(300, 'k')}), "malformed reference"));
@@ -314,7 +333,7 @@ TEST_CASE("torch: names are joined, bounded and unique, and each dictionary is l
     const MadePickle plain;
     auto s = MadePickle::string;
     // {"x": D, "y": D, "w": tensor} with D = {"w": tensor, itself}
-    const std::string tensor = plain.text().substr(4 + s("w").size(), plain.text().size() - 6 - s("w").size());
+    const std::string tensor = plain.tensor();
     const std::string inner = "}q\7(" + s("w") + tensor + s("again") + "h\7u";
     CHECK(load(MadePickle{.before = s("x") + inner + s("y") + "h\7"}.text()) == "");
     CHECK(names_of(path) == std::vector<std::string>{"w", "x.w"});
@@ -323,6 +342,16 @@ TEST_CASE("torch: names are joined, bounded and unique, and each dictionary is l
     CHECK(contains(load(MadePickle{.after = s("w") + tensor}.text()), "two tensors named 'w'"));
     CHECK(contains(load(MadePickle{.name = "x.w", .before = s("x") + inner}.text()), "two tensors named 'x.w'"));
     CHECK(contains(load(MadePickle{.name = std::string(2000, 'n')}.text()), "too long"));
+    const std::string half_name(600, 'n');
+    CHECK(contains(load(MadePickle{.before = s(half_name) + "}(" + s(half_name) + tensor + "u"}.text()), "too long"));
+    for (const int times : {4, 5}) {
+        std::string wrapped = tensor;
+        for (int i = 0; i < times; i++) wrapped = "ctorch._utils\n_rebuild_parameter\n" + wrapped + "\x88}\x87R";
+        CHECK(load("\x80\2}" + s("w") + wrapped + "s.").empty() == (times == 4));
+    }
+    const MadePickle other = {.storage = "ctorch\nDoubleStorage\n", .elements = "K\2", .shape = "K\2\x85", .name = "v"};
+    const std::string both = "\x80\2}(" + s("v") + other.tensor() + s("w") + tensor + "u.";
+    CHECK(contains(load(both), "described in two ways"));
     CHECK(load(MadePickle{.name = "\x1b[2J\n"}.text()) == "");
     CHECK(contains(inspect_any(path, Detail::Tensors), "?[2J?"));
     CHECK(contains(load(MadePickle{.before = s("x") + "ccollections\nOrderedDict\n]\x85R"}.text()), "Python 2"));
@@ -383,6 +412,20 @@ TEST_CASE("torch: archives and streams that torch does not write are told apart"
     CHECK(contains(changed("M\xe9\x03.", "M\xe8\x03."), "unknown version"));
     CHECK(contains(changed("little_endianq\2\x88", "little_endianq\2\x89"), "little-endian"));
     CHECK(contains(changed("\x8a\x0al\xfc", "\x8a\x0al\xfd"), "neither"));
+    const std::string length = little_endian(4, 8), one = length + data;
+    auto streamed = [&](const std::vector<std::string>& keys, const std::string& storages) {
+        write_text(path, made_stream(pickle, keys, storages));
+        return open_error(path);
+    };
+    CHECK(streamed({"0"}, one) == "");
+    CHECK(streamed({"0"}, one + "behind") == "");
+    CHECK(contains(streamed({}, ""), "storage '0' is missing"));
+    CHECK(contains(streamed({"0", "0"}, one + one), "storage '0' twice"));
+    CHECK(contains(streamed({"0", "1"}, one + one), "belongs to nothing"));
+    CHECK(contains(streamed({"0"}, little_endian(3, 8) + data), "another size"));
+    CHECK(contains(streamed({"0"}, little_endian(uint64_t{1} << 62, 8) + data), "another size"));
+    CHECK(contains(streamed({"0"}, length.substr(1)), "cut short"));
+    CHECK(contains(streamed({"0"}, one.substr(1)), "cut short"));
     write_text(path, stream.substr(0, stream.size() - 1));
     CHECK(contains(open_error(path), "cut short"));
 }
@@ -412,6 +455,10 @@ TEST_CASE("zip: members are found in place, with zip64 fields and without; contr
     CHECK(error({{.name = "a", .bytes = "123", .zip64 = true}}, {.zip64 = true}) == "");
     CHECK(one({.name = "a", .bytes = "123", .flags = 0x808, .local_size = 0}) == "");  // as torch writes
     CHECK(contains(one({.name = "a", .bytes = "123", .local_size = 2}), "local header"));
+    CHECK(one({.name = "a", .bytes = "123", .local_size = 0xffffffff, .zip64 = true}) == "");
+    CHECK(contains(one({.name = "a", .bytes = "123", .local_method = 8}), "local header"));
+    CHECK(contains(one({.name = "a", .bytes = "123", .zip64 = true, .field_bytes = 16}), "zip64 field is cut short"));
+    CHECK(contains(one({.name = "a", .bytes = "123", .zip64 = true, .field_bytes = 99}), "zip64 field is missing"));
     CHECK(contains(one({.name = "a", .bytes = "123", .local_name = "b"}), "local header"));
     CHECK(contains(one({.name = "a", .bytes = "123", .method = 8}), "compressed"));
     CHECK(contains(one({.name = "a", .bytes = "123", .flags = 1}), "encrypted"));
@@ -438,6 +485,9 @@ TEST_CASE("zip: members are found in place, with zip64 fields and without; contr
     }
     CHECK(contains(error(two, {.entries = INT64_MAX, .zip64 = true}), "more members"));
     CHECK(contains(error(two, {.directory_offset = INT64_MAX, .zip64 = true}), "does not lie"));
+    CHECK(error(two, {.narrow_entries = 2, .zip64 = true}) == "");
+    CHECK(contains(error(two, {.narrow_entries = 1, .zip64 = true}), "contradict"));
+    CHECK(contains(error(two, {.entries_here = 1, .zip64 = true}), "zip64 end record is wrong"));
     CHECK(contains(error(two, {.disks = 1}), "several parts"));
 }
 
