@@ -32,6 +32,7 @@ constexpr int MAX_RES_BLOCKS = 64;
 constexpr int MAX_RESOLUTION = 1 << 14;
 constexpr int MAX_UPSCALER_WIDTH = 1024;  // channels and growth
 constexpr int MAX_UPSCALER_BLOCKS = 256;
+constexpr int MAX_CLIP_FFN = 16;  // times dim, so that no activation is much larger than a weight
 constexpr int MAX_CLIP_CONTEXT = 4096;
 constexpr int MAX_CLIP_SIDE = 2048;
 constexpr int MAX_CLIP_GRID = 128;  // patches a side: attention is over all pairs of them
@@ -126,6 +127,8 @@ ClipTower read_clip_tower(ConfigReader& r) {
     t.activation = r.one_of("activation", CLIP_ACTIVATIONS);
     t.norm_eps = r.number("norm_eps", 1e-12, 0.1);
     if (t.dim % t.heads != 0) r.fail("heads", "must divide dim");
+    if (t.ffn_dim > MAX_CLIP_FFN * int64_t{t.dim})
+        r.fail("ffn_dim", "is more than " + std::to_string(MAX_CLIP_FFN) + " times dim");
     return t;
 }
 

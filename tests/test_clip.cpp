@@ -187,13 +187,15 @@ TEST_CASE("clip: a tokenizer.json that asks for something else is refused") {
     CHECK(error_of([&] { Tokenizer(upper.dump(), ""); }).find("normalizer makes of it") != std::string::npos);
 }
 
-TEST_CASE("clip: normalising twice is normalising once, and too many marks are refused") {
+TEST_CASE("clip: texts are normalised once and for all, and too many marks are refused") {
     for (const TextCase& c : text_cases()) {
         const std::string once = clip_normalized(c.text);
         CHECK(clip_normalized(once) == once);
     }
     CHECK(clip_normalized("e\xcc\x81") == "\xc3\xa9");
     CHECK(clip_normalized("x e\xcc\x81 y") == "x \xc3\xa9 y");
+    CHECK(clip_normalized("\xea\xb0\x80\xe1\x86\xa7") == "\xea\xb0\x80\xe1\x86\xa7");  // no syllable, nor lost
+    CHECK(clip_normalized("\xe1\x84\x80\xe1\x85\xa1\xe1\x86\xa8") == "\xea\xb0\x81");  // a syllable of three
     std::string marks = "a";
     for (int i = 0; i < MAX_MARKS; i++) marks += i % 2 ? "\xcc\xa3" : "\xcc\x87";
     CHECK_NOTHROW(clip_normalized(marks));
@@ -260,6 +262,7 @@ TEST_CASE("clip: checkpoints that say something else than their tensors, or some
         {config, "/text_config/num_hidden_layers", 3, "is missing"},
         {config, "/text_config/num_hidden_layers", 1, "has no place"},
         {config, "/text_config/num_hidden_layers", 2000000000, "layers"},
+        {config, "/text_config/intermediate_size", 1 << 20, "ffn_dim"},
         {config, "/text_config/hidden_size", 48, "the configuration implies"},
         {config, "/text_config/vocab_size", 1 << 21, "the configuration implies"},
         {config, "/text_config/max_position_embeddings", 1 << 30, "context"},

@@ -19,6 +19,9 @@ namespace {
 
 using Json = nlohmann::json;
 
+// U+11A7, which composes with nothing before it either; utf8proc 2.8 swallows it behind a Hangul syllable.
+constexpr std::string_view OLD_VOWEL = "\xe1\x86\xa7";
+
 bool is_ascii(char c) {
     return static_cast<unsigned char>(c) < 0x80;
 }
@@ -58,7 +61,7 @@ std::string composed(std::string_view text) {
             marks = begin;
         out.append(text.substr(begin, marks - begin));
         size_t end = marks + 1;
-        while (end < text.size() && !is_ascii(text[end])) end++;
+        while (end < text.size() && !is_ascii(text[end]) && text.substr(end, OLD_VOWEL.size()) != OLD_VOWEL) end++;
 
         const std::string_view stretch = text.substr(marks, end - marks);
         check_marks(stretch);
