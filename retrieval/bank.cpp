@@ -190,8 +190,8 @@ Picture Bank::picture(int id) const {
 }
 
 std::vector<Hit> Bank::search(std::span<const float> query, int k, Search how) const {
-    // Candidates kept on the walk: 0.99 of the two best at 100,000 documents, and more if more are wanted.
-    constexpr int EFFORT = 200, EFFORT_PER_RESULT = 4;
+    // Candidates kept on the walk: docs/retrieval.md has the measurements behind these.
+    constexpr int EFFORT = 400, EFFORT_PER_RESULT = 4;
     if (graph_ && how == Search::Fast) return graph_->search(query, k, std::max(EFFORT, EFFORT_PER_RESULT * k));
     return exact_search(vectors_, query, k);
 }

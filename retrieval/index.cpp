@@ -39,17 +39,36 @@ private:
     std::vector<Hit> hits_;
 };
 
+// Where a query's coordinates are not all zero, out to whole lanes of inner_product(), so that products over this part
+// alone have the same bits. A native query has one modality, and half of its coordinates are zero.
+struct Extent {
+    size_t begin = 0, count = 0;
+};
+
+Extent extent_of(std::span<const float> query) {
+    constexpr size_t LANES = 16;
+    size_t begin = 0, end = query.size();
+    while (end > 0 && query[end - 1] == 0) end--;
+    while (begin < end && query[begin] == 0) begin++;
+    begin -= begin % LANES;
+    end = std::min(query.size(), (end + LANES - 1) / LANES * LANES);
+    return {begin, end - begin};
+}
+
 }  // namespace
 
 std::vector<Hit> exact_search(const VectorView& vectors, std::span<const float> query, int k) {
     CHECK(k > 0 && static_cast<int>(query.size()) == vectors.dim);
     constexpr int BLOCK = 1024;
+    const Extent extent = extent_of(query);
+    const std::span<const float> part = query.subspan(extent.begin, extent.count);
     const int blocks = (vectors.count + BLOCK - 1) / BLOCK;
     std::vector<Best> found(static_cast<size_t>(blocks), Best(static_cast<size_t>(k)));
     parallel(blocks, [&](int64_t block, int) {
         const int begin = static_cast<int>(block) * BLOCK, end = std::min(vectors.count, begin + BLOCK);
         for (int i = begin; i < end; i++)
-            found[static_cast<size_t>(block)].offer({i, inner_product(vectors.at(i), query)});
+            found[static_cast<size_t>(block)].offer(
+                {i, inner_product(vectors.at(i).subspan(extent.begin, extent.count), part)});
     });
     Best best(static_cast<size_t>(k));
     for (const Best& part : found)
@@ -95,16 +114,29 @@ class AddressSpace : public hnswlib::SpaceInterface<float> {
 public:
     explicit AddressSpace(int dim) : dim_(static_cast<size_t>(dim)) {}
     size_t get_data_size() override { return sizeof(const float*); }
-    hnswlib::DISTFUNC<float> get_dist_func() override { return distance; }
+    hnswlib::DISTFUNC<float> get_dist_func() override { return between_nodes; }
     void* get_dist_func_param() override { return &dim_; }
 
+    // In a search the first argument is always the query, the second a node.
+    struct Query {
+        const float* vector;
+        Extent extent;
+    };
+    static float from_query(const void* query, const void* node, const void*) {
+        const Query& q = *static_cast<const Query*>(query);
+        const size_t n = q.extent.count;
+        return -inner_product({q.vector + q.extent.begin, n}, {address(node) + q.extent.begin, n});
+    }
+
 private:
-    static float distance(const void* a, const void* b, const void* dim) {
-        const float *x, *y;  // they stand at odd multiples of four bytes
-        std::memcpy(&x, a, sizeof(x));
-        std::memcpy(&y, b, sizeof(y));
+    static const float* address(const void* datum) {
+        const float* vector;
+        std::memcpy(&vector, datum, sizeof(vector));  // it stands at an odd multiple of four bytes
+        return vector;
+    }
+    static float between_nodes(const void* a, const void* b, const void* dim) {
         const size_t n = *static_cast<const size_t*>(dim);
-        return -inner_product({x, n}, {y, n});
+        return -inner_product({address(a), n}, {address(b), n});
     }
     size_t dim_;
 };
@@ -120,6 +152,8 @@ struct NeighbourGraph::Impl {
 
     explicit Impl(const VectorView& v)
         : vectors(v), space(v.dim), graph(&space, static_cast<size_t>(v.count), GRAPH_LINKS, BUILD_EFFORT) {}
+
+    void begin_searching() { graph.fstdistfunc_ = AddressSpace::from_query; }
 
     // A row of links as hnswlib has it: the count in the lower half of one word, then ids.
     int32_t* links(int node, int level) const {
@@ -140,6 +174,7 @@ NeighbourGraph NeighbourGraph::build(const VectorView& vectors, const std::funct
         impl->graph.addPoint(&address, static_cast<size_t>(i));
         if (progress && i % REPORT_EVERY == 0) progress(static_cast<size_t>(i), static_cast<size_t>(vectors.count));
     }
+    impl->begin_searching();
     return NeighbourGraph(std::move(impl));
 }
 
@@ -169,14 +204,15 @@ NeighbourGraph::NeighbourGraph(const VectorView& vectors, const GraphView& check
     }
     g.enterpoint_node_ = static_cast<hnswlib::tableint>(checked.entry);
     g.maxlevel_ = checked.level[static_cast<size_t>(checked.entry)];
+    impl_->begin_searching();
 }
 
 std::vector<Hit> NeighbourGraph::search(std::span<const float> query, int k, int effort) const {
     CHECK(k > 0 && static_cast<int>(query.size()) == impl_->vectors.dim);
-    const float* address = query.data();
+    const AddressSpace::Query asked{query.data(), extent_of(query)};
     // hnswlib keeps the effort as a property of the graph; asking for that many results is the same without changing
     // it.
-    auto found = impl_->graph.searchKnn(&address, static_cast<size_t>(std::max(k, effort)));
+    auto found = impl_->graph.searchKnn(&asked, static_cast<size_t>(std::max(k, effort)));
     std::vector<Hit> hits;
     for (; !found.empty(); found.pop()) hits.push_back({static_cast<int>(found.top().second), -found.top().first});
     std::sort(hits.begin(), hits.end(), better);

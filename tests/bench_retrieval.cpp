@@ -149,7 +149,7 @@ void measure(const char* name, int documents, int dim, Make make, const std::vec
         for (const auto& query : queries) truth.push_back(exact_search(vectors, query, K));
         std::printf("  asked by %s: exact %.2f ms (%d threads, wall)\n", ask.name, (now() - start) / QUERIES * 1e3,
                     cpu_threads());
-        for (const int effort : {50, 100, 200, 400}) {
+        for (const int effort : {100, 200, 400, 600}) {
             int found = 0;
             start = cpu_seconds();
             double slowest = 0;

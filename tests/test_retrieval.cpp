@@ -107,6 +107,13 @@ TEST_CASE("retrieval: the exact search is sorting everything, ties by id") {
                 CAPTURE(k);
                 CHECK(exact_search(v.view, v.view.at(q), k) == by_sorting(v.view, v.view.at(q), k));
             }
+        // Queries of which most coordinates are zero, at either end.
+        for (const size_t from : {0, 7, 16, 18})
+            for (const size_t to : {1, 8, 16, 17, 19}) {
+                std::vector<float> part(v.view.at(0).begin(), v.view.at(0).end());
+                for (size_t d = 0; d < part.size(); d++) part[d] = d >= from && d < to ? part[d] : 0.0f;
+                CHECK(exact_search(v.view, part, 3) == by_sorting(v.view, part, 3));
+            }
         const std::vector<float> zero(19, 0.0f);  // everything scores the same: the first ones
         const std::vector<Hit> first = exact_search(v.view, zero, 2);
         for (size_t i = 0; i < first.size(); i++) CHECK(first[i] == Hit{static_cast<int>(i), 0.0f});
@@ -133,6 +140,7 @@ TEST_CASE("retrieval: the graph finds what the exact search finds, and is the sa
         std::vector<float> query(24);
         for (size_t d = 0; d < query.size(); d++)
             query[d] = v.view.at(q)[d] + 0.3f * noise(77, query.size() * static_cast<size_t>(q) + d);
+        if (q % 4 == 3) std::fill(query.begin() + 8, query.end(), 0.0f);  // most coordinates are zero
         normalise(query);
         const std::vector<Hit> hits = graph.search(query, 2, 100), truth = exact_search(v.view, query, 2);
         REQUIRE(hits.size() == 2);
