@@ -2,7 +2,7 @@
 //
 // The graph is an HNSW (Malkov and Yashunin, 2016), built and walked by hnswlib, which gets no copy of the vectors: its
 // elements are their addresses. Building is done by one thread, so that the same vectors always give the same graph; it
-// takes minutes for 100,000 documents (docs/retrieval.md), searching well under a millisecond or two.
+// takes minutes for 100,000 documents, and a search in them milliseconds: docs/retrieval.md.
 //
 // A graph out of a file is hostile until check_graph() has looked at every link of it.
 #pragma once
