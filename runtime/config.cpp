@@ -196,6 +196,15 @@ const char* name_of(Positions value) {
 const char* name_of(FeedForward value) {
     return text_of(FEED_FORWARDS, value);
 }
+Layout layout_named(const std::string& name) {
+    std::string known;
+    for (const EnumName<Layout>& row : LAYOUTS) {
+        if (name == row.text) return row.value;
+        known += (known.empty() ? "" : ", ") + std::string(row.text);
+    }
+    throw Error("'" + name + "' is no layout of documents", "--layout", "choose one of " + known);
+}
+
 const char* name_of(Layout value) {
     return text_of(LAYOUTS, value);
 }

@@ -121,6 +121,7 @@ const char* name_of(NormPlacement value);
 const char* name_of(Positions value);
 const char* name_of(FeedForward value);
 const char* name_of(Layout value);
+Layout layout_named(const std::string& name);  // Error listing the names otherwise
 const char* name_of(UpscalerKind value);
 const char* name_of(Activation value);  // of CLIP's
 

@@ -186,6 +186,12 @@ TEST_CASE("documents: CM3Leon's holes in text are closed in order") {
                        {v.eos, v.sentinels[0]}}));
     check_round_trip(f, prompt);
     CHECK(f.documents.between_holes(0) == Ids{v.eoss, v.sentinels[1]});
+    Prompt unclosed = prompt;  // as where a block of training was cut
+    unclosed.unclosed = true;
+    Ids without_end = ids;
+    without_end.erase(without_end.end() - 2);
+    CHECK(f.documents.ids(unclosed) == without_end);
+    check_round_trip(f, unclosed);
 
     // Filled, it reads back as the same holes with what belongs into them.
     const Ids whole =
@@ -340,6 +346,18 @@ TEST_CASE("documents: Lumina-mGPT writes the size of a picture and ends its rows
                 f.text("Segmentic segmentation. "),
                 block,
                 {v.end_of_turn, v.brk, v.grid_first + 2, v.grid_first + 1}}));
+    x.pictures["picture"] = picture(0, 2, 2);
+    CHECK(f.documents.ids(whole(template_of(Layout::Lumina, Task::Ask), x)) ==
+          join({{v.bos, v.brk, v.grid_first + 1, v.grid_first + 1},
+                f.codes(0, 2),
+                {v.new_line},
+                f.codes(2, 2),
+                {v.new_line, v.eoss},
+                f.text(" Where is it?"),
+                {v.end_of_turn},
+                f.text("in the snow"),
+                {f.documents.end_of_answer()}}));
+    CHECK(f.documents.end_of_answer() == v.end_of_turn);
     x.rows = 3;  // 48 pixels are no multiple of 32
     CHECK_THROWS_AS(f.documents.ids(query(template_of(Layout::Lumina, Task::Draw), x)), Error);
 }

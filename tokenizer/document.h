@@ -92,6 +92,9 @@ struct Prompt {
     Document document;
     Next next = Next::Nothing;
     int rows = 0, cols = 0;  // Next::Picture: of the picture that follows
+    // Next::Holes, CM3Leon: no </s> stands before the first filling. The authors' training cuts a stream of documents
+    // into blocks, and fillings stand behind the block: behind a document's end or, where the cut is in its midst, not.
+    bool unclosed = false;
 
     bool operator==(const Prompt&) const = default;
 };

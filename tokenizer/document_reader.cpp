@@ -61,11 +61,13 @@ DocumentWriter::Parsed DocumentWriter::parse_cm3(std::span<const int32_t> ids, i
         return static_cast<size_t>(found - v.sentinels.begin());
     };
     size_t holes = 0;
+    bool in_fillings = false;
     const auto read_stretch = [&] {
         Stretch s;
         s.begin = c.at;
         for (; !c.done() && ids[c.at] != v.brk && ids[c.at] != v.eos && ids[c.at] != v.eoss; c.at++) {
             const int32_t id = ids[c.at];
+            if (!in_fillings && holes > 0 && id == v.sentinels[0]) break;  // fillings of a document that is not closed
             if (const auto number = number_of(id)) {
                 if (*number != holes) refuse(c.at, "holes must be numbered from 0, in order");
                 s.items.push_back({{}, holes++, true});
@@ -87,7 +89,8 @@ DocumentWriter::Parsed DocumentWriter::parse_cm3(std::span<const int32_t> ids, i
     for (;;) {
         stretches.push_back(read_stretch());
         if (c.take(v.brk)) continue;
-        closed = c.take(v.eos);
+        prompt.unclosed = holes > 0 && c.next_is(v.sentinels[0]);
+        closed = prompt.unclosed || c.take(v.eos);
         if (!closed && !c.done()) refuse(c.at, "<eoss> outside a filling");
         break;
     }
@@ -100,6 +103,7 @@ DocumentWriter::Parsed DocumentWriter::parse_cm3(std::span<const int32_t> ids, i
     }
 
     // What belongs into the holes.
+    in_fillings = true;
     std::vector<Stretch> fillings;
     while (closed && !c.done()) {
         const auto number = number_of(ids[c.at]);

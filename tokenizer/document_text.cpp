@@ -123,6 +123,7 @@ std::string print_prompt(const Prompt& prompt) {
     object["retrieved"] = retrieved;
     for (const NextName& row : NEXT_NAMES)
         if (row.next == prompt.next) object["next"] = row.name;
+    if (prompt.unclosed) object["unclosed"] = true;
     if (prompt.next == Prompt::Next::Picture)
         object["next"] = {{"picture", {{"rows", prompt.rows}, {"cols", prompt.cols}}}};
     return object.dump();
@@ -131,13 +132,17 @@ std::string print_prompt(const Prompt& prompt) {
 Prompt parse_prompt(const std::string& text, const std::string& where) {
     const json object = parse_json(text, where);
     const DocumentParser parser(where);
-    const auto known = {"parts", "retrieved", "next"};
+    const auto known = {"parts", "retrieved", "next", "unclosed"};
     Prompt prompt;
     prompt.document = parser.parse_parts(parser.get(object, "parts", known));
     const json& retrieved = parser.get(object, "retrieved", known);
     if (!retrieved.is_array()) parser.fail("\"retrieved\" must be a list");
     for (const json& document : retrieved)
         prompt.retrieved.push_back(parser.parse_parts(parser.get(document, "parts", {"parts"})));
+    if (object.contains("unclosed")) {
+        if (!object["unclosed"].is_boolean()) parser.fail("\"unclosed\" must be true or false");
+        prompt.unclosed = object["unclosed"].get<bool>();
+    }
     const json& next = parser.get(object, "next", known);
     if (next.is_object()) {
         const json& picture = parser.get(next, "picture", {"picture"});

@@ -4,6 +4,7 @@
 //    "parts": [{"text": ["a ", null, " on a beach"]},                 null is a hole
 //              {"picture": {"rows": 2, "cols": 2, "codes": [5, 9, null, 3]}},    null is a hidden cell
 //              {"turn": "end"}],
+//    "unclosed": true,                                                only if it is
 //    "next": "nothing" | "text" | "holes" | "anything" | {"picture": {"rows": 2, "cols": 2}}}
 //
 // parse_prompt(print_prompt(p)) equals p, but that hidden cells hold code 0. Unknown keys are errors.

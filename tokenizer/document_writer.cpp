@@ -165,7 +165,8 @@ Ids DocumentWriter::cm3_ids(const Prompt& prompt) const {
             break;
         case Prompt::Next::Holes:
             CHECK(holes > 0);
-            join(ids, {v.eos, v.sentinels[0]});
+            if (!prompt.unclosed) ids.push_back(v.eos);
+            ids.push_back(v.sentinels[0]);
             break;
         case Prompt::Next::Nothing:
             ids.push_back(v.eos);
@@ -201,7 +202,7 @@ Ids DocumentWriter::chat_ids(const Prompt& prompt) const {
         ids.push_back(v.brk);
         join(ids, before_codes(prompt.rows, prompt.cols));
     }
-    if (prompt.next == Prompt::Next::Nothing) ids.push_back(v.eos);
+    if (prompt.next == Prompt::Next::Nothing) ids.push_back(end_of_answer());
     return ids;
 }
 

@@ -53,11 +53,11 @@ public:
     std::vector<int32_t> ids(const Prompt& prompt, GuidanceStream stream, UnconditionalKeeps keeps) const;
 
     // The reverse: parse(ids(p)) equals p, but that retrieved documents are parts like all others, that neighbouring
-    // pieces of text are one, that hidden cells hold code 0, and that
-    // behind a <break> a picture is next. What follows the second </s> of CM3Leon's layout is
-    // returned as `fillings`, in order. `rows` and `cols` are those of pictures without their size in their tokens.
-    // How long the holes of a picture are does not stand in the tokens: what has been filled is as long as its filling,
-    // and the others must be equally long. Error if the ids are no document of this layout.
+    // pieces of text are one, that hidden cells hold code 0, that behind a <break> a picture is next, and that a
+    // complete conversation of Lumina-mGPT's, which ends with a turn, is one that awaits a reply. What belongs into
+    // CM3Leon's holes is returned as `fillings`, in order. `rows` and `cols` are those of pictures without their size
+    // in their tokens. How long the holes of a picture are does not stand in the tokens: what has been filled is as
+    // long as its filling, and the others must be equally long. Error if the ids are no document of this layout.
     struct Parsed {
         Prompt prompt;
         std::vector<Filling> fillings;

@@ -48,6 +48,7 @@ struct Template {
     // Defaults of guidance: 1 is none. `image_guidance` is the weight of the pictures in a prompt against nothing,
     // where there are three streams; 0 where there are two.
     float guidance = 1, image_guidance = 0;
+    int picture_top_k = 0;        // default, where it is not the family's
     std::string answer_end = {};  // stands behind every answer in training, and is no part of it
 };
 
@@ -59,7 +60,7 @@ struct Fields {
     int rows = 0, cols = 0;  // of the new picture
 };
 
-const char* name_of(Task task);  // "draw", "describe --long": as a person asks for it
+const char* name_of(Task task);  // "draw", "describe-long": as error messages call it
 std::optional<Task> task_named(const std::string& name);
 
 // Null if the family was not trained for it.

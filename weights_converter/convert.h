@@ -22,6 +22,7 @@ struct ConvertOptions {
     std::string name = "";       // of the model, for people; "" = the folder's or the file's name
     std::string vqgan = "";      // a folder whose VQGAN goes into the file instead of this folder's; "" = this one's
     std::string tokenizer = "";  // another tokenizer.json; "" = the folder's, if it has one
+    std::string layout = "";     // of the documents: a name of Layout; "" = as the checkpoint says, or its architecture
     // Called with remarks worth a line on the terminal; may be empty.
     std::function<void(const std::string&)> note = nullptr;
 };

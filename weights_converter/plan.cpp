@@ -306,7 +306,7 @@ Plan plan_conversion(const std::string& folder, const ConvertOptions& options) {
     NamedTensors pictures(*plan.checkpoints.back(), VQGAN_NAMES, other_vqgan ? used_of_other : used);
 
     plan.config.name = options.name.empty() ? folder_name(folder) : options.name;
-    plan.config.layout = source.layout;
+    plan.config.layout = options.layout.empty() ? source.layout : layout_named(options.layout);
     plan.config.has_transformer = has_transformer;
     if (has_transformer) plan.config.transformer = source.transformer;
     if (may_have_vqgan) describe_vqgan(plan.config, pictures, picture_source.vqgan);
