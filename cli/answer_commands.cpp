@@ -54,7 +54,9 @@ void fill_text_command(const CommonOptions& common, const TaskOptions& o) {
 }
 
 void add_answer_options(CLI::App& command, TaskOptions& o) {
-    command.add_option("--candidates", o.settings.candidates, "texts to draw, with rising seeds; the likeliest first")
+    command
+        .add_option("--candidates", o.settings.candidates,
+                    "texts to draw, with rising seeds; answers come likeliest first")
         ->capture_default_str();
     command.add_flag("--json", o.json, "print all that is known as JSON");
     add_text_options(command, o);

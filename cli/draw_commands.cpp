@@ -17,20 +17,21 @@ void draw_command(const CommonOptions& common, const TaskOptions& o) {
     request.kind = o.kind;
     request.sign = o.word;
     for (const std::string& object : o.objects) request.objects.push_back(parse_object(object));
+    if (!o.size.empty()) request.size = parse_size(o.size);
     if (!o.map.empty()) request.map = load_picture(o.map, Orientation::Upright);
     const Model model(common.model_path(), common.kernels());
     request.retrieved = retrieved_for(common, o, model, request.caption(), nullptr);
-    DrawingDisplay display(common, o, model, "drawing");
-    display.finish(draw(model, request, o.all_settings(), display.progress()), request.caption());
+    DrawingDisplay display(common, o, model, "drawing", request.caption());
+    display.finish(draw(model, request, o.all_settings(), display.progress()));
 }
 
 void edit_command(const CommonOptions& common, const TaskOptions& o) {
     check_picture_path(o.output);
     const Picture picture = load_picture(o.picture, Orientation::Upright);
     const Model model(common.model_path(), common.kernels());
-    DrawingDisplay display(common, o, model, "editing");
+    DrawingDisplay display(common, o, model, "editing", "");
     const std::vector<Document> retrieved = retrieved_for(common, o, model, o.text, &picture);
-    display.finish(edit(model, picture, o.text, o.all_settings(), display.progress(), retrieved), o.text);
+    display.finish(edit(model, picture, o.text, o.all_settings(), display.progress(), retrieved));
 }
 
 void fill_command(const CommonOptions& common, const TaskOptions& o) {
@@ -38,16 +39,24 @@ void fill_command(const CommonOptions& common, const TaskOptions& o) {
     const Picture picture = load_picture(o.picture, Orientation::Upright);
     const Model model(common.model_path(), common.kernels());
     const HoleInFrame hole = chosen_hole(model, picture, o.box, o.mask, o.grow);
-    DrawingDisplay display(common, o, model, "filling");
+    DrawingDisplay display(common, o, model, "filling", o.text);
     const std::vector<Document> retrieved = retrieved_for(common, o, model, o.text, &hole.frame);
-    display.finish(fill(model, hole, o.text, o.all_settings(), display.progress(), retrieved), o.text);
+    display.finish(fill(model, hole, o.text, o.all_settings(), display.progress(), retrieved));
+}
+
+void estimate_command(const CommonOptions& common, const TaskOptions& o) {
+    check_picture_path(o.output);
+    const Picture picture = load_picture(o.picture, Orientation::Upright);
+    const Model model(common.model_path(), common.kernels());
+    DrawingDisplay display(common, o, model, "estimating", "");
+    display.finish(estimate(model, picture, o.kind, o.all_settings(), display.progress()));
 }
 
 void segment_command(const CommonOptions& common, const TaskOptions& o) {
     const Picture picture = load_picture(o.picture, Orientation::Upright);
     const Legend loaded = o.legend.empty() ? storybook_legend() : load_legend(o.legend);
     const Model model(common.model_path(), common.kernels());
-    DrawingDisplay display(common, o, model, "segmenting");
+    DrawingDisplay display(common, o, model, "segmenting", "");
     const Segmentation result = segment(model, picture, o.object, loaded, o.all_settings(), display.progress());
     display.show(result.drawing, result.drawing.pictures.at(0));
     std::printf("%s\n", save_segmentation(o.output, result, loaded).c_str());
@@ -67,6 +76,7 @@ void add_draw_commands(CLI::App& app, CommonOptions& common) {
     command->add_option("--layout", o->map, "a picture that says where things are: a map, see --kind");
     command->add_option("--kind", o->kind, "what the map is: segmentation, edges, depth, pose, scribble, hed, normals");
     command->add_option("--object", o->objects, "NAME@x0,y0,x1,y1 in pixels of the new picture; may be repeated");
+    command->add_option("--size", o->size, "WIDTHxHEIGHT in pixels, for models that draw more than one (Lumina-mGPT)");
     command->add_option("--sign", o->word, "a word to be written in the picture");
     add_picture_options(*command, *o);
     add_retrieval_options(*command, *o);
@@ -104,6 +114,14 @@ void add_draw_commands(CLI::App& app, CommonOptions& common) {
     command->add_option("--guidance", o->settings.guidance, "classifier-free guidance; 1 is none");
     add_sampling_options(*command, *o);
     command->callback([&common, o] { segment_command(common, *o); });
+
+    command =
+        add_task(app, common, "estimate", "draw a picture's depth, normals or pose, as Lumina-mGPT was trained to",
+                 "leon estimate photo.jpg --kind depth -m lumina.leon -o depth.png");
+    command->add_option("picture", o->picture, "picture file")->required();
+    command->add_option("--kind", o->kind, "depth, normals or pose")->required();
+    add_picture_options(*command, *o);
+    command->callback([&common, o] { estimate_command(common, *o); });
 }
 
 }  // namespace leon

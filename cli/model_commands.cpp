@@ -52,6 +52,9 @@ void add_model_commands(CLI::App& app, CommonOptions& common) {
     command->add_option("--dtype", o->convert.dtype, "of the matrices: f32 or bf16; else as stored")
         ->check(CLI::IsMember({"f32", "bf16"}));
     command->add_option("--name", o->convert.name, "of the model, for people; else the folder's");
+    command->add_option(
+        "--layout", o->convert.layout,
+        "whose documents the model reads: cm3leon, chameleon, anole, lumina (else as the checkpoint says)");
     command->add_option("--vqgan", o->convert.vqgan, "folder whose VQGAN to take");
     command->add_option("--tokenizer", o->convert.tokenizer, "tokenizer.json to take");
     command->add_flag("-q,--quiet", common.quiet, "no progress and no notes");

@@ -44,6 +44,8 @@ void add_sampling_options(CLI::App& command, TaskOptions& o) {
     command.add_option("--cache", o.cache, "precision of the key-value cache")
         ->check(CLI::IsMember({"f32", "bf16"}))
         ->capture_default_str();
+    command.add_flag("--unclosed", o.settings.unclosed,
+                     "leave out the </s> before what belongs into holes: the authors' documents had it or not");
     command.add_flag("--show-prompt", o.show_prompt, "print what the model is given, a line a stream");
 }
 
@@ -102,12 +104,15 @@ void add_text_options(CLI::App& command, TaskOptions& o) {
 }
 
 DrawingDisplay::DrawingDisplay(const CommonOptions& common, const TaskOptions& options, const Model& model,
-                               const char* label)
+                               const char* label, const std::string& caption)
     : common_(common),
       options_(options),
       model_(model),
       preview_(model.decoder()),
-      screen_(common.quiet ? Display::Quiet : Display::Terminal, label) {}
+      screen_(common.quiet ? Display::Quiet : Display::Terminal, label),
+      caption_(caption) {
+    if (options.rank || !options.scorer.empty()) check_caption(caption);
+}
 
 // Shows the first candidate as it grows, under a progress bar.
 Progress DrawingDisplay::progress() {
@@ -123,12 +128,12 @@ Progress DrawingDisplay::progress() {
     return progress;
 }
 
-void DrawingDisplay::finish(Drawing drawing, const std::string& caption) {
+void DrawingDisplay::finish(Drawing drawing) {
     const bool ranked = options_.rank || !options_.scorer.empty();
     if (!options_.scorer.empty())
-        rank(drawing, embedder_scorer(open_embedder(options_.scorer, model_), caption));
+        rank(drawing, embedder_scorer(open_embedder(options_.scorer, model_), caption_));
     else if (options_.rank)
-        rank(drawing, caption_scorer(model_, caption, options_.all_settings()));
+        rank(drawing, caption_scorer(model_, caption_, options_.all_settings()));
     if (options_.upscale > 1) {
         const auto upscaler = open_upscaler(options_.upscaler, options_.upscale, common_.kernels());
         for (Picture& picture : drawing.pictures) picture = upscaler->upscale(picture);

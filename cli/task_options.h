@@ -43,11 +43,13 @@ std::vector<Document> retrieved_for(const CommonOptions& common, const TaskOptio
 // A picture that is being drawn: shown as it grows, then as it is, saved, with its candidates beside it.
 class DrawingDisplay {
 public:
-    DrawingDisplay(const CommonOptions& common, const TaskOptions& options, const Model& model, const char* label);
+    // `caption` is what candidates are ranked by; Error if they are to be and it is empty.
+    DrawingDisplay(const CommonOptions& common, const TaskOptions& options, const Model& model, const char* label,
+                   const std::string& caption);
 
     Progress progress();
     // Ranked, upscaled and saved as the options want it; says on standard output what was asked for.
-    void finish(Drawing drawing, const std::string& caption);
+    void finish(Drawing drawing);
     // On the terminal only, with what was given and how fast it went.
     void show(const Drawing& drawing, const Picture& result);
 
@@ -57,6 +59,7 @@ private:
     const Model& model_;
     Preview preview_;
     GrowingPicture screen_;
+    const std::string caption_;
 };
 
 void say_speed(const CommonOptions& common, const GenerateStatistics& statistics, double picture_seconds);

@@ -267,20 +267,30 @@ bool has_pictures(const Document& document) {
                        [](auto& p) { return p.kind == Part::Kind::Picture && p.hidden.empty(); });
 }
 
+// Nothing says what is to be drawn into the holes but what is around them.
+bool is_unled(const Prompt& prompt) {
+    return prompt.next == Prompt::Next::Holes && prompt.retrieved.empty() && !has_words(prompt.document) &&
+           !has_pictures(prompt.document);
+}
+
+Prompt with_settings(Prompt prompt, const Settings& settings) {
+    prompt.unclosed |= settings.unclosed && prompt.next == Prompt::Next::Holes;
+    return prompt;
+}
+
 // The guidance that a prompt can have: a stream that sees the pictures only needs some, and without words there is
 // nothing to be guided by.
 Guidance fitting(const Prompt& prompt, Guidance guidance) {
     if (!has_pictures(prompt.document)) guidance.image = 0;
-    if (!has_words(prompt.document) && !has_pictures(prompt.document) && prompt.retrieved.empty() &&
-        prompt.next == Prompt::Next::Holes)
-        guidance = {};
+    if (is_unled(prompt)) guidance = {};
     return guidance;
 }
 
 }  // namespace
 
-std::vector<Ids> stream_prompts(const DocumentWriter& documents, const Prompt& prompt, const Guidance& wanted,
+std::vector<Ids> stream_prompts(const DocumentWriter& documents, const Prompt& given, const Guidance& wanted,
                                 const Settings& settings) {
+    const Prompt prompt = with_settings(given, settings);
     const Guidance guidance = fitting(prompt, wanted);
     std::vector<Ids> streams{documents.ids(prompt)};
     const bool contrastive = settings.strategy != Strategy::TopP;
@@ -291,9 +301,13 @@ std::vector<Ids> stream_prompts(const DocumentWriter& documents, const Prompt& p
     return streams;
 }
 
-Completions complete(const Model& model, const Prompt& prompt, const Guidance& wanted, const Settings& settings,
+Completions complete(const Model& model, const Prompt& given, const Guidance& wanted, const Settings& settings,
                      const Progress& progress) {
     check_settings(settings);
+    const Prompt prompt = with_settings(given, settings);
+    if (settings.strategy != Strategy::TopP && is_unled(prompt))
+        throw Error("without words or other pictures there is nothing to contrast with", "--strategy",
+                    "say what to draw, or draw by top-p");
     Completions result;
     const Ids ids = model.documents().ids(prompt);
     const int room = model.config().transformer.context + 1 - static_cast<int>(ids.size());

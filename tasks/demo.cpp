@@ -7,7 +7,10 @@
 
 #include "tasks/answers.h"
 #include "tasks/fill.h"
+#include "tasks/maps.h"
 #include "tasks/page.h"
+#include "tasks/ranking.h"
+#include "tasks/upscale.h"
 
 namespace leon {
 namespace {
@@ -31,6 +34,49 @@ Picture with_hole(Picture picture, const PixelBox& box) {
         for (int x = box.x0; x < box.x1; x++)
             for (int c = 0; c < 3; c++) picture.at(x, y)[c] = 128;
     return picture;
+}
+
+std::string figure(const Picture& picture, const std::string& title, const std::string& more) {
+    return "<figure>" + html_image(picture, title) + "<figcaption><b>" + html_escaped(title) + "</b>" +
+           html_escaped(more) + "</figcaption></figure>\n";
+}
+
+// Candidates and their ranking, a missing word, documents that help, a map, an enlargement.
+std::string more_tasks(const Model& model, const std::string& folder, const Settings& settings,
+                       const std::vector<Picture>& pictures, const std::function<void(const std::string&)>& say) {
+    std::string page = "<h2>And also</h2>\n<div class=grid>\n";
+    const auto add = [&](const Picture& picture, const std::string& file, const std::string& title,
+                         const std::string& more) {
+        save_picture(folder + "/" + file, picture);
+        page += figure(picture, title, more);
+        say(title + " -> " + file);
+    };
+    const std::string sentence = SENTENCES[1];
+    Settings many = settings;
+    many.candidates = 4;
+    many.strategy = Strategy::Mixture;
+    Drawing drawing = draw(model, sentence, many);
+    rank(drawing, caption_scorer(model, sentence, settings));
+    add(candidate_sheet(drawing), "candidates.png", "four candidates of \"" + sentence + "\", the best first",
+        "half of them drawn with guidance, half by contrast; ranked by log p(sentence | picture)");
+
+    if (model.documents().joins_by_break()) {
+        const std::string text = "a car ___";
+        const FilledTexts words = fill_text(model, text, &pictures.at(0), settings);
+        add(pictures.at(0), "words.png", text, words.candidates.at(0).text);
+
+        DrawRequest request;
+        request.text = "a house in the snow";
+        for (int example : {1, 5})
+            request.retrieved.push_back(
+                {{text_part(SENTENCES[example]), picture_part_of(model, frame_of(model, pictures.at(example)))}});
+        add(draw(model, request, settings).pictures.at(0), "helped.png", request.text,
+            "with the second and the sixth picture in front of the prompt, as retrieved documents stand there");
+    }
+    add(edge_map(pictures.at(0), {}), "edges.png", "edges of the first picture", "a map to draw after: leon map");
+    add(upscale(pictures.at(2), "", 4, model.kernels()), "large.png", "the third picture, four times as large",
+        "by Lanczos; a network does it better: leon upscale");
+    return page + "</div>\n";
 }
 
 }  // namespace
@@ -74,6 +120,7 @@ std::string run_demo(const Model& model, const std::string& folder,
             "<figcaption><b>" + html_escaped(wish) +
             "</b>sees: " + html_escaped(describe(model, filled, settings).text) + "</figcaption></figure></div>\n";
     say("hole filled with \"" + wish + "\" -> filled.png");
+    page += more_tasks(model, folder, settings, pictures, say);
 
     char seconds[32];
     std::snprintf(seconds, sizeof seconds, "%.1f",

@@ -1,4 +1,5 @@
-// The demonstration: draws eight sentences, fills a hole, describes and answers, and writes it all as one HTML page.
+// The demonstration: draws eight sentences, fills a hole, describes and answers, ranks candidates, fills a text, draws
+// with the help of documents, and writes it all as one HTML page.
 #pragma once
 
 #include <functional>

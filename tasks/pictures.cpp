@@ -2,6 +2,8 @@
 #include "tasks/pictures.h"
 
 #include <chrono>
+#include <cstdio>
+#include <map>
 
 namespace leon {
 namespace {
@@ -60,7 +62,7 @@ std::string readable_prompts(const Model& model, const Prompt& prompt, const Gui
     return all;
 }
 
-Drawing make_picture(const Model& model, Task task, Fields fields, const Settings& settings, const Progress& progress) {
+Drawing make_picture(const Model& model, Task task, Fields fields, const Settings& given, const Progress& progress) {
     const Vqgan& decoder = model.decoder();
     if (fields.rows == 0) fields.rows = fields.cols = model.grid();
     if (model.config().layout != Layout::Lumina && (fields.rows != model.grid() || fields.cols != model.grid()))
@@ -73,7 +75,9 @@ Drawing make_picture(const Model& model, Task task, Fields fields, const Setting
 
     const Template& row = template_of(model.config().layout, task);
     const Prompt prompt = query(row, fields);
-    const Guidance guidance = guidance_for(row, settings);
+    const Guidance guidance = guidance_for(row, given);
+    Settings settings = given;
+    if (!settings.top_k && row.picture_top_k > 0) settings.top_k = row.picture_top_k;
     Drawing drawing;
     drawing.prompt = readable_prompts(model, prompt, guidance, settings);
     Completions completions = complete(model, prompt, guidance, settings, progress);
@@ -144,7 +148,31 @@ Drawing edit(const Model& model, const Picture& picture, const std::string& inst
     fields.retrieved = retrieved;
     fields.text["instruction"] = instruction;
     fields.pictures["picture"] = picture_part_of(model, frame_of(model, picture));
+    fields.rows = fields.pictures["picture"].picture.rows;
+    fields.cols = fields.pictures["picture"].picture.cols;
     return make_picture(model, Task::Edit, std::move(fields), settings, progress);
+}
+
+std::pair<int, int> parse_size(const std::string& text) {
+    std::pair<int, int> size;
+    char excess;
+    if (std::sscanf(text.c_str(), "%dx%d%c", &size.first, &size.second, &excess) != 2)
+        throw Error("'" + text + "' is no size", "--size", "write WIDTHxHEIGHT in pixels, for example 768x512");
+    return size;
+}
+
+Drawing estimate(const Model& model, const Picture& picture, const std::string& kind, const Settings& settings,
+                 const Progress& progress) {
+    const std::map<std::string, Task> tasks = {
+        {"depth", Task::EstimateDepth}, {"normals", Task::EstimateNormals}, {"pose", Task::EstimatePose}};
+    const auto task = tasks.find(kind);
+    if (task == tasks.end())
+        throw Error("'" + kind + "' is nothing that a model estimates", "--kind", "choose depth, normals or pose");
+    Fields fields;
+    fields.pictures["picture"] = picture_part_of(model, frame_of(model, picture));
+    fields.rows = fields.pictures["picture"].picture.rows;
+    fields.cols = fields.pictures["picture"].picture.cols;
+    return make_picture(model, task->second, std::move(fields), settings, progress);
 }
 
 Picture candidate_sheet(const Drawing& drawing) {

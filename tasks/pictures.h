@@ -57,6 +57,12 @@ Drawing draw(const Model& model, const std::string& text, const Settings& settin
 Drawing edit(const Model& model, const Picture& picture, const std::string& instruction, const Settings& settings,
              const Progress& progress = {}, const std::vector<Document>& retrieved = {});
 
+std::pair<int, int> parse_size(const std::string& text);  // "768x512": width, height; Error on anything else
+
+// A map of the picture that the model itself estimates: "depth", "normals" or "pose" (Lumina-mGPT).
+Drawing estimate(const Model& model, const Picture& picture, const std::string& kind, const Settings& settings,
+                 const Progress& progress = {});
+
 // The main stream's prompt and those of its guidance, a line each, for a person to read.
 std::string readable_prompts(const Model& model, const Prompt& prompt, const Guidance& guidance,
                              const Settings& settings);

@@ -24,6 +24,12 @@ std::vector<double> log_probabilities_of(const Model& model, const std::vector<i
     return sums;
 }
 
+void check_caption(const std::string& caption) {
+    if (caption.empty())
+        throw Error("it is not said what the picture should show, so there is nothing to rank by", "--rank",
+                    "rank what is drawn or filled after a text");
+}
+
 Scorer caption_scorer(const Model& model, const std::string& caption, const Settings& settings) {
     return [&model, caption, cache_dtype = settings.cache_dtype](const Drawing& drawing) {
         const Template& row = template_of(model.config().layout, Task::Describe);

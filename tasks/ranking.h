@@ -16,6 +16,9 @@ namespace leon {
 std::vector<double> log_probabilities_of(const Model& model, const std::vector<int32_t>& prompt,
                                          const std::vector<std::vector<int32_t>>& continuations, DType cache_dtype);
 
+// Error if there is nothing to rank by: the picture of an instruction or an empty text has no caption.
+void check_caption(const std::string& caption);
+
 // A mark for every picture of a drawing, higher is better.
 using Scorer = std::function<std::vector<double>(const Drawing& drawing)>;
 

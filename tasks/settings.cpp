@@ -21,7 +21,8 @@ constexpr Defaults CHAMELEON = {0.7f, 0.9f, 0, 0.7f, 0.9f, 0, 1.2f};
 constexpr Defaults ANOLE = {0.7f, 0.9f, 0, 1.0f, 0.9f, 0, 1.2f};
 constexpr Defaults LUMINA = {1.0f, 1.0f, 2000, 1.0f, 1.0f, 10, 1.0f};
 
-// CD-K: the paper prints no values; these are those of the authors' demonstrations (docs/models.md §7).
+// CD-K: the paper prints no values. Alpha and the student's temperature are those of the authors' demonstrations, k is
+// ours (docs/models.md §7).
 constexpr int CONTRAST_K = 8;
 constexpr float CONTRAST_ALPHA = 0.5f, STUDENT_TEMPERATURE = 0.5f;
 

@@ -34,6 +34,7 @@ struct Settings {
     std::optional<float> contrast_alpha;       //
     std::optional<float> student_temperature;  // of the stream that is told nothing
     int max_tokens = 256;                      // of a text
+    bool unclosed = false;                     // Prompt::unclosed of every prompt with holes
     DType cache_dtype = DType::F32;
 };
 

@@ -236,12 +236,23 @@ Written Chat::as_writing(Drawing drawing) {
     return written;
 }
 
+void Chat::remember(std::vector<Part> turn, const Written& written) {
+    if (written.cancelled) return;
+    std::vector<Part> reply = written.parts;
+    reply.push_back(end_of_turn());
+    turns_.push_back(std::move(turn));
+    turns_.push_back(std::move(reply));
+    shown_.clear();
+}
+
 Written Chat::draw(const std::string& text, const WritingProgress& progress) {
     Progress growing;
     growing.picture = [&](int, std::span<const int32_t> codes, int total) {
         return !progress.picture || progress.picture(codes, total);
     };
-    return as_writing(leon::draw(model_, text, next_settings(), growing));
+    Written written = as_writing(leon::draw(model_, text, next_settings(), growing));
+    remember({text_part(text), end_of_turn()}, written);
+    return written;
 }
 
 Written Chat::edit(const std::string& instruction, const WritingProgress& progress) {
@@ -250,7 +261,12 @@ Written Chat::edit(const std::string& instruction, const WritingProgress& progre
     growing.picture = [&](int, std::span<const int32_t> codes, int total) {
         return !progress.picture || progress.picture(codes, total);
     };
-    return as_writing(leon::edit(model_, last_picture_, instruction, next_settings(), growing));
+    Written written = as_writing(leon::edit(model_, last_picture_, instruction, next_settings(), growing));
+    std::vector<Part> turn = shown_;
+    turn.push_back(text_part(instruction));
+    turn.push_back(end_of_turn());
+    remember(std::move(turn), written);
+    return written;
 }
 
 Written Chat::say(const std::string& text, const WritingProgress& progress) {
@@ -272,13 +288,16 @@ Written Chat::say(const std::string& text, const WritingProgress& progress) {
 
 Written Chat::converse(const std::string& text, int max_pictures, const WritingProgress& progress) {
     std::vector<Part> turn = shown_;
-    turn.push_back(text_part(text));
+    // Lumina-mGPT puts the symbol of a picture and a blank before a question that does not name it.
+    const bool blank = model_.config().layout == Layout::Lumina && !shown_.empty();
+    turn.push_back(text_part((blank ? " " : "") + text));
     turn.push_back(end_of_turn());
 
     const Settings settings = next_settings();
     WritingLimits limits = limits_;
     limits.max_pictures = max_pictures;
-    for (;; turns_.erase(turns_.begin()), forgot_++) {
+    // A turn and its reply go together.
+    for (;; turns_.erase(turns_.begin(), turns_.begin() + 2), forgot_++) {
         Prompt prompt;
         prompt.next = Prompt::Next::Anything;
         for (const std::vector<Part>& said : turns_)
@@ -292,11 +311,7 @@ Written Chat::converse(const std::string& text, int max_pictures, const WritingP
         if (written.cancelled) return written;
         for (const Content& content : written.contents)
             if (content.is_picture()) last_picture_ = content.picture;
-        turns_.push_back(std::move(turn));
-        std::vector<Part> reply = written.parts;
-        reply.push_back(end_of_turn());
-        turns_.push_back(std::move(reply));
-        shown_.clear();
+        remember(std::move(turn), written);
         return written;
     }
 }

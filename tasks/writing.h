@@ -61,7 +61,7 @@ public:
 
     void show(const Picture& picture);  // goes with the next thing said
     // Error as above; the conversation is then as before. When it no longer fits the context, the oldest turns are
-    // forgotten: `forgot` counts them.
+    // forgotten, with the replies to them: `forgot` counts them.
     Written say(const std::string& text, const WritingProgress& progress = {});
     Written draw(const std::string& text, const WritingProgress& progress = {});
     Written edit(const std::string& instruction, const WritingProgress& progress = {});  // of the last picture
@@ -72,14 +72,16 @@ public:
 
 private:
     Written converse(const std::string& text, int max_pictures, const WritingProgress& progress);
+    void remember(std::vector<Part> turn, const Written& written);
     Settings next_settings();
     Written as_writing(Drawing drawing);
 
     const Model& model_;
     const Settings settings_;
     const WritingLimits limits_;
-    std::vector<std::vector<Part>> turns_;  // each ends with an end of turn
-    std::vector<Part> shown_;               // pictures that go with the next turn
+    std::vector<std::vector<Part>>
+        turns_;                // what was said and the reply to it, by turns; each ends with an end of turn
+    std::vector<Part> shown_;  // pictures that go with the next turn
     Picture last_picture_;
     int forgot_ = 0;
     uint64_t said_ = 0;

@@ -197,6 +197,10 @@ TEST_CASE("command line: bad input gets one line, status 2, and leaves no file")
     check_refused({"draw", "a", "--strategy", "luck", "-m", MODEL, "-o", out}, "luck");
     check_refused({"draw", "a", "--strategy", "cdk", "--alpha", "2", "-m", MODEL, "-o", out}, "--alpha");
     check_refused({"draw", "a", "--image-guidance", "2", "-m", MODEL, "-o", out}, "--image-guidance");
+    check_refused({"edit", small, "add a dog", "--rank", "-m", MODEL, "-o", out}, "--rank");
+    check_refused({"draw", "a", "--size", "wide", "-m", MODEL, "-o", out}, "wide");
+    check_refused({"draw", "a", "--size", "64x64", "-m", MODEL, "-o", out}, "--size");
+    check_refused({"estimate", small, "--kind", "depth", "-m", MODEL, "-o", out}, "cm3leon");
     check_refused({"edit", small, "", "-m", MODEL, "-o", out}, "instruction");
     check_refused({"fill", small, "-m", MODEL, "-o", out}, "--box");
     check_refused({"fill", small, "--mask", small, "--box", "1,2,3,4", "-m", MODEL, "-o", out}, "--mask");

@@ -7,6 +7,7 @@
 
 #include "tasks/answers.h"
 #include "tasks/dialogue.h"
+#include "tasks/fill.h"
 #include "tasks/pictures.h"
 #include "tasks/ranking.h"
 #include "tasks/writing.h"
@@ -109,6 +110,26 @@ TEST_CASE("tasks: guidance of weight 1 equals plain sampling, with two streams a
         CHECK(codes({5, 0}) != plain);
         CHECK(codes({5, 2}) != codes({5, 0}));
     }
+}
+
+TEST_CASE("tasks: contrast and ranking need something to go by") {
+    const TinyModel tiny(Layout::CM3Leon);
+    Settings contrastive = with_seed(1);
+    contrastive.strategy = Strategy::Contrastive;
+    const HoleInFrame hole = place_hole(gradient(32, 32), {0, 0, 16, 16}, TINY_SIDE, 8);
+    CHECK_THROWS_AS(fill(*tiny, hole, "", contrastive), Error);
+    CHECK_NOTHROW(fill(*tiny, hole, "a dog", contrastive));
+    CHECK_THROWS_AS(check_caption(""), Error);
+    // The end of the document in front of the filling is a choice, and matters.
+    Settings unclosed = with_seed(1);
+    unclosed.unclosed = true;
+    CHECK(fill(*tiny, hole, "a dog", unclosed).prompt != fill(*tiny, hole, "a dog", with_seed(1)).prompt);
+    CHECK_THROWS_AS(parse_size("12"), Error);
+    CHECK(parse_size("768x512") == std::pair{768, 512});
+    CHECK_THROWS_AS(estimate(*tiny, gradient(32, 32), "depth", with_seed(1)), Error);  // not of this family
+    const TinyModel lumina(Layout::Lumina);
+    CHECK(estimate(*lumina, gradient(32, 32), "depth", with_seed(1)).pictures.size() == 1);
+    CHECK_THROWS_AS(estimate(*lumina, gradient(32, 32), "smell", with_seed(1)), Error);
 }
 
 TEST_CASE("tasks: a mixture draws every other candidate by contrast") {
