@@ -157,7 +157,7 @@ HoleInFrame place_margins(const Picture& picture, const Margins& m, int resoluti
 
 HoleInFrame chosen_hole(const Model& model, const Picture& picture, const std::string& box, const std::string& mask,
                         const std::string& margins) {
-    const int patch = model.config().vqgan.patch(), resolution = model.grid() * patch;
+    const int grid = model.grid(), patch = model.config().vqgan.patch(), resolution = grid * patch;
     if (!box.empty() + !mask.empty() + !margins.empty() != 1)
         throw Error("where is the hole?", "fill", "name exactly one of --box, --mask and --grow");
     if (!box.empty()) return place_hole(picture, parse_box(box), resolution, patch);
@@ -202,8 +202,8 @@ Drawing fill(const Model& model, const HoleInFrame& hole, const std::string& tex
 
 Drawing fill(const Model& model, const Picture& picture, const PixelBox& box, const std::string& text,
              const Settings& settings, const Progress& progress) {
-    const int patch = model.config().vqgan.patch();
-    return fill(model, place_hole(picture, box, model.grid() * patch, patch), text, settings, progress);
+    const int grid = model.grid(), patch = model.config().vqgan.patch();
+    return fill(model, place_hole(picture, box, grid * patch, patch), text, settings, progress);
 }
 
 FilledTexts fill_text(const Model& model, const std::string& text, const Picture* picture, const Settings& settings,

@@ -61,6 +61,9 @@ const Vqgan& Model::decoder() const {
 }
 
 int Model::grid() const {
+    if (!vqgan_)
+        throw Error("the file holds no VQGAN, so this model knows no pictures", path(),
+                    "convert a checkpoint that includes it");
     return config_.vqgan.resolution / config_.vqgan.patch();
 }
 

@@ -32,7 +32,7 @@ public:
     const DocumentWriter& documents() const;
     const Vqgan& encoder() const;  // Error if the file has no VQGAN encoder
     const Vqgan& decoder() const;  // Error if the file has no VQGAN decoder
-    int grid() const;              // tokens a side of a picture: resolution / patch
+    int grid() const;              // tokens a side of a picture: resolution / patch; Error without a VQGAN
 
 private:
     const Kernels& kernels_;

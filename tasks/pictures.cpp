@@ -37,7 +37,7 @@ std::pair<int, int> lumina_size(const Picture& picture, int resolution) {
 }  // namespace
 
 Picture frame_of(const Model& model, const Picture& picture) {
-    const int resolution = model.grid() * model.config().vqgan.patch();
+    const int grid = model.grid(), resolution = grid * model.config().vqgan.patch();
     if (model.config().layout != Layout::Lumina) return chameleon_preprocess(picture, resolution);
     const std::pair<int, int> size = lumina_size(picture, resolution);
     return lumina_preprocess(picture, size.first, size.second);
@@ -109,7 +109,7 @@ Drawing draw(const Model& model, const DrawRequest& request, const Settings& set
     if (!request.sign.empty() && !request.text.empty())
         throw Error("a sign has no other text", "--sign", "leave the text out");
 
-    const int side = model.grid() * model.config().vqgan.patch();
+    const int grid = model.grid(), side = grid * model.config().vqgan.patch();
     for (const PlacedObject& o : request.objects)
         if (o.x0 < 0 || o.y0 < 0 || o.x0 >= o.x1 || o.y0 >= o.y1 || o.x1 > side || o.y1 > side)
             throw Error("the place of the " + o.name + " is empty or outside the picture", "--object",
