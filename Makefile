@@ -4,9 +4,9 @@
 #   make SANITIZE=1 BUILD=build/sanitize    AddressSanitizer + UndefinedBehaviorSanitizer
 #   make CUDA=0                             without the CUDA backend; CUDA=1 demands it
 #
-# `make` and `make install` build the product: with the CUDA backend if nvcc is found (NVCC, the PATH, CUDA_PATH). The
-# other targets leave it as it stands, and do without it in a fresh tree: nvcc takes minutes, and `make demo` and
-# `make test` need neither it nor a GPU, since the tests execute the kernels' source on the processor
+# `make`, `make install` and `make shared` build the product: with the CUDA backend if nvcc is found (NVCC, the PATH,
+# CUDA_PATH). The other targets leave it as it stands, and do without it in a fresh tree: nvcc takes minutes, and
+# `make demo` and `make test` need neither it nor a GPU, since the tests execute the kernels' source on the processor
 # (tests/cuda_on_cpu). The binary is one either way, and the one with CUDA starts without a driver.
 #
 # Rooms and their order: docs/design.md. Packages: the setup step below installs what is missing on Debian.
@@ -36,7 +36,7 @@ endif
 CUDA_PATH ?= /usr/local/cuda
 NVCC ?= $(or $(shell command -v nvcc),$(wildcard $(CUDA_PATH)/bin/nvcc))
 # 1 or 0, or as this folder was built before: $(BUILD)/.cuda.
-PRODUCT_GOALS := $(if $(MAKECMDGOALS),$(filter all install gpu-build cuda-%,$(MAKECMDGOALS)),all)
+PRODUCT_GOALS := $(if $(MAKECMDGOALS),$(filter all install shared gpu-build cuda-%,$(MAKECMDGOALS)),all)
 CUDA ?= $(if $(and $(PRODUCT_GOALS),$(NVCC)),1,$(or $(shell cat $(BUILD)/.cuda 2>/dev/null),0))
 # Machine code for the generations of A100, H100 and B200, and PTX that later drivers translate. Compressed for size: the
 # machine code of five element types and three generations is 13 MB, and a quarter of it when it is packed.
@@ -67,12 +67,17 @@ EMULATED := $(CUDA_SOURCES:%.cu=$(BUILD)/obj/emulated/%.o)
 RACE_TESTS := tests/test_cuda_emulator.cpp $(wildcard tests/cuda_on_cpu/test_*.cpp)
 EMULATOR := $(patsubst %.cpp,$(BUILD)/obj/%.o,$(filter-out %/race.cpp %/traffic.cpp $(RACE_TESTS),$(wildcard tests/cuda_on_cpu/*.cpp)))
 WATCH    := $(BUILD)/obj/tests/cuda_on_cpu/race.o $(BUILD)/obj/tests/cuda_on_cpu/traffic.o
-EXAMPLES := $(patsubst examples/%.cpp,$(BUILD)/examples/%,$(wildcard examples/*.cpp))
+EXAMPLES := $(patsubst examples/%,$(BUILD)/examples/%,$(basename $(wildcard examples/*.cpp examples/*.c)))
 HEADERS  := $(wildcard kernels/*.h runtime/*.h tokenizer/*.h retrieval/*.h metrics/*.h weights_converter/*.h tasks/*.h)
 MODEL    := models/storybook.leon
+# The shared library's objects are a tree of their own: position independent, and nobody else waits for them.
+PIC      := $(OBJECTS:$(BUILD)/obj/%=$(BUILD)/obj/pic/%)
+VERSION  := $(shell sed -n 's/^.define LEON_VERSION "\([0-9.]*\)".*/\1/p' include/leon.h)
+# Structures of leon.h belong to one version, so programs do too.
+SONAME   := libleon.so.$(VERSION)
 
-.PHONY: FORCE all setup demo test test-races ladder ladder-tables mutants mutants-self-test bench bench-kernels install uninstall \
-    examples format format-check lint layers clean help gpu gpu-build cuda-resources cuda-check
+.PHONY: FORCE all setup demo test test-races ladder ladder-tables mutants mutants-self-test bench bench-kernels install shared \
+    uninstall examples format format-check lint layers clean help gpu gpu-build cuda-resources cuda-check
 all: $(BUILD)/leon examples
 
 help:
@@ -85,7 +90,8 @@ help:
 	@echo 'make bench      decode, prefill and picture speed against this machine'"'"'s measured roofs'
 	@echo 'make bench-kernels  the operations one by one: docs/kernels.md'
 	@echo 'make gpu        on a machine with a GPU: every test, sanitizer and benchmark there -> $(BUILD)/gpu_report.md'
-	@echo 'make install    leon, its library and headers into PREFIX=$(PREFIX)'
+	@echo 'make install    leon, its libraries and headers into PREFIX=$(PREFIX)'
+	@echo 'make shared     $(BUILD)/libleon.so, the library for C and what can call C (include/leon.h)'
 	@echo 'make format     clang-format over the tree        make lint    clang-tidy and the layer check'
 	@echo 'make clean      remove build/'
 	@echo 'Variables: CXX=clang++  BUILD=build/other  SANITIZE=1  CXXFLAGS=-O2  CUDA=1'
@@ -99,25 +105,35 @@ $(SETUP): Makefile
 	@touch $@
 
 # --- compile ----------------------------------------------------------------------------------------------------
-$(BUILD)/obj/kernels/% $(BUILD)/obj/retrieval/vectors.o: FLAGS += $(KERNEL_FLAGS)
+$(foreach tree,obj obj/pic,$(BUILD)/$(tree)/kernels/% $(BUILD)/$(tree)/retrieval/vectors.o): FLAGS += $(KERNEL_FLAGS)
 $(BUILD)/obj/tests/%: FLAGS += -O1 -DDOCTEST_CONFIG_SUPER_FAST_ASSERTS
 # One file of kernels/cpu is compiled once per instruction set; the file name says which.
 ifeq ($(ARCH),x86_64)
-$(BUILD)/obj/kernels/cpu/isa_avx2.o:   FLAGS += -mavx2 -mfma -mf16c -mbmi2
-$(BUILD)/obj/kernels/cpu/isa_avx512.o: FLAGS += -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c -mbmi2
+$(BUILD)/obj/kernels/cpu/isa_avx2.o $(BUILD)/obj/pic/kernels/cpu/isa_avx2.o: FLAGS += -mavx2 -mfma -mf16c -mbmi2
+$(BUILD)/obj/kernels/cpu/isa_avx512.o $(BUILD)/obj/pic/kernels/cpu/isa_avx512.o: FLAGS += -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c -mbmi2
 endif
 
 # stb_image's sums over damaged files overflow; they wrap, rather than mean anything to the compiler.
-$(BUILD)/obj/tokenizer/image.o: FLAGS += -fwrapv
+$(BUILD)/obj/tokenizer/image.o $(BUILD)/obj/pic/tokenizer/image.o: FLAGS += -fwrapv
 
 $(BUILD)/obj/%.o: %.cpp | $(SETUP)
 	@mkdir -p $(@D)
 	$(CXX) $(FLAGS) -MMD -MP -c $< -o $@
+$(BUILD)/obj/pic/%.o: %.cpp | $(SETUP)
+	@mkdir -p $(@D)
+	$(CXX) $(FLAGS) -fPIC -fvisibility=hidden -MMD -MP -c $< -o $@
+# Programs in C, which see leon.h alone: an example, and what holds the header to the C standard.
+$(BUILD)/obj/%.o: %.c | $(SETUP)
+	@mkdir -p $(@D)
+	$(CC) -std=c11 -Wall -Wextra -Wpedantic -Werror -O2 -Iinclude -MMD -MP -c $< -o $@
 
 # What ptxas says of each kernel is kept beside the object, for make cuda-resources.
 $(BUILD)/obj/kernels/cuda/%.o: kernels/cuda/%.cu
 	@mkdir -p $(@D)
 	$(NVCC) $(NVCC_FLAGS) -Xptxas -v -MMD -MP -c $< -o $@ 2>$@.log || { cat $@.log >&2; rm -f $@; exit 1; }
+$(BUILD)/obj/pic/kernels/cuda/%.o: kernels/cuda/%.cu
+	@mkdir -p $(@D)
+	$(NVCC) $(NVCC_FLAGS) -Xcompiler -fPIC,-fvisibility=hidden -MMD -MP -c $< -o $@
 
 # The emulator itself stays free of sanitizers, which cannot follow its stack switches; the kernels get them.
 # -Wno-unknown-pragmas: g++ does not know #pragma unroll. Kernels look at the same bytes as different types.
@@ -179,10 +195,16 @@ FORCE:
 $(BUILD)/libleon.a: $(OBJECTS) $(BUILD)/.cuda
 	@rm -f $@
 	ar rcs $@ $(filter %.o,$^)
+# Nothing is visible but what leon.h declares (tasks/c_api.map), neither leon's own names nor those of the standard
+# library's templates.
+shared: $(BUILD)/libleon.so
+$(BUILD)/libleon.so: $(PIC) tasks/c_api.map $(BUILD)/.cuda
+	$(CXX) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=tasks/c_api.map $(if $(SANITIZE),,-Wl,-z,defs -s) \
+	    $(filter %.o,$^) -o $@ $(LIBS)
 # Without symbols: they are a tenth of it.
 $(BUILD)/leon: $(CLI) $(BUILD)/libleon.a
 	$(CXX) $^ -o $@ $(LIBS) $(if $(SANITIZE),,-s)
-TEST_PROGRAM := $(TESTS) $(BUILD)/obj/cli/terminal.o $(EMULATED) $(EMULATOR) $(BUILD)/libleon.a
+TEST_PROGRAM := $(TESTS) $(BUILD)/obj/tests/c_header.o $(BUILD)/obj/cli/terminal.o $(EMULATED) $(EMULATOR) $(BUILD)/libleon.a
 $(BUILD)/leon_tests: $(TEST_PROGRAM)
 	$(CXX) $^ -o $@ $(LIBS)
 $(BUILD)/examples/%: $(BUILD)/obj/examples/%.o $(BUILD)/libleon.a
@@ -232,17 +254,28 @@ $(BUILD)/bench_kernels: $(BUILD)/obj/tests/bench_kernels.o $(BUILD)/libleon.a
 $(BUILD)/bench_retrieval: $(BUILD)/obj/tests/bench_retrieval.o $(BUILD)/libleon.a
 	$(CXX) $^ -o $@ $(LIBS)
 
-# Programs against the installed library:
-#   g++ -std=c++20 -I PREFIX/include/leon program.cpp -lleon -lpcre2-8 -lutf8proc -pthread
+# Programs against the installed library, in C or what can call C (leon.h), by the shared library or the static one:
+#   cc program.c $(pkg-config --cflags --libs leon)
+#   cc program.c $(pkg-config --cflags --static --libs leon | sed s/-lleon/-l:libleon.a/)
+# and in C++, which is in the static library alone:
+#   g++ -std=c++20 -I PREFIX/include/leon program.cpp -l:libleon.a -lpcre2-8 -lutf8proc -pthread
 # and, if it was built with CUDA, -L$(CUDA_PATH)/lib64 -lcudart_static -ldl -lrt
-install: $(BUILD)/leon
-	install -D -m 755 $(BUILD)/leon $(DESTDIR)$(PREFIX)/bin/leon
-	install -D -m 644 $(BUILD)/libleon.a $(DESTDIR)$(PREFIX)/lib/libleon.a
-	install -D -m 644 $(MODEL) $(DESTDIR)$(PREFIX)/share/leon/storybook.leon
-	for header in $(HEADERS); do install -D -m 644 $$header $(DESTDIR)$(PREFIX)/include/leon/$$header; done
+INSTALLED := $(DESTDIR)$(PREFIX)
+install: $(BUILD)/leon $(BUILD)/libleon.so
+	install -D -m 755 $(BUILD)/leon $(INSTALLED)/bin/leon
+	install -D -m 644 $(BUILD)/libleon.a $(INSTALLED)/lib/libleon.a
+	install -D -m 644 $(BUILD)/libleon.so $(INSTALLED)/lib/$(SONAME)
+	ln -sf $(SONAME) $(INSTALLED)/lib/libleon.so
+	install -d $(INSTALLED)/lib/pkgconfig
+	printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$${prefix}/lib' 'includedir=$${prefix}/include' '' 'Name: leon' \
+	    'Description: text and picture token models' 'Version: $(VERSION)' 'Cflags: -I$${includedir}' \
+	    'Libs: -L$${libdir} -lleon' 'Libs.private: $(LIBS) -lstdc++ -lm' >$(INSTALLED)/lib/pkgconfig/leon.pc
+	install -D -m 644 $(MODEL) $(INSTALLED)/share/leon/storybook.leon
+	install -D -m 644 include/leon.h $(INSTALLED)/include/leon.h
+	for header in $(HEADERS); do install -D -m 644 $$header $(INSTALLED)/include/leon/$$header; done
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/bin/leon $(DESTDIR)$(PREFIX)/lib/libleon.a
-	rm -rf $(DESTDIR)$(PREFIX)/share/leon $(DESTDIR)$(PREFIX)/include/leon
+	rm -f $(INSTALLED)/bin/leon $(INSTALLED)/lib/libleon.* $(INSTALLED)/lib/pkgconfig/leon.pc $(INSTALLED)/include/leon.h
+	rm -rf $(INSTALLED)/share/leon $(INSTALLED)/include/leon
 
 # --- the CUDA backend -------------------------------------------------------------------------------------------
 CUDA_OBJECTS := $(CUDA_SOURCES:%.cu=$(BUILD)/obj/%.o)
@@ -276,7 +309,7 @@ $(BUILD)/bench_cuda: $(BUILD)/obj/native/tests/bench_cuda.o $(BUILD)/libleon.a
 	$(CXX) $^ -o $@ $(LIBS)
 
 # --- care -------------------------------------------------------------------------------------------------------
-FORMATTED = $(shell git ls-files '*.cpp' '*.h' '*.cu')
+FORMATTED = $(shell git ls-files '*.c' '*.cpp' '*.h' '*.cu')
 format:
 	@./install_packages.sh clang-format
 	clang-format -i $(FORMATTED)
@@ -291,4 +324,4 @@ lint: layers | $(SETUP)
 clean:
 	rm -rf build $(BUILD)
 
--include $(OBJECTS:.o=.d) $(CLI:.o=.d) $(TESTS:.o=.d) $(EMULATED:.o=.d) $(EMULATOR:.o=.d) $(WATCH:.o=.d) $(RACES:.o=.d) $(LADDERS:$(BUILD)/ladder/%=$(BUILD)/obj/races/kernels/ladder/%.d) $(BUILD)/obj/tests/bench_kernels.d $(CUDA_OBJECTS:.o=.d) $(wildcard $(BUILD)/obj/native/tests/*.d) $(EXAMPLES:$(BUILD)/examples/%=$(BUILD)/obj/examples/%.d)
+-include $(OBJECTS:.o=.d) $(PIC:.o=.d) $(BUILD)/obj/tests/c_header.d $(CLI:.o=.d) $(TESTS:.o=.d) $(EMULATED:.o=.d) $(EMULATOR:.o=.d) $(WATCH:.o=.d) $(RACES:.o=.d) $(LADDERS:$(BUILD)/ladder/%=$(BUILD)/obj/races/kernels/ladder/%.d) $(BUILD)/obj/tests/bench_kernels.d $(CUDA_OBJECTS:.o=.d) $(wildcard $(BUILD)/obj/native/tests/*.d) $(EXAMPLES:$(BUILD)/examples/%=$(BUILD)/obj/examples/%.d)

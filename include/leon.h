@@ -16,16 +16,20 @@
  *   leon_close(model);
  *
  * Errors are values: every function that can fail returns a leon_status and fills a leon_error of the caller's, if one
- * is given: one line that says what, where and how to fix it. Nothing is printed, and nothing ends the program but a
- * bug.
+ * is given: one line that says what, where and how to fix it. (Where it names an option of the commands, such as --box,
+ * the member of that name is meant.) Nothing is printed, and nothing ends the program but a bug.
  *
  * Threads: any function may be called from any thread. Runs take turns, whatever their models: each uses all processors
- * (leon_set_threads). leon_cancel may be called from another thread or from a callback. A result belongs to its caller,
- * and may be read by several threads. A model must not be closed while something runs on it.
+ * (leon_set_threads). A result belongs to its caller, and may be read by several threads. A model must not be closed
+ * while something runs on it, or waits for its turn.
+ * Callbacks run inside leon_run, on its thread. They may cancel and save pictures; leon_open, leon_run and
+ * leon_set_threads fail there.
  *
  * Strings are UTF-8 and end with a zero; text of a request can never become a control token. Pictures are 8-bit RGB,
- * row by row from the top, without gaps. Structures grow at their end only; their first member says which version the
- * caller was compiled with.
+ * row by row from the top, without gaps. An empty string means the same as null.
+ *
+ * Versions: structures belong to one version of the library. leon_options begins with its size, so a program that was
+ * compiled against another version is refused rather than misread.
  */
 #ifndef LEON_H
 #define LEON_H
@@ -38,6 +42,8 @@
 #else
 #define LEON_API
 #endif
+
+#define LEON_VERSION "0.1.0" /* of this header; leon_version() is the library's */
 
 #ifdef __cplusplus
 extern "C" {
@@ -61,7 +67,7 @@ typedef struct leon_picture {
     const uint8_t* rgb; /* [height, width, 3] */
 } leon_picture;
 
-/* What to do. Members that a task does not name must be null, empty or zero.
+/* What to do. Members that a task does not read must be null.
  *
  *   task            reads                                    makes
  *   "draw"          text; or picture as a map, with kind     pictures
@@ -69,7 +75,7 @@ typedef struct leon_picture {
  *   "edit"          picture, text: the instruction           pictures
  *   "fill"          picture, text, and one of box, mask,     pictures
  *                   grow
- *   "segment"       picture, text: an object, or null        pictures
+ *   "segment"       picture, text: an object, or null        one picture
  *   "describe"      picture                                  texts
  *   "describe-long" picture                                  texts
  *   "ask"           picture, text: the question              texts
@@ -88,11 +94,12 @@ typedef struct leon_request {
     const char* sign;         /* a word that stands in the picture */
 } leon_request;
 
-/* How to do it. leon_default_options() fills it; NaN and -1 stand for the model's own default. */
+/* How to do it. leon_default_options() fills it; NaN and -1 stand for the model's own default. What does not concern a
+ * task is not looked at, so that one structure serves several. */
 typedef struct leon_options {
-    size_t size; /* of this structure, for later versions */
+    size_t size; /* of this structure; see "Versions" */
     uint64_t seed;
-    int32_t candidates;        /* 1 to 64, with rising seeds; texts come likeliest first */
+    int32_t candidates;        /* 1 to 64, with rising seeds; descriptions and answers come likeliest first */
     float guidance;            /* of the text; 1 is none */
     float image_guidance;      /* of the picture, for "edit" */
     float temperature;         /* 0 is greedy */
@@ -102,24 +109,33 @@ typedef struct leon_options {
     int32_t contrast_k;        /* of "cdk" */
     float alpha;               /* of "cdk" */
     float student_temperature; /* of "cdk" */
-    int32_t rank;              /* 1: pictures come best first, by log p(text | picture) */
     int32_t max_tokens;        /* of a text, or of all that "write" adds */
     int32_t max_pictures;      /* of "write" */
 
+    /* Of "draw", "edit" and "fill". */
+    int32_t rank;           /* 1: pictures come best first, by log p(text | picture) ... */
+    const char* scorer;     /* ... or, if this is not null, by an embedder: the file of a CLIP, or "native" */
+    int32_t upscale;        /* 2, 3 or 4 times as large; 1 is off */
+    const char* upscaler;   /* the file of a network that does it; null is Lanczos */
+    const char* bank;       /* the file of a memory bank, whose documents help; null is none */
+    int32_t documents;      /* how many of them, 0 to 2 */
+    const char* embedder;   /* of the bank, if it is a file */
+    int32_t keep_documents; /* 1: guidance compares with the documents alone; 0: with nothing */
+
     /* Called while something grows; may be null. Anything but 0 cancels. */
     void* user;
-    /* The codes so far of candidate's picture: `done` of `total`. `preview` has 2 x 2 pixels a code, 0 x 0 if the
-     * picture is only a part of one; it is valid during the call. */
+    /* The codes so far of a candidate's picture: `done` of `total`, 1 to `total`. `preview` has 2 x 2 pixels a code, or
+     * is 0 x 0 if the codes do not form a picture by themselves ("fill"); it is valid during the call. */
     int (*on_picture)(void* user, int32_t candidate, int32_t done, int32_t total, const leon_picture* preview);
-    /* A piece of the first candidate's text; may end inside a character. */
+    /* A piece of the first candidate's text: `bytes` of it, no zero behind them; may end inside a character. */
     int (*on_text)(void* user, const char* piece, size_t bytes);
 } leon_options;
 
-LEON_API const char* leon_version(void); /* "0.1.0" */
+LEON_API const char* leon_version(void);
 
-/* Maps a model file. `backend`: "cpu", "cuda", "reference"; null is "cpu". *model is set after LEON_OK only. */
+/* Maps a model file. `backend`: "cpu", "cuda", "reference"; null is "cpu". *model is null unless LEON_OK. */
 LEON_API leon_status leon_open(const char* path, const char* backend, leon_model** model, leon_error* error);
-LEON_API void leon_close(leon_model* model); /* null is fine */
+LEON_API void leon_close(leon_model* model); /* null is fine; waits for a run that is under way */
 LEON_API const char* leon_model_name(const leon_model* model);
 LEON_API int32_t leon_picture_side(const leon_model* model); /* of what it draws, in pixels; 0 if it draws nothing */
 
@@ -128,11 +144,11 @@ LEON_API leon_status leon_set_threads(int32_t threads, leon_error* error);
 
 LEON_API void leon_default_options(leon_options* options);
 
-/* Runs a task; `options` may be null for the defaults. *result is set after LEON_OK only, and is the caller's to free.
- */
+/* Runs a task; `options` may be null for the defaults. *result is null unless LEON_OK, and the caller's to free. */
 LEON_API leon_status leon_run(leon_model* model, const leon_request* request, const leon_options* options,
                               leon_result** result, leon_error* error);
-/* Ends the run that is under way on this model, if there is one, as soon as its next token has been drawn. */
+/* Ends every run on this model whose leon_run has been called and has not returned: one under way when a callback
+ * would be called next, one that waits as soon as it has its turn. From any thread or a callback. */
 LEON_API void leon_cancel(leon_model* model);
 
 /* Items of a result: candidates, or the texts and pictures of "write". */

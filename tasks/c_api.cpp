@@ -1,9 +1,14 @@
 // include/leon.h on top of the tasks: C structures in, one try block around each call, C structures out.
+//
+// Runs take turns (Turn). A run is cancelled by its own callback, or when its model's count of cancels has changed
+// since leon_run was called: so nothing needs to be reset, and a run that still waits can be cancelled too.
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <cstring>
 #include <mutex>
 #include <new>
+#include <string_view>
 
 #include "include/leon.h"
 #include "tasks/answers.h"
@@ -12,14 +17,17 @@
 #include "tasks/pictures.h"
 #include "tasks/preview.h"
 #include "tasks/ranking.h"
+#include "tasks/retrieval.h"
 #include "tasks/segment.h"
+#include "tasks/upscale.h"
 #include "tasks/writing.h"
+#include "tokenizer/unicode.h"
 
 struct leon_model {
     leon_model(const std::string& path, const leon::Kernels& kernels) : model(path, kernels) {}
 
     const leon::Model model;
-    std::atomic<bool> cancelled{false};
+    std::atomic<uint64_t> cancels{0};
 };
 
 struct leon_result {
@@ -35,18 +43,41 @@ struct leon_result {
 namespace leon {
 namespace {
 
-constexpr const char* VERSION = "0.1.0";
+// All runs use the same threads, so there is one at a time. What a callback calls is inside the turn of its thread, and
+// would wait for itself.
+class Turn {
+public:
+    explicit Turn(const char* function) {
+        if (mine_) throw Error("cannot be called from a callback", function, "wait until leon_run has returned");
+        mutex().lock();
+        mine_ = true;
+    }
+    ~Turn() {
+        mine_ = false;
+        mutex().unlock();
+    }
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
 
-// Runs take turns: all of them use the same threads.
-std::mutex& turn() {
-    static std::mutex mutex;
-    return mutex;
-}
+    static bool is_mine() { return mine_; }
 
+private:
+    static std::mutex& mutex() {
+        static std::mutex mutex;
+        return mutex;
+    }
+    static thread_local bool mine_;
+};
+thread_local bool Turn::mine_ = false;
+
+// One line of valid UTF-8, whatever names and texts the message quotes.
 void put(leon_error* error, const std::string& message) {
     if (!error) return;
-    const size_t length = std::min(message.size(), sizeof error->message - 1);
-    std::memcpy(error->message, message.data(), length);
+    const std::string line = printable(repaired_utf8(message));
+    size_t length = std::min(line.size(), sizeof error->message - 1);
+    if (length < line.size())
+        while (length > 0 && (line[length] & 0xC0) == 0x80) length--;  // not inside a character
+    std::memcpy(error->message, line.data(), length);
     error->message[length] = 0;
 }
 
@@ -98,6 +129,7 @@ Settings settings_of(const leon_options& o) {
     if (o.contrast_k >= 0) s.contrast_k = o.contrast_k;
     s.max_tokens = o.max_tokens;
     s.strategy = strategy_named(text_of(o.strategy).empty() ? "top-p" : o.strategy);
+    s.unconditional_keeps = o.keep_documents ? UnconditionalKeeps::Retrieved : UnconditionalKeeps::Nothing;
     return s;
 }
 
@@ -111,48 +143,98 @@ std::vector<PlacedObject> objects_of(const std::string& text) {
     return objects;
 }
 
+// What each task reads of a request: the table of include/leon.h.
+struct Reads {
+    std::string_view task;
+    std::vector<std::string_view> members;
+};
+const std::vector<Reads>& table_of_tasks() {
+    static const std::vector<Reads> table = {
+        {"draw", {"text", "picture", "kind", "objects", "sign"}},
+        {"edit", {"picture", "text"}},
+        {"fill", {"picture", "text", "box", "mask", "grow"}},
+        {"segment", {"picture", "text"}},
+        {"describe", {"picture"}},
+        {"describe-long", {"picture"}},
+        {"ask", {"picture", "text"}},
+        {"fill-text", {"text", "picture"}},
+        {"write", {"text", "picture"}},
+    };
+    return table;
+}
+
+void check_members(const leon_request& r) {
+    const std::string task = text_of(r.task);
+    const auto row =
+        std::find_if(table_of_tasks().begin(), table_of_tasks().end(), [&](auto& each) { return each.task == task; });
+    if (row == table_of_tasks().end())
+        throw Error("there is no task '" + task + "'", "task", "include/leon.h lists them");
+    const std::pair<const char*, bool> given[] = {
+        {"text", r.text && *r.text},          {"picture", r.picture != nullptr},
+        {"mask", r.mask != nullptr},          {"box", r.box && *r.box},
+        {"grow", r.grow && *r.grow},          {"kind", r.kind && *r.kind},
+        {"objects", r.objects && *r.objects}, {"sign", r.sign && *r.sign},
+    };
+    for (const auto& [member, is_given] : given)
+        if (is_given && std::find(row->members.begin(), row->members.end(), member) == row->members.end())
+            throw Error("is nothing that '" + task + "' reads", member, "leave it null");
+}
+
 // One request on one model.
 class CRun {
 public:
-    CRun(leon_model& owner, const leon_request& request, const leon_options& options)
+    CRun(const leon_model& owner, uint64_t cancels, const leon_request& request, const leon_options& options)
         : owner_(owner),
+          cancels_(cancels),
           model_(owner.model),
           request_(request),
           options_(options),
           settings_(settings_of(options)),
           text_(text_of(request.text)) {
+        check_members(request);
         if (request.picture) picture_ = picture_of(*request.picture, "picture");
         if (model_.config().has_vqgan && model_.config().vqgan.decoder) preview_.emplace(model_.decoder());
     }
 
     leon_status run(leon_result& result) {
+        if (is_cancelled()) return LEON_CANCELLED;
         const std::string task = text_of(request_.task);
         const Progress progress = this->progress();
-        if (task == "draw") return keep(result, draw(model_, draw_request(), settings_, progress), caption());
-        if (task == "edit") return keep(result, edit(model_, picture(), text_, settings_, progress), text_);
-        if (task == "fill") return keep(result, fill(model_, hole(), text_, settings_, progress), text_);
-        if (task == "segment") {
-            const Drawing map = segment(model_, picture(), text_, storybook_legend(), settings_, progress).drawing;
-            return keep(result, map, text_);
+        if (task == "draw" || task == "edit" || task == "fill") open_finish();
+        if (task == "draw") {
+            const DrawRequest request = draw_request();
+            return finish(result, draw(model_, request, settings_, progress), request.caption());
         }
+        if (task == "edit") {
+            const std::vector<Document> help = retrieved(text_, &picture());
+            return finish(result, edit(model_, picture(), text_, settings_, progress, help), text_);
+        }
+        if (task == "fill") {
+            const HoleInFrame hole = this->hole();
+            const std::vector<Document> help = retrieved(text_, &hole.frame);
+            return finish(result, fill(model_, hole, text_, settings_, progress, help), text_);
+        }
+        if (task == "segment")
+            return keep(result, segment(model_, picture(), text_, storybook_legend(), settings_, progress).drawing);
         if (task == "describe") return answer(result, Task::Describe, progress);
         if (task == "describe-long") return answer(result, Task::DescribeLong, progress);
         if (task == "ask") return answer(result, Task::Ask, progress);
         if (task == "fill-text") return fill_holes(result, progress);
-        if (task == "write") return write(result);
-        throw Error("there is no task '" + task + "'", "task", "include/leon.h lists them");
+        CHECK(task == "write");
+        return write(result);
     }
 
 private:
+    bool is_cancelled() const { return stopped_ || owner_.cancels != cancels_; }
     bool go_on(int answer) {
-        if (answer != 0) owner_.cancelled = true;
-        return !owner_.cancelled;
+        if (answer != 0) stopped_ = true;
+        return !is_cancelled();
     }
     bool hear_picture(int candidate, std::span<const int32_t> codes, int total) {
         if (!options_.on_picture) return go_on(0);
         const int side = model_.grid();
         Picture preview;
-        if (preview_ && total == side * side && candidate == 0) preview = preview_->picture(codes, side, side);
+        if (preview_ && total == side * side) preview = preview_->picture(codes, side, side);
         const leon_picture view = view_of(preview);
         return go_on(options_.on_picture(options_.user, candidate, static_cast<int32_t>(codes.size()), total, &view));
     }
@@ -179,20 +261,47 @@ private:
         request.kind = text_of(request_.kind);
         request.sign = text_of(request_.sign);
         request.objects = objects_of(text_of(request_.objects));
+        request.retrieved = retrieved(request.caption(), nullptr);
         return request;
     }
-    std::string caption() const { return text_.empty() ? text_of(request_.sign) : text_; }
+    std::vector<Document> retrieved(const std::string& text, const Picture* picture) const {
+        if (text_of(options_.bank).empty()) return {};
+        const Bank bank(options_.bank);
+        const std::unique_ptr<Embedder> embedder = open_embedder_of(bank, text_of(options_.embedder), model_);
+        return retrieve_for(model_, bank, *embedder, text, picture, options_.documents).documents;
+    }
     HoleInFrame hole() const {
         if (!request_.mask) return chosen_hole(model_, picture(), text_of(request_.box), "", text_of(request_.grow));
-        if (request_.box || request_.grow)
+        if (!text_of(request_.box).empty() || !text_of(request_.grow).empty())
             throw Error("where is the hole?", "fill", "give exactly one of box, mask and grow");
-        const int patch = model_.config().vqgan.patch();
-        return place_mask(picture(), picture_of(*request_.mask, "mask"), model_.grid() * patch, patch);
+        const int grid = model_.grid(), patch = model_.config().vqgan.patch();
+        return place_mask(picture(), picture_of(*request_.mask, "mask"), grid * patch, patch);
     }
 
-    leon_status keep(leon_result& result, Drawing drawing, const std::string& caption) {
+    // What finish() will need, before anything is drawn in vain.
+    void open_finish() {
+        const std::string scorer = text_of(options_.scorer);
+        if (!scorer.empty()) scorer_ = open_embedder(scorer, model_);
+        if (options_.upscale == 0) throw Error("cannot enlarge by 0", "upscale", "choose 2, 3 or 4, or 1 for none");
+        if (options_.upscale != 1)
+            upscaler_ = open_upscaler(text_of(options_.upscaler), options_.upscale, model_.kernels());
+    }
+    leon_status finish(leon_result& result, Drawing drawing, const std::string& caption) {
         if (drawing.cancelled) return LEON_CANCELLED;
-        if (options_.rank) rank(drawing, caption_scorer(model_, caption, settings_));
+        if (scorer_)
+            rank(drawing, embedder_scorer(scorer_, caption));
+        else if (options_.rank)
+            rank(drawing, caption_scorer(model_, caption, settings_));
+        if (upscaler_) {
+            for (Picture& picture : drawing.pictures) {
+                picture = upscaler_->upscale(picture, [this](size_t, size_t) { return go_on(0); });
+                if (picture.width == 0) return LEON_CANCELLED;
+            }
+        }
+        return keep(result, std::move(drawing));
+    }
+    leon_status keep(leon_result& result, Drawing drawing) {
+        if (drawing.cancelled) return LEON_CANCELLED;
         for (size_t i = 0; i < drawing.pictures.size(); i++) {
             leon_result::Item& item = result.items.emplace_back();
             item.picture = std::move(drawing.pictures[i]);
@@ -203,7 +312,7 @@ private:
     }
     leon_status answer(leon_result& result, Task task, const Progress& progress) {
         const std::vector<Answer> all = answers(model_, picture(), task, text_, settings_, progress);
-        if (owner_.cancelled) return LEON_CANCELLED;
+        if (is_cancelled()) return LEON_CANCELLED;
         for (const Answer& answer : all) result.items.push_back({answer.text, {}, answer.log_probability, answer.seed});
         return LEON_OK;
     }
@@ -231,7 +340,9 @@ private:
         return LEON_OK;
     }
 
-    leon_model& owner_;
+    const leon_model& owner_;
+    const uint64_t cancels_;  // the model's when leon_run was called
+    bool stopped_ = false;    // by a callback
     const Model& model_;
     const leon_request& request_;
     const leon_options& options_;
@@ -239,6 +350,8 @@ private:
     const std::string text_;
     std::optional<Picture> picture_;
     std::optional<Preview> preview_;
+    std::shared_ptr<const Embedder> scorer_;
+    std::unique_ptr<Upscaler> upscaler_;
 };
 
 const leon_result::Item* item_of(const leon_result* result, int32_t item) {
@@ -254,28 +367,32 @@ using namespace leon;
 extern "C" {
 
 const char* leon_version(void) {
-    return VERSION;
+    return LEON_VERSION;
 }
 
 leon_status leon_open(const char* path, const char* backend, leon_model** model, leon_error* error) {
     return guarded(error, [&] {
-        if (!path || !model) throw Error("is null", "leon_open");
-        const std::lock_guard lock(turn());
+        if (!path || !model) throw Error("an argument is null", "leon_open", "give a path and where the model goes");
+        *model = nullptr;
+        const Turn turn("leon_open");
         *model = new leon_model(path, leon::backend(backend ? backend : "cpu"));
         return LEON_OK;
     });
 }
 
 void leon_close(leon_model* model) {
-    const std::lock_guard lock(turn());
+    std::optional<Turn> turn;
+    if (!Turn::is_mine()) turn.emplace("leon_close");
     delete model;
 }
 
 const char* leon_model_name(const leon_model* model) {
+    if (!model) return "";
     return model->model.config().name.c_str();
 }
 
 int32_t leon_picture_side(const leon_model* model) {
+    if (!model) return 0;
     const ModelConfig& config = model->model.config();
     if (!config.has_transformer || !config.has_vqgan || !config.vqgan.decoder) return 0;
     return config.vqgan.resolution;
@@ -285,13 +402,14 @@ leon_status leon_set_threads(int32_t threads, leon_error* error) {
     return guarded(error, [&] {
         if (threads < 0 || threads > 1024)
             throw Error(std::to_string(threads) + " is out of range", "threads", "0 uses all");
-        const std::lock_guard lock(turn());
+        const Turn turn("leon_set_threads");
         set_cpu_threads(threads);
         return LEON_OK;
     });
 }
 
 void leon_default_options(leon_options* options) {
+    if (!options) return;
     *options = {};
     options->size = sizeof *options;
     options->candidates = 1;
@@ -300,28 +418,32 @@ void leon_default_options(leon_options* options) {
     options->top_k = options->contrast_k = -1;
     options->max_tokens = 256;
     options->max_pictures = 1;
+    options->upscale = 1;
+    options->documents = MAX_RETRIEVED;
 }
 
 leon_status leon_run(leon_model* model, const leon_request* request, const leon_options* options, leon_result** result,
                      leon_error* error) {
     return guarded(error, [&] {
-        if (!model || !request || !result) throw Error("is null", "leon_run");
+        if (result) *result = nullptr;
+        if (!model || !request || !result)
+            throw Error("an argument is null", "leon_run", "only options and error may be");
+        const uint64_t cancels = model->cancels;
         leon_options defaults;
         leon_default_options(&defaults);
         if (!options) options = &defaults;
         if (options->size != sizeof *options)
             throw Error("has a size that this library does not know", "options", "call leon_default_options first");
-        const std::lock_guard lock(turn());
-        model->cancelled = false;
+        const Turn turn("leon_run");
         auto made = std::make_unique<leon_result>();
-        const leon_status status = CRun(*model, *request, *options).run(*made);
+        const leon_status status = CRun(*model, cancels, *request, *options).run(*made);
         if (status == LEON_OK) *result = made.release();
         return status;
     });
 }
 
 void leon_cancel(leon_model* model) {
-    model->cancelled = true;
+    if (model) model->cancels++;
 }
 
 int32_t leon_result_count(const leon_result* result) {
@@ -336,7 +458,7 @@ const char* leon_result_text(const leon_result* result, int32_t item) {
 int32_t leon_result_picture(const leon_result* result, int32_t item, leon_picture* picture) {
     const leon_result::Item* found = item_of(result, item);
     if (!found || found->picture.width == 0) return 0;
-    *picture = view_of(found->picture);
+    if (picture) *picture = view_of(found->picture);
     return 1;
 }
 
@@ -356,7 +478,8 @@ void leon_free_result(leon_result* result) {
 
 leon_status leon_load_picture(const char* path, leon_result** result, leon_error* error) {
     return guarded(error, [&] {
-        if (!path || !result) throw Error("is null", "leon_load_picture");
+        if (result) *result = nullptr;
+        if (!path || !result) throw Error("an argument is null", "leon_load_picture");
         auto made = std::make_unique<leon_result>();
         made->items.emplace_back().picture = load_picture(path, Orientation::Upright);
         *result = made.release();
@@ -366,7 +489,7 @@ leon_status leon_load_picture(const char* path, leon_result** result, leon_error
 
 leon_status leon_save_picture(const char* path, const leon_picture* picture, leon_error* error) {
     return guarded(error, [&] {
-        if (!path || !picture) throw Error("is null", "leon_save_picture");
+        if (!path || !picture) throw Error("an argument is null", "leon_save_picture");
         save_picture(path, picture_of(*picture, "picture"));
         return LEON_OK;
     });

@@ -19,6 +19,7 @@ public:
 
     const Model& operator*() const { return model_; }
     const Model* operator->() const { return &model_; }
+    std::string path() const { return model_.file().path(); }
 
 private:
     static std::string written(const std::string& path, Layout layout, int context) {
