@@ -23,7 +23,7 @@ class Picture(c.Structure):
 class Request(c.Structure):
     _fields_ = [("task", c.c_char_p), ("text", c.c_char_p), ("picture", c.POINTER(Picture)),
                 ("mask", c.POINTER(Picture)), ("box", c.c_char_p), ("grow", c.c_char_p), ("kind", c.c_char_p),
-                ("objects", c.c_char_p), ("sign", c.c_char_p)]
+                ("objects", c.c_char_p), ("sign", c.c_char_p), ("size", c.c_char_p)]
 
 
 leon.leon_result_text.restype = c.c_char_p

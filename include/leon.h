@@ -71,10 +71,13 @@ typedef struct leon_picture {
  *
  *   task            reads                                    makes
  *   "draw"          text; or picture as a map, with kind     pictures
- *                   and text; or text with objects; or sign
+ *                   and text; or text with objects; or sign;
+ *                   size
  *   "edit"          picture, text: the instruction           pictures
  *   "fill"          picture, text, and one of box, mask,     pictures
  *                   grow
+ *   "estimate"      picture, kind: "depth", "normals",       pictures
+ *                   "pose" (Lumina-mGPT)
  *   "segment"       picture, text: an object, or null        one picture
  *   "describe"      picture                                  texts
  *   "describe-long" picture                                  texts
@@ -92,6 +95,7 @@ typedef struct leon_request {
     const char* kind;         /* "segmentation", "edges", "depth", "pose", "scribble", "hed", "normals" */
     const char* objects;      /* "dog@10,20,60,80;cat@70,20,90,60" in pixels of the new picture */
     const char* sign;         /* a word that stands in the picture */
+    const char* size;         /* "768x512" pixels, for models that draw more than one (Lumina-mGPT) */
 } leon_request;
 
 /* How to do it. leon_default_options() fills it; NaN and -1 stand for the model's own default. What does not concern a
@@ -111,12 +115,15 @@ typedef struct leon_options {
     float student_temperature; /* of "cdk" */
     int32_t max_tokens;        /* of a text, or of all that "write" adds */
     int32_t max_pictures;      /* of "write" */
+    int32_t unclosed;          /* 1: without the </s> in front of what belongs into holes */
+
+    /* Of what makes pictures, but for "segment" and "write". */
+    int32_t rank;         /* 1: best first, by log p(text | picture); needs a text that says what it shows ... */
+    const char* scorer;   /* ... or, if this is not null, by an embedder: the file of a CLIP, or "native" */
+    int32_t upscale;      /* 2, 3 or 4 times as large; 1 is off */
+    const char* upscaler; /* the file of a network that does it; null is Lanczos */
 
     /* Of "draw", "edit" and "fill". */
-    int32_t rank;           /* 1: pictures come best first, by log p(text | picture) ... */
-    const char* scorer;     /* ... or, if this is not null, by an embedder: the file of a CLIP, or "native" */
-    int32_t upscale;        /* 2, 3 or 4 times as large; 1 is off */
-    const char* upscaler;   /* the file of a network that does it; null is Lanczos */
     const char* bank;       /* the file of a memory bank, whose documents help; null is none */
     int32_t documents;      /* how many of them, 0 to 2 */
     const char* embedder;   /* of the bank, if it is a file */

@@ -128,6 +128,7 @@ Settings settings_of(const leon_options& o) {
     if (o.top_k >= 0) s.top_k = o.top_k;
     if (o.contrast_k >= 0) s.contrast_k = o.contrast_k;
     s.max_tokens = o.max_tokens;
+    s.unclosed = o.unclosed != 0;
     s.strategy = strategy_named(text_of(o.strategy).empty() ? "top-p" : o.strategy);
     s.unconditional_keeps = o.keep_documents ? UnconditionalKeeps::Retrieved : UnconditionalKeeps::Nothing;
     return s;
@@ -150,9 +151,10 @@ struct Reads {
 };
 const std::vector<Reads>& table_of_tasks() {
     static const std::vector<Reads> table = {
-        {"draw", {"text", "picture", "kind", "objects", "sign"}},
+        {"draw", {"text", "picture", "kind", "objects", "sign", "size"}},
         {"edit", {"picture", "text"}},
         {"fill", {"picture", "text", "box", "mask", "grow"}},
+        {"estimate", {"picture", "kind"}},
         {"segment", {"picture", "text"}},
         {"describe", {"picture"}},
         {"describe-long", {"picture"}},
@@ -174,6 +176,7 @@ void check_members(const leon_request& r) {
         {"mask", r.mask != nullptr},          {"box", r.box && *r.box},
         {"grow", r.grow && *r.grow},          {"kind", r.kind && *r.kind},
         {"objects", r.objects && *r.objects}, {"sign", r.sign && *r.sign},
+        {"size", r.size && *r.size},
     };
     for (const auto& [member, is_given] : given)
         if (is_given && std::find(row->members.begin(), row->members.end(), member) == row->members.end())
@@ -193,26 +196,39 @@ public:
           text_(text_of(request.text)) {
         check_members(request);
         if (request.picture) picture_ = picture_of(*request.picture, "picture");
-        if (model_.config().has_vqgan && model_.config().vqgan.decoder) preview_.emplace(model_.decoder());
+        if (!model_.config().has_vqgan || !model_.config().vqgan.decoder) return;
+        preview_.emplace(model_.decoder());
+        rows_ = cols_ = model_.grid();
     }
 
     leon_status run(leon_result& result) {
         if (is_cancelled()) return LEON_CANCELLED;
         const std::string task = text_of(request_.task);
         const Progress progress = this->progress();
-        if (task == "draw" || task == "edit" || task == "fill") open_finish();
         if (task == "draw") {
             const DrawRequest request = draw_request();
-            return finish(result, draw(model_, request, settings_, progress), request.caption());
-        }
-        if (task == "edit") {
-            const std::vector<Document> help = retrieved(text_, &picture());
-            return finish(result, edit(model_, picture(), text_, settings_, progress, help), text_);
+            open_finish(request.caption());
+            if (request.size) expect(request.size->first, request.size->second);
+            return finish(result, draw(model_, request, settings_, progress));
         }
         if (task == "fill") {
             const HoleInFrame hole = this->hole();
+            open_finish(text_);
             const std::vector<Document> help = retrieved(text_, &hole.frame);
-            return finish(result, fill(model_, hole, text_, settings_, progress, help), text_);
+            return finish(result, fill(model_, hole, text_, settings_, progress, help));
+        }
+        if (task == "edit" || task == "estimate" || task == "segment") {
+            const Picture frame = frame_of(model_, picture());
+            expect(frame.width, frame.height);
+        }
+        if (task == "edit") {
+            open_finish("");
+            const std::vector<Document> help = retrieved(text_, &picture());
+            return finish(result, edit(model_, picture(), text_, settings_, progress, help));
+        }
+        if (task == "estimate") {
+            open_finish("");
+            return finish(result, estimate(model_, picture(), text_of(request_.kind), settings_, progress));
         }
         if (task == "segment")
             return keep(result, segment(model_, picture(), text_, storybook_legend(), settings_, progress).drawing);
@@ -232,9 +248,8 @@ private:
     }
     bool hear_picture(int candidate, std::span<const int32_t> codes, int total) {
         if (!options_.on_picture) return go_on(0);
-        const int side = model_.grid();
         Picture preview;
-        if (preview_ && total == side * side) preview = preview_->picture(codes, side, side);
+        if (preview_ && total == rows_ * cols_) preview = preview_->picture(codes, rows_, cols_);
         const leon_picture view = view_of(preview);
         return go_on(options_.on_picture(options_.user, candidate, static_cast<int32_t>(codes.size()), total, &view));
     }
@@ -250,6 +265,13 @@ private:
         return progress;
     }
 
+    // What is going to be drawn, in pixels: what previews show.
+    void expect(int width, int height) {
+        const int patch = model_.config().vqgan.patch();
+        rows_ = height / patch;
+        cols_ = width / patch;
+    }
+
     const Picture& picture() const {
         if (!picture_) throw Error("is missing", "picture", "this task needs one");
         return *picture_;
@@ -261,6 +283,7 @@ private:
         request.kind = text_of(request_.kind);
         request.sign = text_of(request_.sign);
         request.objects = objects_of(text_of(request_.objects));
+        if (!text_of(request_.size).empty()) request.size = parse_size(request_.size);
         request.retrieved = retrieved(request.caption(), nullptr);
         return request;
     }
@@ -279,19 +302,21 @@ private:
     }
 
     // What finish() will need, before anything is drawn in vain.
-    void open_finish() {
+    void open_finish(const std::string& caption) {
         const std::string scorer = text_of(options_.scorer);
+        if (options_.rank || !scorer.empty()) check_caption(caption);
+        caption_ = caption;
         if (!scorer.empty()) scorer_ = open_embedder(scorer, model_);
         if (options_.upscale == 0) throw Error("cannot enlarge by 0", "upscale", "choose 2, 3 or 4, or 1 for none");
         if (options_.upscale != 1)
             upscaler_ = open_upscaler(text_of(options_.upscaler), options_.upscale, model_.kernels());
     }
-    leon_status finish(leon_result& result, Drawing drawing, const std::string& caption) {
+    leon_status finish(leon_result& result, Drawing drawing) {
         if (drawing.cancelled) return LEON_CANCELLED;
         if (scorer_)
-            rank(drawing, embedder_scorer(scorer_, caption));
+            rank(drawing, embedder_scorer(scorer_, caption_));
         else if (options_.rank)
-            rank(drawing, caption_scorer(model_, caption, settings_));
+            rank(drawing, caption_scorer(model_, caption_, settings_));
         if (upscaler_) {
             for (Picture& picture : drawing.pictures) {
                 picture = upscaler_->upscale(picture, [this](size_t, size_t) { return go_on(0); });
@@ -324,6 +349,7 @@ private:
         return LEON_OK;
     }
     leon_status write(leon_result& result) {
+        if (model_.config().layout == Layout::Lumina) preview_.reset();  // it chooses the size itself
         std::vector<Content> contents;
         if (!text_.empty()) contents.push_back({text_, {}});
         if (picture_) contents.push_back({"", *picture_});
@@ -350,6 +376,8 @@ private:
     const std::string text_;
     std::optional<Picture> picture_;
     std::optional<Preview> preview_;
+    int rows_ = 0, cols_ = 0;  // cells of the picture to be drawn
+    std::string caption_;      // what candidates are ranked by
     std::shared_ptr<const Embedder> scorer_;
     std::unique_ptr<Upscaler> upscaler_;
 };

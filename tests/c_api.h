@@ -51,6 +51,12 @@ inline const Both& tiny() {
     return both;
 }
 
+inline const Both& lumina() {
+    static const TinyModel model(Layout::Lumina, cpu_kernels(), 512);
+    static const Both both{opened(model.path()), *model};
+    return both;
+}
+
 inline leon_options defaults() {
     leon_options options;
     leon_default_options(&options);

@@ -125,6 +125,42 @@ TEST_CASE("C API: every other task that makes pictures gives what the task itsel
              segment(tiny().beside, car(), "", storybook_legend(), settings).drawing.pictures[0]));
 }
 
+TEST_CASE("C API: Lumina-mGPT's sizes and maps, with previews of their shape") {
+    leon_options options = defaults();
+    leon_picture shape = {0, 0, nullptr};
+    options.user = &shape;
+    options.on_picture = [](void* user, int32_t, int32_t, int32_t, const leon_picture* preview) {
+        *static_cast<leon_picture*>(user) = *preview;
+        return 0;
+    };
+    leon_request request = {};
+    request.task = "draw";
+    request.text = "a dog";
+    request.size = "48x32";
+    DrawRequest wanted;
+    wanted.text = "a dog";
+    wanted.size = {48, 32};
+    CHECK(is(run(lumina(), request, options).get(), 0, draw(lumina().beside, wanted, seeded(0)).pictures[0]));
+    CHECK(shape.width == 2 * 6);
+    CHECK(shape.height == 2 * 4);
+    request.size = "48";
+    CHECK(mentions(refused(lumina(), request), "'48' is no size"));
+    request.size = "48x32";
+    CHECK(mentions(refused(tiny(), request), "squares"));
+
+    const leon_picture picture = view(car());
+    request = {};
+    request.task = "estimate";
+    request.picture = &picture;
+    request.kind = "depth";
+    CHECK(
+        is(run(lumina(), request, options).get(), 0, estimate(lumina().beside, car(), "depth", seeded(0)).pictures[0]));
+    CHECK(shape.width * 4 == leon_picture_side(lumina().in_c.get()));
+    CHECK(refused(tiny(), request) != "");
+    options.rank = 1;
+    CHECK(mentions(refused(lumina(), request, options), "--rank"));
+}
+
 TEST_CASE("C API: fill by a box, a mask and margins") {
     const leon_picture picture = view(car());
     leon_options options = defaults();
@@ -136,6 +172,12 @@ TEST_CASE("C API: fill by a box, a mask and margins") {
     request.box = "40,30,90,80";
     const Picture expected = fill(tiny().beside, car(), {40, 30, 90, 80}, "a red car", seeded(4)).pictures[0];
     CHECK(is(run(tiny(), request, options).get(), 0, expected));
+    options.unclosed = 1;
+    Settings unclosed = seeded(4);
+    unclosed.unclosed = true;
+    CHECK(is(run(tiny(), request, options).get(), 0,
+             fill(tiny().beside, car(), {40, 30, 90, 80}, "a red car", unclosed).pictures[0]));
+    options.unclosed = 0;
 
     Picture mask(car().width, car().height);
     for (int y = 30; y < 80; y++) std::fill_n(mask.at(40, y), 50 * 3, uint8_t{255});
