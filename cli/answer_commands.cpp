@@ -30,7 +30,8 @@ void print_answers(const TaskOptions& o, const std::vector<Answer>& all) {
 void answer_command(const CommonOptions& common, const TaskOptions& o, Task task) {
     const Picture picture = load_picture(o.picture, Orientation::Upright);
     const Model model(common.model_path(), common.kernels());
-    const std::vector<Answer> all = answers(model, picture, task, o.text, o.all_settings());
+    const std::vector<Document> retrieved = retrieved_for(common, o, model, o.text, &picture);
+    const std::vector<Answer> all = answers(model, picture, task, o.text, o.all_settings(), {}, retrieved);
     print_answers(o, all);
     say_speed(common, all.front().statistics, all.front().picture_seconds);
 }
@@ -71,6 +72,7 @@ void add_answer_commands(CLI::App& app, CommonOptions& common) {
     command->add_option("picture", o->picture, "picture file")->required();
     command->add_flag("--long", o->long_text, "every object, in detail");
     command->add_flag("--log-probability", o->show_probability, "print how likely the model finds it, behind a tab");
+    add_retrieval_options(*command, *o);
     add_answer_options(*command, *o);
     command->callback([&common, o] { answer_command(common, *o, o->long_text ? Task::DescribeLong : Task::Describe); });
 
@@ -78,6 +80,7 @@ void add_answer_commands(CLI::App& app, CommonOptions& common) {
     command->add_option("picture", o->picture, "picture file")->required();
     command->add_option("question", o->text, "question")->required();
     command->add_flag("--log-probability", o->show_probability, "print how likely the model finds it, behind a tab");
+    add_retrieval_options(*command, *o);
     add_answer_options(*command, *o);
     command->callback([&common, o] { answer_command(common, *o, Task::Ask); });
 

@@ -27,11 +27,13 @@ std::string bare(const std::string& text, const Template& row) {
 }  // namespace
 
 std::vector<Answer> answers(const Model& model, const Picture& picture, Task task, const std::string& question,
-                            const Settings& settings, const Progress& progress) {
+                            const Settings& settings, const Progress& progress,
+                            const std::vector<Document>& retrieved) {
     if (task == Task::Ask && trimmed(question).empty())
         throw Error("is empty", "question", "ask something, for example \"Where is it?\"");
     const Template& row = template_of(model.config().layout, task);
     Fields fields;
+    fields.retrieved = retrieved;
     const auto start = std::chrono::steady_clock::now();
     fields.pictures["picture"] = picture_part_of(model, frame_of(model, picture));
     const std::chrono::duration<double> picture_seconds = std::chrono::steady_clock::now() - start;

@@ -31,6 +31,7 @@ Answer ask(const Model& model, const Picture& picture, const std::string& questi
 
 // All candidates, the likeliest first.
 std::vector<Answer> answers(const Model& model, const Picture& picture, Task task, const std::string& question,
-                            const Settings& settings, const Progress& progress = {});
+                            const Settings& settings, const Progress& progress = {},
+                            const std::vector<Document>& retrieved = {});
 
 }  // namespace leon

@@ -64,14 +64,6 @@ std::string more_tasks(const Model& model, const std::string& folder, const Sett
         const std::string text = "a car ___";
         const FilledTexts words = fill_text(model, text, &pictures.at(0), settings);
         add(pictures.at(0), "words.png", text, words.candidates.at(0).text);
-
-        DrawRequest request;
-        request.text = "a house in the snow";
-        for (int example : {1, 5})
-            request.retrieved.push_back(
-                {{text_part(SENTENCES[example]), picture_part_of(model, frame_of(model, pictures.at(example)))}});
-        add(draw(model, request, settings).pictures.at(0), "helped.png", request.text,
-            "with the second and the sixth picture in front of the prompt, as retrieved documents stand there");
     }
     add(edge_map(pictures.at(0), {}), "edges.png", "edges of the first picture", "a map to draw after: leon map");
     add(upscale(pictures.at(2), "", 4, model.kernels()), "large.png", "the third picture, four times as large",

@@ -197,6 +197,10 @@ TEST_CASE("tasks: retrieved documents change what is drawn, and are for CM3Leon'
     CHECK(draw(*tiny, request, keeps).grids[0] != helped.grids[0]);
     const TinyModel anole(Layout::Anole);
     CHECK_THROWS_AS(draw(*anole, request, with_seed(2)), Error);
+    const auto asked = [&](const std::vector<Document>& retrieved) {
+        return answers(*tiny, gradient(32, 32), Task::Ask, "what?", with_seed(1), {}, retrieved).front().prompt;
+    };
+    CHECK(asked(request.retrieved).size() > asked({}).size());
 }
 
 TEST_CASE("tasks: a document goes on within its limits") {
