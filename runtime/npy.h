@@ -15,9 +15,9 @@ struct Array {
 
     int64_t elements() const;
     // The values converted; Error naming `where` if the dtype cannot be converted without loss of range.
-    std::vector<float> floats(const std::string& where) const;  // f4, f8, u1, i4
+    std::vector<float> floats(const std::string& where) const;    // f4, f8, u1, i4
     std::vector<double> doubles(const std::string& where) const;  // f4, f8, u1, i4
-    std::vector<int32_t> ints(const std::string& where) const;  // i4, i8 within range, u1
+    std::vector<int32_t> ints(const std::string& where) const;    // i4, i8 within range, u1
 };
 
 Array load_npy(const std::string& path);  // Error on anything else: truncated, Fortran order, big endian, objects
