@@ -128,6 +128,48 @@ TEST_CASE("command line: text goes to ids and back, and cannot smuggle control t
     CHECK(leon_run({"detokenize", "--jsonl", "-m", MODEL}, json.out).out == "{\"text\":\"a\"}\n{\"text\":\"\"}\n");
 }
 
+TEST_CASE("command line: documents of a bank help, results are enlarged, maps are taken apart") {
+    const Scratch scratch;
+    fs::create_directory(scratch / "photos");
+    for (const char* name : {"car", "desert", "sailboat"}) {
+        fs::copy_file(std::string("docs/pictures/") + name + ".png", scratch / "photos/" + name + ".png");
+        std::ofstream(scratch / "photos/" + name + ".txt") << "a picture of a " << name;
+    }
+    const std::string bank = scratch / "photos.bank";
+    REQUIRE(leon_run({"index", "build", scratch / "photos", "-m", MODEL, "-o", bank}).status == 0);
+    const Result plain =
+        leon_run({"draw", "a picture of a car", "--show-prompt", "-m", MODEL, "-o", scratch / "plain.png"});
+    const Result helped = leon_run({"draw", "a picture of a car", "--retrieve", bank, "--documents", "1", "--upscale",
+                                    "2", "--show-prompt", "-m", MODEL, "-o", scratch / "helped.png"});
+    REQUIRE(helped.status == 0);
+    CHECK(helped.err.find("a picture of a car  (car.png)") != std::string::npos);
+    CHECK(helped.out.find("[256 codes]") != std::string::npos);
+    CHECK(plain.out.find("[256 codes]") == std::string::npos);
+    CHECK(load_picture(scratch / "helped.png").width == 256);
+    check_refused({"draw", "a car", "--retrieve", scratch / "none", "-m", MODEL, "-o", scratch / "x.png"}, "none");
+    check_refused({"draw", "a car", "--retrieve", MODEL, "-m", MODEL, "-o", scratch / "x.png"}, MODEL);
+
+    const Result parts = leon_run({"segment", "docs/pictures/car.png", "-m", MODEL, "-o", scratch / "parts"});
+    REQUIRE(parts.status == 0);
+    CHECK(parts.out == scratch / "parts" + "/legend.json\n");
+    for (const char* name : {"map.png", "drawn.png", "legend.json"}) CHECK(fs::exists(scratch / "parts/" + name));
+}
+
+TEST_CASE("command line: a document goes on, and a conversation is lines in and out") {
+    const Scratch scratch;
+    const Result story = leon_run({"write", "a red car on a sandy beach", "-m", MODEL, "-o", scratch / "story"});
+    CHECK(story.status == 0);
+    CHECK(fs::exists(scratch / "story/index.html"));
+    CHECK(read_text(scratch / "story/index.md").starts_with("a red car on a sandy beach\n\n"));
+    const Result chat =
+        leon_run({"chat", "docs/pictures/car.png", "-m", MODEL, "-o", scratch / ""}, "Where is it?\n/fly\n");
+    CHECK(chat.status == 0);
+    CHECK(chat.out.starts_with("on a sandy beach\n/fly: "));
+    const Result words = leon_run({"fill-text", "a car ___", "docs/pictures/car.png", "--json", "-m", MODEL});
+    CHECK(words.status == 0);
+    CHECK(words.out.find("\"words\"") != std::string::npos);
+}
+
 TEST_CASE("command line: help has an example for each command") {
     const Result all = leon_run({"--help"});
     CHECK(all.status == 0);
