@@ -2,19 +2,13 @@
 #include "tasks/answers.h"
 
 #include <algorithm>
-#include <chrono>
 
+#include "tasks/common.h"
 #include "tasks/pictures.h"
 #include "tasks/ranking.h"
 
 namespace leon {
 namespace {
-
-std::string trimmed(const std::string& text) {
-    const char* blank = " \t\r\n";
-    const size_t first = text.find_first_not_of(blank);
-    return first == std::string::npos ? "" : text.substr(first, text.find_last_not_of(blank) - first + 1);
-}
 
 // Without what the template puts behind every answer.
 std::string bare(const std::string& text, const Template& row) {
@@ -34,9 +28,9 @@ std::vector<Answer> answers(const Model& model, const Picture& picture, Task tas
     const Template& row = template_of(model.config().layout, task);
     Fields fields;
     fields.retrieved = retrieved;
-    const auto start = std::chrono::steady_clock::now();
+    const double start = now();
     fields.pictures["picture"] = picture_part_of(model, frame_of(model, picture));
-    const std::chrono::duration<double> picture_seconds = std::chrono::steady_clock::now() - start;
+    const double picture_seconds = now() - start;
     fields.text["question"] = trimmed(question);
 
     const Prompt prompt = query(row, fields);
@@ -50,7 +44,7 @@ std::vector<Answer> answers(const Model& model, const Picture& picture, Task tas
         answer.seed = settings.seed + all.size() - 1;
         answer.prompt = readable_prompts(model, prompt, {}, settings);
         answer.statistics = completions.statistics;
-        answer.picture_seconds = picture_seconds.count();
+        answer.picture_seconds = picture_seconds;
         std::vector<int32_t> ids = completion.text_ids;
         if (completion.complete) ids.push_back(model.documents().end_of_answer());
         said.push_back(std::move(ids));

@@ -3,6 +3,8 @@
 
 #include <filesystem>
 
+#include "tasks/common.h"
+
 namespace leon {
 namespace {
 
@@ -10,12 +12,6 @@ constexpr const char* HELP =
     "  /image FILE   show a picture        /draw TEXT   draw one        /edit TEXT   change the last one\n"
     "  /save FILE    save the last one     /forget      begin anew      /quit        end\n"
     "  everything else is said to the model\n";
-
-std::string trimmed(const std::string& text) {
-    const char* blank = " \t\r\n";
-    const size_t first = text.find_first_not_of(blank);
-    return first == std::string::npos ? "" : text.substr(first, text.find_last_not_of(blank) - first + 1);
-}
 
 }  // namespace
 

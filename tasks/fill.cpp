@@ -2,16 +2,13 @@
 #include "tasks/fill.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 
+#include "tasks/common.h"
+
 namespace leon {
 namespace {
-
-double now() {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 // The scale and crop of chameleon_preprocess: what it does to pixels, done to coordinates.
 class FrameGeometry {

@@ -1,16 +1,13 @@
 // A template, its fields, the decode loop, pixels; see pictures.h.
 #include "tasks/pictures.h"
 
-#include <chrono>
 #include <cstdio>
 #include <map>
 
+#include "tasks/common.h"
+
 namespace leon {
 namespace {
-
-double now() {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 constexpr int LUMINA_STEP = 32;  // pixels: sides are multiples of it
 

@@ -15,6 +15,7 @@
 #include "retrieval/native_embedder.h"
 #include "runtime/format.h"
 #include "runtime/strict_json.h"
+#include "tasks/common.h"
 #include "tasks/pictures.h"
 #include "tokenizer/unicode.h"
 
@@ -24,17 +25,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr size_t MAX_JSONL_BYTES = size_t{1} << 34;
-
-double now() {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-std::string trimmed(std::string_view text) {
-    constexpr const char* SPACES = " \t\n\v\f\r";
-    const size_t begin = text.find_first_not_of(SPACES);
-    if (begin == std::string::npos) return "";
-    return std::string(text.substr(begin, text.find_last_not_of(SPACES) + 1 - begin));
-}
 
 // Error naming `where` if a bank cannot hold this text.
 std::string checked_text(std::string_view text, const std::string& where) {

@@ -2,11 +2,11 @@
 #include "tasks/writing.h"
 
 #include <algorithm>
-#include <chrono>
 #include <filesystem>
 
 #include "runtime/modality.h"
 #include "tasks/answers.h"
+#include "tasks/common.h"
 #include "tasks/page.h"
 #include "tokenizer/unicode.h"
 
@@ -14,10 +14,6 @@ namespace leon {
 namespace {
 
 using Ids = std::vector<int32_t>;
-
-double now() {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 // The streams beside a picture that begins behind `so_far` (prompt included), each ending with `begin`.
 std::vector<Ids> guidance_prompts(const Model& model, const ModalityRules& rules, std::span<const int32_t> so_far,
