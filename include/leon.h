@@ -123,7 +123,7 @@ typedef struct leon_options {
     int32_t upscale;      /* 2, 3 or 4 times as large; 1 is off */
     const char* upscaler; /* the file of a network that does it; null is Lanczos */
 
-    /* Of "draw", "edit" and "fill". */
+    /* Of "draw", "edit", "fill", "describe", "describe-long" and "ask". */
     const char* bank;       /* the file of a memory bank, whose documents help; null is none */
     int32_t documents;      /* how many of them, 0 to 2 */
     const char* embedder;   /* of the bank, if it is a file */

@@ -336,7 +336,8 @@ private:
         return LEON_OK;
     }
     leon_status answer(leon_result& result, Task task, const Progress& progress) {
-        const std::vector<Answer> all = answers(model_, picture(), task, text_, settings_, progress);
+        const std::vector<Document> help = retrieved(text_, &picture());
+        const std::vector<Answer> all = answers(model_, picture(), task, text_, settings_, progress, help);
         if (is_cancelled()) return LEON_CANCELLED;
         for (const Answer& answer : all) result.items.push_back({answer.text, {}, answer.log_probability, answer.seed});
         return LEON_OK;

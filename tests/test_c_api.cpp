@@ -333,6 +333,18 @@ TEST_CASE("C API: documents of a memory bank help") {
     Settings keeps = seeded(0);
     keeps.unconditional_keeps = UnconditionalKeeps::Retrieved;
     CHECK(is(run(tiny(), request, options).get(), 0, draw(tiny().beside, wanted, keeps).pictures[0]));
+
+    const leon_picture picture = view(car());
+    const std::string question = "Where is it?";
+    leon_request asked = {};
+    asked.task = "ask";
+    asked.text = question.c_str();
+    asked.picture = &picture;
+    const std::vector<Document> help = retrieve_for(tiny().beside, bank, *embedder, question, &car(), 1).documents;
+    const auto expected = answers(tiny().beside, car(), Task::Ask, question, keeps, {}, help);
+    const Made made = run(tiny(), asked, options);
+    CHECK(leon_result_text(made.get(), 0) == expected.front().text);
+    CHECK(leon_result_score(made.get(), 0) == expected.front().log_probability);
     options.embedder = "no such clip";
     CHECK(mentions(refused(tiny(), request, options), "no such clip"));
     options.embedder = nullptr;
