@@ -22,7 +22,7 @@ struct TaskOptions {
     std::string bank, embedder, upscaler, legend, scorer;
     int documents = 2, upscale = 1;
     bool show_prompt = false, show_probability = false, long_text = false, json = false, rank = false;
-    int max_pictures = 1;
+    std::optional<int> max_pictures;
     Settings settings;
 
     Settings all_settings() const;

@@ -14,7 +14,7 @@ namespace leon {
 namespace {
 
 void add_writing_options(CLI::App& command, TaskOptions& o) {
-    command.add_option("--max-pictures", o.max_pictures, "pictures that the model may add")->capture_default_str();
+    command.add_option("--max-pictures", o.max_pictures, "pictures that the model may add (else one, if it draws)");
     command.add_option("--guidance", o.settings.guidance, "classifier-free guidance of pictures; 1 is none");
     add_text_options(command, o);
 }

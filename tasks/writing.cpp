@@ -29,6 +29,12 @@ std::vector<Ids> guidance_prompts(const Model& model, const ModalityRules& rules
     return prompts;
 }
 
+int allowed_pictures(const Model& model, const WritingLimits& limits) {
+    const ModelConfig& config = model.config();
+    const bool draws = config.has_vqgan && config.vqgan.decoder && config.layout != Layout::Chameleon;
+    return limits.max_pictures.value_or(draws ? 1 : 0);
+}
+
 bool has_picture(const Prompt& prompt) {
     const auto& parts = prompt.document.parts;
     return std::any_of(parts.begin(), parts.end(), [](auto& p) { return p.kind == Part::Kind::Picture; });
@@ -61,7 +67,7 @@ public:
 
         ModalityPlan plan;
         plan.max_tokens = std::min(limits_.max_tokens, room);
-        plan.max_pictures = limits_.max_pictures;
+        plan.max_pictures = allowed_pictures(model_, limits_);
         plan.text_chain = text_chain(layout, settings_);
         plan.picture_chain = picture_chain(layout, settings_, guidance, 0);
         plan.guidance = [&](std::span<const int32_t> generated) {
@@ -132,8 +138,8 @@ private:
 
 void check_limits(const Model& model, const WritingLimits& limits) {
     if (limits.max_tokens < 1) throw Error("must be at least 1", "--max-tokens");
-    if (limits.max_pictures < 0) throw Error("must not be negative", "--max-pictures");
-    if (limits.max_pictures > 0) model.decoder();  // says so if it lacks one
+    if (limits.max_pictures.value_or(0) < 0) throw Error("must not be negative", "--max-pictures");
+    if (limits.max_pictures.value_or(0) > 0) model.decoder();  // says so if it lacks one
 }
 
 }  // namespace
@@ -266,7 +272,7 @@ Written Chat::edit(const std::string& instruction, const WritingProgress& progre
 }
 
 Written Chat::say(const std::string& text, const WritingProgress& progress) {
-    if (!model_.documents().joins_by_break()) return converse(text, limits_.max_pictures, progress);
+    if (!model_.documents().joins_by_break()) return converse(text, progress);
     if (!last_picture()) return draw(text, progress);
     Progress growing;
     growing.text = progress.text;
@@ -282,7 +288,7 @@ Written Chat::say(const std::string& text, const WritingProgress& progress) {
     return written;
 }
 
-Written Chat::converse(const std::string& text, int max_pictures, const WritingProgress& progress) {
+Written Chat::converse(const std::string& text, const WritingProgress& progress) {
     std::vector<Part> turn = shown_;
     // Lumina-mGPT puts the symbol of a picture and a blank before a question that does not name it.
     const bool blank = model_.config().layout == Layout::Lumina && !shown_.empty();
@@ -290,8 +296,6 @@ Written Chat::converse(const std::string& text, int max_pictures, const WritingP
     turn.push_back(end_of_turn());
 
     const Settings settings = next_settings();
-    WritingLimits limits = limits_;
-    limits.max_pictures = max_pictures;
     // A turn and its reply go together.
     for (;; turns_.erase(turns_.begin(), turns_.begin() + 2), forgot_++) {
         Prompt prompt;
@@ -303,7 +307,7 @@ Written Chat::converse(const std::string& text, int max_pictures, const WritingP
         const int wanted = std::min(limits_.max_tokens, model_.config().transformer.context / 4);
         if (!turns_.empty() && tokens + wanted > model_.config().transformer.context) continue;
 
-        Written written = Writer(model_, limits, settings, progress).write(prompt);
+        Written written = Writer(model_, limits_, settings, progress).write(prompt);
         if (written.cancelled) return written;
         for (const Content& content : written.contents)
             if (content.is_picture()) last_picture_ = content.picture;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,7 +26,9 @@ std::vector<Content> read_contents(const std::vector<std::string>& words);
 
 struct WritingLimits {
     int max_tokens = 1024;  // text and codes, all together
-    int max_pictures = 1;
+    // Not given: one, or none if the model does not draw (it has no picture decoder, or is Chameleon itself, whose
+    // weights were released without that).
+    std::optional<int> max_pictures;
 };
 
 struct Written {
@@ -71,7 +74,7 @@ public:
     int forgot() const { return forgot_; }
 
 private:
-    Written converse(const std::string& text, int max_pictures, const WritingProgress& progress);
+    Written converse(const std::string& text, const WritingProgress& progress);
     void remember(std::vector<Part> turn, const Written& written);
     Settings next_settings();
     Written as_writing(Drawing drawing);

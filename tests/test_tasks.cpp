@@ -230,6 +230,28 @@ TEST_CASE("tasks: a document goes on within its limits") {
     CHECK(load_picture(folder / "story/1.png").rgb == gradient(8, 8).rgb);
 }
 
+TEST_CASE("tasks: Chameleon, which was released without drawing, adds text unless it is told to draw") {
+    const TinyModel chameleon(Layout::Chameleon), anole(Layout::Anole);
+    const auto pictures = [](const TinyModel& tiny, std::optional<int> most) {
+        size_t count = 0;
+        for (uint64_t seed = 0; seed < 12; seed++) {
+            WritingLimits limits;
+            limits.max_tokens = 60;
+            limits.max_pictures = most;
+            Settings hot = with_seed(seed);  // so that a picture begins somewhere
+            hot.temperature = 20;
+            hot.top_p = 1;
+            for (const Content& content : write_on(*tiny, {{"a dog", {}}}, limits, hot).contents)
+                count += content.is_picture();
+        }
+        return count;
+    };
+    CHECK(pictures(chameleon, {}) == 0);
+    CHECK(pictures(chameleon, 3) > 0);
+    CHECK(pictures(anole, {}) > 0);
+    CHECK(pictures(anole, 0) == 0);
+}
+
 TEST_CASE("tasks: words of a command line are texts or pictures") {
     const TemporaryFolder folder;
     save_picture(folder / "a.png", gradient(8, 8));
