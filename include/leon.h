@@ -114,7 +114,7 @@ typedef struct leon_options {
     float alpha;               /* of "cdk" */
     float student_temperature; /* of "cdk" */
     int32_t max_tokens;        /* of a text, or of all that "write" adds */
-    int32_t max_pictures;      /* of "write" */
+    int32_t max_pictures;      /* of "write": one, or none if the model does not draw */
     int32_t unclosed;          /* 1: without the </s> in front of what belongs into holes */
 
     /* Of what makes pictures, but for "segment" and "write". */

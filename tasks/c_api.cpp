@@ -356,7 +356,7 @@ private:
         if (picture_) contents.push_back({"", *picture_});
         WritingLimits limits;
         limits.max_tokens = options_.max_tokens;
-        limits.max_pictures = options_.max_pictures;
+        if (options_.max_pictures >= 0) limits.max_pictures = options_.max_pictures;
         WritingProgress progress;
         progress.text = [this](const std::string& piece) { return hear_text(piece); };
         progress.picture = [this](std::span<const int32_t> codes, int total) { return hear_picture(0, codes, total); };
@@ -446,7 +446,7 @@ void leon_default_options(leon_options* options) {
     options->alpha = options->student_temperature = NAN;
     options->top_k = options->contrast_k = -1;
     options->max_tokens = 256;
-    options->max_pictures = 1;
+    options->max_pictures = -1;
     options->upscale = 1;
     options->documents = MAX_RETRIEVED;
 }
