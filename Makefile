@@ -106,6 +106,11 @@ $(SETUP): Makefile
 
 # --- compile ----------------------------------------------------------------------------------------------------
 $(foreach tree,obj obj/pic,$(BUILD)/$(tree)/kernels/% $(BUILD)/$(tree)/retrieval/vectors.o): FLAGS += $(KERNEL_FLAGS)
+# Rooms that only wait for the others are compiled for size: option parsers and JSON are half of their code.
+SMALL_ROOMS := cli tasks weights_converter metrics
+ifeq ($(SANITIZE),)
+$(foreach tree,obj obj/pic,$(SMALL_ROOMS:%=$(BUILD)/$(tree)/%/%)): FLAGS += -Os
+endif
 $(BUILD)/obj/tests/%: FLAGS += -O1 -DDOCTEST_CONFIG_SUPER_FAST_ASSERTS
 # One file of kernels/cpu is compiled once per instruction set; the file name says which.
 ifeq ($(ARCH),x86_64)
