@@ -34,20 +34,13 @@ const std::vector<Template>& all_templates() {
         {FillText, CM3, {"{text with holes}"}},
         {FillTextOfPicture, CM3, {"{text with holes}", "{picture}"}},
 
-        // Chameleon's own weights were released without drawing; Anole's draw.
+        // Chameleon, whose own weights were released without drawing, and Anole, which draws.
         {Draw, Layout::Chameleon, {"{text}", "{turn}", "{new picture}"}, 3},
         {Describe, Layout::Chameleon, {"{picture}", "Describe the given picture.", "{turn}", "{reply}"}},
         {DescribeLong, Layout::Chameleon, {"{picture}", "Describe the given picture in detail.", "{turn}", "{reply}"}},
         {Ask, Layout::Chameleon, {"{picture}", "{question}", "{turn}", "{reply}"}},
         {Edit, Layout::Chameleon, {"{picture}", "{instruction}", "{turn}", "{new picture}"}, 3, 1.2f},
         {FillPicture, Layout::Chameleon, {"{text}", "{turn}", "{picture}"}, 3},
-
-        {Draw, Layout::Anole, {"{text}", "{turn}", "{new picture}"}, 3},
-        {Describe, Layout::Anole, {"{picture}", "Describe the given picture.", "{turn}", "{reply}"}},
-        {DescribeLong, Layout::Anole, {"{picture}", "Describe the given picture in detail.", "{turn}", "{reply}"}},
-        {Ask, Layout::Anole, {"{picture}", "{question}", "{turn}", "{reply}"}},
-        {Edit, Layout::Anole, {"{picture}", "{instruction}", "{turn}", "{new picture}"}, 3, 1.2f},
-        {FillPicture, Layout::Anole, {"{text}", "{turn}", "{picture}"}, 3},
 
         // Lumina-mGPT: trained phrases, one of them misspelled.
         {Draw,
@@ -242,8 +235,9 @@ std::optional<Task> task_named(const std::string& name) {
 }
 
 const Template* find_template(Layout layout, Task task) {
+    const Layout words = layout == Layout::Anole ? Layout::Chameleon : layout;
     for (const Template& row : all_templates())
-        if (row.layout == layout && row.task == task) return &row;
+        if (row.layout == words && row.task == task) return &row;
     return nullptr;
 }
 

@@ -43,7 +43,7 @@ enum class Task {
 
 struct Template {
     Task task;
-    Layout layout;
+    Layout layout;  // Anole has Chameleon's
     std::vector<std::string> parts;
     // Defaults of guidance: 1 is none. `image_guidance` is the weight of the pictures in a prompt against nothing,
     // where there are three streams; 0 where there are two.
