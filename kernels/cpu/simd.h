@@ -33,7 +33,6 @@ constexpr int NATIVE_LANES = 4;
 
 typedef float Native __attribute__((vector_size(NATIVE_LANES * 4)));
 typedef uint32_t NativeBits __attribute__((vector_size(NATIVE_LANES * 4)));
-typedef int32_t NativeInts __attribute__((vector_size(NATIVE_LANES * 4)));
 typedef float NativeAt __attribute__((vector_size(NATIVE_LANES * 4), aligned(4), may_alias));
 typedef uint32_t NativeBitsAt __attribute__((vector_size(NATIVE_LANES * 4), aligned(2), may_alias));
 
@@ -241,7 +240,8 @@ template <int LANES>
     p = fma_native(p, r, zero + 1.6666665459e-1f);
     p = fma_native(p, r, zero + 5.0000001201e-1f);
     p = fma_native(p, r * r, r) + 1.0f;
-    NativeInts scale = ((NativeInts)shifted - 0x4b400000 + 127) << 23;
+    // Unsigned: far below -87.3 this wraps, and is not taken.
+    NativeBits scale = ((NativeBits)shifted - 0x4b400000u + 127u) << 23;
     return x < -87.3f ? zero : p * (Native)scale;
 }
 template <int LANES>
