@@ -35,6 +35,7 @@ std::vector<Answer> answers(const Model& model, const Picture& picture, Task tas
 
     const Prompt prompt = query(row, fields);
     const Completions completions = complete(model, prompt, {}, settings, progress);
+    const std::string readable = readable_prompts(model, prompt, {}, settings);
     std::vector<Answer> all;
     std::vector<std::vector<int32_t>> said;
     for (const Completion& completion : completions.candidates) {
@@ -42,7 +43,7 @@ std::vector<Answer> answers(const Model& model, const Picture& picture, Task tas
         answer.text = bare(completion.fillings.at(0).text, row);
         answer.complete = completion.complete;
         answer.seed = settings.seed + all.size() - 1;
-        answer.prompt = readable_prompts(model, prompt, {}, settings);
+        answer.prompt = readable;
         answer.statistics = completions.statistics;
         answer.picture_seconds = picture_seconds;
         std::vector<int32_t> ids = completion.text_ids;

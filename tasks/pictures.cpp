@@ -47,6 +47,14 @@ Part picture_part_of(const Model& model, const Picture& frame) {
     return picture_part(std::move(grid));
 }
 
+Fields fields_for(const Model& model, const Picture& picture) {
+    Fields fields;
+    const Part& part = fields.pictures["picture"] = picture_part_of(model, frame_of(model, picture));
+    fields.rows = part.picture.rows;
+    fields.cols = part.picture.cols;
+    return fields;
+}
+
 Guidance guidance_for(const Template& row, const Settings& settings) {
     return guidance_of(settings, {row.guidance, row.image_guidance});
 }
@@ -141,12 +149,9 @@ Drawing draw(const Model& model, const std::string& text, const Settings& settin
 Drawing edit(const Model& model, const Picture& picture, const std::string& instruction, const Settings& settings,
              const Progress& progress, const std::vector<Document>& retrieved) {
     if (instruction.empty()) throw Error("is empty", "instruction", "say what to change");
-    Fields fields;
+    Fields fields = fields_for(model, picture);
     fields.retrieved = retrieved;
     fields.text["instruction"] = instruction;
-    fields.pictures["picture"] = picture_part_of(model, frame_of(model, picture));
-    fields.rows = fields.pictures["picture"].picture.rows;
-    fields.cols = fields.pictures["picture"].picture.cols;
     return make_picture(model, Task::Edit, std::move(fields), settings, progress);
 }
 
@@ -165,11 +170,7 @@ Drawing estimate(const Model& model, const Picture& picture, const std::string& 
     const auto task = tasks.find(kind);
     if (task == tasks.end())
         throw Error("'" + kind + "' is nothing that a model estimates", "--kind", "choose depth, normals or pose");
-    Fields fields;
-    fields.pictures["picture"] = picture_part_of(model, frame_of(model, picture));
-    fields.rows = fields.pictures["picture"].picture.rows;
-    fields.cols = fields.pictures["picture"].picture.cols;
-    return make_picture(model, task->second, std::move(fields), settings, progress);
+    return make_picture(model, task->second, fields_for(model, picture), settings, progress);
 }
 
 Picture candidate_sheet(const Drawing& drawing) {

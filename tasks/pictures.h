@@ -30,6 +30,9 @@ struct Drawing {
 Picture frame_of(const Model& model, const Picture& picture);
 Part picture_part_of(const Model& model, const Picture& frame);
 
+// The fields of a task that makes another picture of this one, in its size.
+Fields fields_for(const Model& model, const Picture& picture);
+
 // Any task whose template ends with a new picture. The fields must hold what the template names, but for the size of
 // the new picture: square at the VQGAN's resolution, unless fields.rows and cols say otherwise (Lumina-mGPT only).
 // Error if the family does not know the task, the model lacks a part, a setting is out of range, or it does not fit the

@@ -20,11 +20,8 @@ std::string file_name(const LabelRegion& region, const Legend& legend) {
 
 Segmentation segment(const Model& model, const Picture& picture, const std::string& object, const Legend& legend,
                      const Settings& settings, const Progress& progress) {
-    Fields fields;
+    Fields fields = fields_for(model, picture);
     fields.text["object"] = object;
-    fields.pictures["picture"] = picture_part_of(model, frame_of(model, picture));
-    fields.rows = fields.pictures["picture"].picture.rows;
-    fields.cols = fields.pictures["picture"].picture.cols;
     Settings one = settings;
     one.candidates = 1;
     Segmentation result;

@@ -411,7 +411,14 @@ TEST_CASE("documents: what is no document is refused, and says where") {
          {Ids{}, Ids{v.brk}, Ids{v.eos, c, c + 1, v.eos}, Ids{v.eos, v.sentinels[1], v.eos}, Ids{v.eos, v.eoss},
           join({{v.eos}, f.text("a"), {c}, {v.eos}}), Ids{v.eos, v.eos, v.brk},
           Ids{v.eos, v.sentinels[0], v.eos, v.sentinels[1]}, Ids{v.eos, -1},
-          Ids{v.eos, v.sentinels[0], v.eos, v.sentinels[0], v.sentinels[1], v.eoss}, Ids{v.eos, f.tokenizer.size()}}) {
+          Ids{v.eos, v.sentinels[0], v.eos, v.sentinels[0], v.sentinels[1], v.eoss},
+          join({{v.eos, f.text("a").front(), v.sentinels[0], v.eos, v.sentinels[0]}, f.codes(0, 8), {v.eoss}}),
+          join({{v.eos, v.brk},
+                f.codes(0, 8),
+                {v.sentinels[0], v.eos, v.sentinels[0]},
+                Ids{f.text("a").front()},
+                {v.eoss}}),
+          Ids{v.eos, f.tokenizer.size()}}) {
         CAPTURE(ids.size());
         CHECK_THROWS_AS(f.documents.parse(ids, SIDE, SIDE), Error);
     }

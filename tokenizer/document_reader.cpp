@@ -41,6 +41,14 @@ struct Stretch {
     size_t begin = 0;
 };
 
+// What stands where the item is: its own ids, or the filling's of a hole that has one.
+std::span<const int32_t> ids_in_place(const Stretch::Item& item, const std::vector<Stretch>& fillings) {
+    if (!item.is_hole) return item.ids;
+    const Stretch& filling = fillings[item.hole];
+    if (filling.items.empty()) return {};
+    return filling.items[0].ids;
+}
+
 }  // namespace
 
 DocumentWriter::Parsed DocumentWriter::parse(std::span<const int32_t> ids, int rows, int cols) const {
@@ -131,14 +139,12 @@ DocumentWriter::Parsed DocumentWriter::parse_cm3(std::span<const int32_t> ids, i
             prompt.document.parts.push_back(std::move(part));
             continue;
         }
+        if (s.has_text) refuse(s.begin, "codes for a hole in text");
         int missing = rows * cols, open = 0;
         for (const Stretch::Item& item : s.items) {
-            if (item.is_hole && item.hole < fillings.size())
-                missing -=
-                    static_cast<int>(fillings[item.hole].items.empty() ? 0 : fillings[item.hole].items[0].ids.size());
-            else
-                missing -= static_cast<int>(item.ids.size());
-            if (item.is_hole && item.hole >= fillings.size()) open++;
+            const bool is_open = item.is_hole && item.hole >= fillings.size();
+            open += is_open;
+            if (!is_open) missing -= static_cast<int>(ids_in_place(item, fillings).size());
         }
         if (missing < 0 || (open == 0 ? missing != 0 : missing % open != 0 || missing == 0))
             refuse(s.begin,
@@ -146,11 +152,10 @@ DocumentWriter::Parsed DocumentWriter::parse_cm3(std::span<const int32_t> ids, i
         CodeGrid grid{rows, cols, {}};
         std::vector<uint8_t> hidden;
         for (const Stretch::Item& item : s.items) {
-            size_t length = item.ids.size();
-            if (item.is_hole)
-                length = item.hole >= fillings.size()        ? missing / open
-                         : fillings[item.hole].items.empty() ? 0
-                                                             : fillings[item.hole].items[0].ids.size();
+            if (item.is_hole && item.hole < fillings.size() && fillings[item.hole].has_text)
+                refuse(fillings[item.hole].begin, "text for a hole in a picture");
+            const bool is_open = item.is_hole && item.hole >= fillings.size();
+            const size_t length = is_open ? missing / open : ids_in_place(item, fillings).size();
             const Ids codes = item.is_hole ? Ids(length, 0) : this->codes(item.ids);
             grid.codes.insert(grid.codes.end(), codes.begin(), codes.end());
             hidden.insert(hidden.end(), length, item.is_hole ? 1 : 0);
