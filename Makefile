@@ -22,6 +22,11 @@ MAKEFLAGS := $(MAKEFLAGS) $(if $(filter -j% --jobs%,$(MAKEFLAGS)),,-j$(shell npr
 
 PACKAGES := g++ make libcli11-dev nlohmann-json3-dev libstb-dev doctest-dev libpcre2-dev libhnswlib-dev \
     libutf8proc-dev
+# The trainer is a folder on top of the rest: without it, leon is built without the commands that train.
+TRAINING := $(wildcard training)
+ifneq ($(TRAINING),)
+PACKAGES += libfreetype-dev fonts-noto-color-emoji unicode-data
+endif
 
 # Fused multiply-adds are written by hand in kernels/cpu/simd.h; the compiler may not invent others, so that every
 # compiler gives the same bits.
@@ -60,7 +65,11 @@ else
 SOURCES  += kernels/cuda_absent.cpp
 OBJECTS  += $(BUILD)/obj/kernels/cuda_absent.o
 endif
-CLI      := $(patsubst %.cpp,$(BUILD)/obj/%.o,$(wildcard cli/*.cpp))
+TRAINING_OBJECTS := $(patsubst %.cpp,$(BUILD)/obj/%.o,$(wildcard $(addprefix training/,*.cpp reference/*.cpp cpu/*.cpp storybook/*.cpp vqgan/*.cpp)))
+COMMANDS := $(wildcard cli/*.cpp training/commands/*.cpp)
+CLI      := $(patsubst %.cpp,$(BUILD)/obj/%.o,$(if $(TRAINING),$(filter-out cli/training_absent.cpp,$(COMMANDS)),$(COMMANDS)))
+TRAINER  := $(if $(TRAINING),$(BUILD)/libleon_training.a)
+TRAINING_TESTS := $(patsubst %.cpp,$(BUILD)/obj/%.o,$(wildcard training/tests/test_*.cpp))
 TESTS    := $(patsubst %.cpp,$(BUILD)/obj/%.o,$(wildcard tests/test_*.cpp))
 # The kernels of kernels/cuda once more, for this processor, and what executes them.
 EMULATED := $(CUDA_SOURCES:%.cu=$(BUILD)/obj/emulated/%.o)
@@ -107,15 +116,21 @@ $(SETUP): Makefile
 # --- compile ----------------------------------------------------------------------------------------------------
 $(foreach tree,obj obj/pic,$(BUILD)/$(tree)/kernels/% $(BUILD)/$(tree)/retrieval/vectors.o): FLAGS += $(KERNEL_FLAGS)
 # Rooms that only wait for the others are compiled for size: option parsers and JSON are half of their code.
-SMALL_ROOMS := cli tasks weights_converter metrics
+SMALL_ROOMS := cli tasks weights_converter metrics training/commands
 ifeq ($(SANITIZE),)
 $(foreach tree,obj obj/pic,$(SMALL_ROOMS:%=$(BUILD)/$(tree)/%/%)): FLAGS += -Os
 endif
-$(BUILD)/obj/tests/%: FLAGS += -O1 -DDOCTEST_CONFIG_SUPER_FAST_ASSERTS
+$(BUILD)/obj/tests/% $(BUILD)/obj/training/tests/%: FLAGS += -O1 -DDOCTEST_CONFIG_SUPER_FAST_ASSERTS
+$(BUILD)/obj/training/cpu/% $(BUILD)/obj/training/storybook/%: FLAGS += $(KERNEL_FLAGS)
+$(BUILD)/obj/training/%: FLAGS += -I/usr/include/freetype2
 # One file of kernels/cpu is compiled once per instruction set; the file name says which.
 ifeq ($(ARCH),x86_64)
 $(BUILD)/obj/kernels/cpu/isa_avx2.o $(BUILD)/obj/pic/kernels/cpu/isa_avx2.o: FLAGS += -mavx2 -mfma -mf16c -mbmi2
 $(BUILD)/obj/kernels/cpu/isa_avx512.o $(BUILD)/obj/pic/kernels/cpu/isa_avx512.o: FLAGS += -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c -mbmi2
+$(BUILD)/obj/training/cpu/isa_avx2%.o: FLAGS += -mavx2 -mfma -mf16c -mbmi2
+$(BUILD)/obj/training/cpu/isa_avx512%.o: FLAGS += -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c -mbmi2
+$(BUILD)/obj/training/cpu/isa_amx%.o: FLAGS += -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512bf16 -mfma -mf16c -mbmi2 \
+    -mamx-tile -mamx-bf16
 endif
 
 # stb_image's sums over damaged files overflow; they wrap, rather than mean anything to the compiler.
@@ -207,8 +222,13 @@ $(BUILD)/libleon.so: $(PIC) tasks/c_api.map $(BUILD)/.cuda
 	$(CXX) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=tasks/c_api.map $(if $(SANITIZE),,-Wl,-z,defs -s) \
 	    $(filter %.o,$^) -o $@ $(LIBS)
 # Without symbols: they are a tenth of it.
-$(BUILD)/leon: $(CLI) $(BUILD)/libleon.a
-	$(CXX) $^ -o $@ $(LIBS) $(if $(SANITIZE),,-s)
+$(BUILD)/libleon_training.a: $(TRAINING_OBJECTS)
+	@rm -f $@
+	ar rcs $@ $^
+$(BUILD)/leon: $(CLI) $(TRAINER) $(BUILD)/libleon.a
+	$(CXX) $^ -o $@ $(LIBS) $(if $(TRAINER),-lfreetype) $(if $(SANITIZE),,-s)
+$(BUILD)/training_tests: $(TRAINING_TESTS) $(BUILD)/obj/tests/test_main.o $(BUILD)/obj/cli/terminal.o $(TRAINER) $(BUILD)/libleon.a
+	$(CXX) $^ -o $@ $(LIBS) -lfreetype
 TEST_PROGRAM := $(TESTS) $(BUILD)/obj/tests/c_header.o $(BUILD)/obj/cli/terminal.o $(EMULATED) $(EMULATOR) $(BUILD)/libleon.a
 $(BUILD)/leon_tests: $(TEST_PROGRAM)
 	$(CXX) $^ -o $@ $(LIBS)
@@ -223,8 +243,9 @@ demo: $(BUILD)/leon
 	$(BUILD)/leon demo -m $(MODEL) -o build/demo
 
 # The doctest binary; LEON_BINARY tells the command-line tests what to run.
-test: $(BUILD)/leon_tests $(BUILD)/leon examples
+test: $(BUILD)/leon_tests $(BUILD)/leon examples $(if $(TRAINING),$(BUILD)/training_tests)
 	LEON_BINARY=$(BUILD)/leon $(BUILD)/leon_tests $(TEST_ARGS)
+	$(if $(TRAINING),LEON_BINARY=$(BUILD)/leon $(BUILD)/training_tests $(TEST_ARGS))
 # Every kernel case on the emulated GPU, watched for data races. Left out is what launches the same again to compare bits.
 test-races: $(BUILD)/race_tests
 	LEON_TEST_BACKEND=cuda EMU_SCHED=random:1 $(BUILD)/race_tests -tce="*does not depend on the rows beside it*" $(TEST_ARGS)
@@ -329,4 +350,4 @@ lint: layers | $(SETUP)
 clean:
 	rm -rf build $(BUILD)
 
--include $(OBJECTS:.o=.d) $(PIC:.o=.d) $(BUILD)/obj/tests/c_header.d $(CLI:.o=.d) $(TESTS:.o=.d) $(EMULATED:.o=.d) $(EMULATOR:.o=.d) $(WATCH:.o=.d) $(RACES:.o=.d) $(LADDERS:$(BUILD)/ladder/%=$(BUILD)/obj/races/kernels/ladder/%.d) $(BUILD)/obj/tests/bench_kernels.d $(CUDA_OBJECTS:.o=.d) $(wildcard $(BUILD)/obj/native/tests/*.d) $(EXAMPLES:$(BUILD)/examples/%=$(BUILD)/obj/examples/%.d)
+-include $(OBJECTS:.o=.d) $(TRAINING_OBJECTS:.o=.d) $(TRAINING_TESTS:.o=.d) $(PIC:.o=.d) $(BUILD)/obj/tests/c_header.d $(CLI:.o=.d) $(TESTS:.o=.d) $(EMULATED:.o=.d) $(EMULATOR:.o=.d) $(WATCH:.o=.d) $(RACES:.o=.d) $(LADDERS:$(BUILD)/ladder/%=$(BUILD)/obj/races/kernels/ladder/%.d) $(BUILD)/obj/tests/bench_kernels.d $(CUDA_OBJECTS:.o=.d) $(wildcard $(BUILD)/obj/native/tests/*.d) $(EXAMPLES:$(BUILD)/examples/%=$(BUILD)/obj/examples/%.d)

@@ -33,5 +33,6 @@ void add_embed_commands(CLI::App& app, CommonOptions& common);      // embed
 void add_model_commands(CLI::App& app, CommonOptions& common);      // convert inspect bench
 void add_map_commands(CLI::App& app);                               // map
 void add_score_commands(CLI::App& app);                             // score
+void add_training_commands(CLI::App& app, CommonOptions& common);   // train data eval gradients: training/, or none
 
 }  // namespace leon

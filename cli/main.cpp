@@ -57,6 +57,7 @@ int main(int argc, char** argv) {
     leon::add_model_commands(app, common);
     leon::add_map_commands(app);
     leon::add_score_commands(app);
+    leon::add_training_commands(app, common);
     try {
         app.parse(argc, argv);
         return std::fflush(stdout) == 0 ? 0 : failure("standard output cannot be written");
