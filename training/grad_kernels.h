@@ -23,6 +23,12 @@ namespace leon {
 
 enum class Accumulate { No, Yes };
 
+// Layer normalisation of each head (Chameleon's qk-norm); without weight: none.
+struct HeadNorm {
+    Tensor weight, bias;  // [heads, head_dim]
+    float eps = 0;
+};
+
 struct CrossEntropy {
     float z_loss = 0;  // weight of log(Z)^2, which keeps the logits' normaliser Z near 1 (Chameleon: 1e-5)
     float scale = 1;   // of every gradient: 1 / the sum of all weights of a step, say
@@ -35,9 +41,9 @@ struct GradKernels {
     void (*linear_dx)(Tensor dx, std::span<const Tensor> douts, std::span<const Tensor> weights, Accumulate accumulate);
     void (*linear_dw)(std::span<const Tensor> dweights, Tensor x, std::span<const Tensor> douts);
     void (*norm_backward)(Tensor dx, Tensor dweight, Tensor dout, Tensor x, const RowNorm& norm, Accumulate accumulate);
-    void (*head_norm_backward)(Tensor dx, Tensor dweight, Tensor dbias, Tensor dout, Tensor x, Tensor weight,
-                               float eps);
-    void (*rope_backward)(Tensor dx, Tensor position, float theta);
+    void (*rotate)(Tensor out, Tensor x, const HeadNorm& norm, Tensor position, float theta);
+    void (*rotate_backward)(Tensor dx, Tensor dweight, Tensor dbias, Tensor dout, Tensor x, const HeadNorm& norm,
+                            Tensor position, float theta);
     void (*attention)(Tensor out, Tensor log_sums, Tensor q, Tensor k, Tensor v, Tensor starts);
     void (*attention_backward)(Tensor dq, Tensor dk, Tensor dv, Tensor dout, Tensor out, Tensor log_sums, Tensor q,
                                Tensor k, Tensor v, Tensor starts);
@@ -98,21 +104,28 @@ inline void norm_backward(const GradKernels& k, Tensor dx, Tensor dweight, Tenso
     k.norm_backward(dx, dweight, dout, x, norm, accumulate);
 }
 
-// Undoes head_norm(): layer normalisation of each head with weight and bias.
-//   dx, dout, x [rows, heads, head_dim]    dweight +=, dbias +=, weight [heads, head_dim]    x: before head_norm
-//   dx may alias dout
-inline void head_norm_backward(const GradKernels& k, Tensor dx, Tensor dweight, Tensor dbias, Tensor dout, Tensor x,
-                               Tensor weight, float eps) {
-    CHECK(x.rank == 3 && same_shape(dx, dout) && same_shape(dx, x));
-    const int64_t size = x.shape[1] * x.shape[2];
-    CHECK(is_vector(weight, size) && is_vector(dweight, size) && is_vector(dbias, size));
-    k.head_norm_backward(dx, dweight, dbias, dout, x, weight, eps);
+inline bool is_rotation(const Tensor& out, const Tensor& x, const HeadNorm& norm, const Tensor& position, float theta) {
+    return is_f32(x) && x.rank == 3 && same_shape(out, x) && (norm.weight || theta > 0) &&
+           (!norm.weight || (is_vector(norm.weight, x.shape[1] * x.shape[2]) && same_shape(norm.weight, norm.bias))) &&
+           (theta <= 0 || (x.shape[2] % 2 == 0 && position.dtype == DType::I32 && position.elements() == x.shape[0]));
 }
 
-// Undoes rope(), in place: the rotation by the opposite angle.   dx [rows, heads, head_dim]    position [rows] i32
-inline void rope_backward(const GradKernels& k, Tensor dx, Tensor position, float theta) {
-    CHECK(dx.rank == 3 && dx.shape[2] % 2 == 0 && position.dtype == DType::I32 && position.elements() == dx.shape[0]);
-    k.rope_backward(dx, position, theta);
+// out = rope(head_norm(x)), what attention reads of q or k, beside x, which the way back needs. Without weight there is
+// no norm, and with theta = 0 no rotation; one of the two there must be.
+//   out, x [rows, heads, head_dim]    position [rows] i32    out may alias x
+inline void rotate(const GradKernels& k, Tensor out, Tensor x, const HeadNorm& norm, Tensor position, float theta) {
+    CHECK(is_rotation(out, x, norm, position, theta));
+    k.rotate(out, x, norm, position, theta);
+}
+
+// Undoes rotate(): the rotation by the opposite angle, then the norm of each head.
+//   dx, dout, x [rows, heads, head_dim]    dweight +=, dbias += [heads, head_dim], null without norm
+//   x: what the forward call read; without norm it is not looked at and may be null    dx may alias dout
+inline void rotate_backward(const GradKernels& k, Tensor dx, Tensor dweight, Tensor dbias, Tensor dout, Tensor x,
+                            const HeadNorm& norm, Tensor position, float theta) {
+    CHECK(is_rotation(dx, dout, norm, position, theta));
+    CHECK(!norm.weight || (same_shape(x, dx) && same_shape(dweight, norm.weight) && same_shape(dbias, norm.weight)));
+    k.rotate_backward(dx, dweight, dbias, dout, x, norm, position, theta);
 }
 
 inline bool is_packed(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& starts) {
@@ -134,7 +147,7 @@ inline void attention(const GradKernels& kernels, Tensor out, Tensor log_sums, T
 
 // Undoes attention(): with p the recomputed softmax,
 //   dv[p,g] = sum of p dout,  ds = p (dout . v - dout . out) / sqrt(head_dim),  dq = sum of ds k,  dk = sum of ds q
-//   dq, dout, out, q [rows, heads, head_dim]    dk, dv, k, v [rows, kv_heads, head_dim]    dq may not alias dout
+//   dq, dout, out, q [rows, heads, head_dim]    dk, dv, k, v [rows, kv_heads, head_dim]
 inline void attention_backward(const GradKernels& kernels, Tensor dq, Tensor dk, Tensor dv, Tensor dout, Tensor out,
                                Tensor log_sums, Tensor q, Tensor k, Tensor v, Tensor starts) {
     CHECK(is_packed(q, k, v, starts) && same_shape(dq, q) && same_shape(dout, q) && same_shape(out, q));
