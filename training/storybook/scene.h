@@ -38,6 +38,8 @@ struct ObjectKind {
     std::string emoji;       // its sprite: "deciduous tree"
     Zone zone;               // where it stands
     double relative_height;  // of a middling object: 1
+
+    bool operator==(const ObjectKind&) const = default;
 };
 std::span<const ObjectKind> object_kinds();            // the 55 of the world, in the reference's order
 const ObjectKind* find_object(std::string_view name);  // by caption name; null if there is none
@@ -65,7 +67,7 @@ struct SceneObject {
     std::array<int, 4>
         box{};  // x0, y0, x1, y1 of its pixels of alpha > 127, by compose(); all 0 if none is in the frame
 
-    bool operator==(const SceneObject& other) const;  // box included
+    bool operator==(const SceneObject&) const = default;
 };
 
 // One try to stand `kind` into a scene among `others`, by the rules of the world: depth gives the height, inside the
