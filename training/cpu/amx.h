@@ -21,9 +21,9 @@
 
 namespace leon {
 
-constexpr int64_t TILE_ROWS = 16, TILE_BYTES = 1024;
-constexpr int64_t TILE_DEPTH = 32;    // steps of bf16
-constexpr int64_t TILE_COLUMNS = 16;  // of a result, in float32
+constexpr int64_t AMX_ROWS = 16, AMX_BYTES = 1024;
+constexpr int64_t AMX_DEPTH = 32;    // steps of bf16
+constexpr int64_t AMX_COLUMNS = 16;  // of a result, in float32
 
 // True if the processor has AMX with bf16 and AVX-512 with bf16, the system saves the tiles, and it granted them to
 // this process. The first call asks for the permission, which holds for all threads, and those that start later.
@@ -43,7 +43,7 @@ public:
             uint8_t rows[16] = {};
         } shape;
         static_assert(sizeof(shape) == 64);
-        for (int i = 0; i < 8; i++) shape.row_bytes[i] = 64, shape.rows[i] = TILE_ROWS;
+        for (int i = 0; i < 8; i++) shape.row_bytes[i] = 64, shape.rows[i] = AMX_ROWS;
         _tile_loadconfig(&shape);
     }
     ~Tiles() { _tile_release(); }
