@@ -1,0 +1,418 @@
+// Every claim of GradKernels against the definition, over odd shapes: tolerances stand in one table.
+#include "training/tests/grad_harness.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <map>
+
+#include "tests/compare.h"
+#include "tests/testing.h"
+
+namespace leon {
+
+std::vector<const GradKernels*> grad_tables() {
+    return {};
+}
+
+namespace {
+
+// By table and operation. Beside each the largest error measured; none is more than four times that.
+const std::map<std::string, std::map<std::string, Tolerance>> TOLERANCES = {};
+
+Tolerance tolerance_of(const GradKernels& table, const GradCase& c) {
+    const auto of_table = TOLERANCES.find(table.name);
+    REQUIRE_MESSAGE(of_table != TOLERANCES.end(), "no tolerances for ", table.name);
+    const auto found = of_table->second.find(c.operation);
+    REQUIRE_MESSAGE(found != of_table->second.end(), "no tolerance for ", table.name, " ", c.operation);
+    return found->second;
+}
+
+std::vector<Host> results_of(const GradCase& c, const GradKernels& table) {
+    Memory memory(reference_kernels());
+    const std::vector<Tensor> tensors = c.call(table, memory);
+    std::vector<Host> results;
+    for (const Tensor& tensor : tensors) results.push_back(memory.get(tensor));
+    CHECK_MESSAGE(memory.intact(), table.name, " ", c.operation, " ", c.what, ": wrote beside its arrays");
+    return results;
+}
+
+std::map<std::string, Comparison>& measured() {
+    static std::map<std::string, Comparison> worst;
+    return worst;
+}
+
+}  // namespace
+
+void hold(const std::vector<GradCase>& cases) {
+    const int threads_before = cpu_threads();
+    for (const GradCase& c : cases) {
+        const std::vector<Host> want = results_of(c, reference_grad_kernels());
+        for (const Host& host : want) {
+            const std::vector<float> values = host.floats();
+            REQUIRE(std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); }));
+        }
+        for (const GradKernels* table : grad_tables()) {
+            std::vector<Host> first;
+            for (int threads : {1, 2, 3}) {
+                set_cpu_threads(threads);
+                const std::vector<Host> got = results_of(c, *table);
+                REQUIRE(got.size() == want.size());
+                const std::string where = text(table->name, " ", c.operation, " ", c.what, ", ", threads, " threads");
+                for (size_t i = 0; i < got.size(); i++) {
+                    if (threads > 1) {
+                        const std::string fault = first_difference(got[i].floats(), first[i].floats(), got[i].shape);
+                        CHECK_MESSAGE(fault.empty(), where, ", result ", i, ": depends on the threads: ", fault);
+                        continue;
+                    }
+                    const Comparison comparison =
+                        compare(got[i].floats(), want[i].floats(), want[i].shape, tolerance_of(*table, c), c.scale);
+                    CHECK_MESSAGE(comparison.fault.empty(), where, ", result ", i, ": ", comparison.fault);
+                    Comparison& worst = measured()[text(table->name, " ", c.operation)];
+                    worst.error = std::max(worst.error, comparison.error);
+                    worst.cosine = std::max(worst.cosine, comparison.cosine);
+                }
+                if (threads == 1) first = got;
+            }
+        }
+    }
+    set_cpu_threads(threads_before);
+}
+
+namespace {
+
+// An output of an operation: numbers to be added to, or NaN to be overwritten.
+Tensor output(Memory& memory, Random& random, std::vector<int64_t> shape, Accumulate accumulate) {
+    return accumulate == Accumulate::Yes ? memory.put(random_host(random, shape)) : memory.make(shape);
+}
+
+constexpr Accumulate BOTH[] = {Accumulate::No, Accumulate::Yes};
+const char* name_of(Accumulate accumulate) {
+    return accumulate == Accumulate::Yes ? "added" : "assigned";
+}
+
+struct Product {
+    int64_t rows, depth;
+    std::vector<int64_t> outputs;
+    std::string what() const {
+        std::string all = text("[", rows, ", ", depth, "] to");
+        for (int64_t n : outputs) all += text(" ", n);
+        return all;
+    }
+};
+
+// One, primes, one beside the widths of tiles, and the shapes of a small model: a projection alone, q, k and v, gate
+// and up, a slice of the vocabulary.
+std::vector<Product> products() {
+    std::vector<Product> all = {{1, 1, {1}},      {1, 64, {64}},          {2, 3, {5, 7, 1}},      {7, 13, {17, 3}},
+                                {33, 32, {31}},   {64, 64, {64, 64, 64}}, {65, 96, {96, 32, 32}}, {127, 40, {65}},
+                                {16, 256, {256}}, {61, 257, {129}},       {200, 48, {176, 176}},  {96, 704, {256}},
+                                {513, 31, {33}},  {40, 64, {1601}}};
+    for (int64_t n : {2, 3, 7, 15, 16, 17, 31, 33, 63, 65}) {
+        all.push_back({n, 20, {18}});
+        all.push_back({20, n, {18}});
+        all.push_back({20, 18, {n}});
+    }
+    return all;
+}
+
+std::vector<Tensor> random_tensors(Memory& memory, Random& random, const std::vector<std::vector<int64_t>>& shapes) {
+    std::vector<Tensor> all;
+    for (const std::vector<int64_t>& shape : shapes) all.push_back(memory.put(random_host(random, shape)));
+    return all;
+}
+
+}  // namespace
+
+TEST_CASE("grad kernels: linear") {
+    std::vector<GradCase> cases;
+    for (const Product& p : products())
+        for (Accumulate accumulate : BOTH)
+            cases.push_back({"linear", p.what() + ", " + name_of(accumulate),
+                             [p, accumulate](const GradKernels& k, Memory& memory) {
+                                 Random random(21);
+                                 const Tensor x = memory.put(random_host(random, {p.rows, p.depth}));
+                                 std::vector<Tensor> outs, weights;
+                                 for (int64_t n : p.outputs) {
+                                     weights.push_back(memory.put(random_host(random, {n, p.depth})));
+                                     outs.push_back(output(memory, random, {p.rows, n}, accumulate));
+                                 }
+                                 linear(k, outs, x, weights, accumulate);
+                                 return outs;
+                             },
+                             std::sqrt(static_cast<double>(p.depth))});
+    hold(cases);
+}
+
+TEST_CASE("grad kernels: linear_dx") {
+    std::vector<GradCase> cases;
+    for (const Product& p : products())
+        for (Accumulate accumulate : BOTH) {
+            int64_t terms = 0;
+            for (int64_t n : p.outputs) terms += n;
+            cases.push_back({"linear_dx", p.what() + ", " + name_of(accumulate),
+                             [p, accumulate](const GradKernels& k, Memory& memory) {
+                                 Random random(22);
+                                 std::vector<Tensor> douts, weights;
+                                 for (int64_t n : p.outputs) {
+                                     weights.push_back(memory.put(random_host(random, {n, p.depth})));
+                                     douts.push_back(memory.put(random_host(random, {p.rows, n})));
+                                 }
+                                 const Tensor dx = output(memory, random, {p.rows, p.depth}, accumulate);
+                                 linear_dx(k, dx, douts, weights, accumulate);
+                                 return std::vector<Tensor>{dx};
+                             },
+                             std::sqrt(static_cast<double>(terms))});
+        }
+    hold(cases);
+}
+
+TEST_CASE("grad kernels: linear_dw") {
+    std::vector<GradCase> cases;
+    for (const Product& p : products())
+        cases.push_back({"linear_dw", p.what(),
+                         [p](const GradKernels& k, Memory& memory) {
+                             Random random(23);
+                             const Tensor x = memory.put(random_host(random, {p.rows, p.depth}));
+                             std::vector<Tensor> douts, dweights;
+                             for (int64_t n : p.outputs) {
+                                 douts.push_back(memory.put(random_host(random, {p.rows, n})));
+                                 dweights.push_back(memory.put(random_host(random, {n, p.depth})));
+                             }
+                             linear_dw(k, dweights, x, douts);
+                             return dweights;
+                         },
+                         std::sqrt(static_cast<double>(p.rows))});
+    hold(cases);
+}
+
+TEST_CASE("grad kernels: norm_backward") {
+    std::vector<GradCase> cases;
+    for (RowNorm::Kind kind : {RowNorm::Kind::RMS, RowNorm::Kind::Layer})
+        for (Accumulate accumulate : BOTH)
+            for (int64_t rows : {1, 3, 65, 300})
+                for (int64_t dim : {1, 7, 16, 33, 64, 127, 256, 1024})
+                    cases.push_back({"norm_backward",
+                                     text(kind == RowNorm::Kind::RMS ? "RMS" : "layer", " [", rows, ", ", dim, "], ",
+                                          name_of(accumulate)),
+                                     [=](const GradKernels& k, Memory& memory) {
+                                         Random random(24);
+                                         const std::vector<int64_t> shape = {rows, dim};
+                                         RowNorm norm = {kind, {}, 1e-5f};
+                                         const Tensor x = memory.put(random_host(random, shape));
+                                         const Tensor dout = memory.put(random_host(random, shape));
+                                         const Tensor dx = output(memory, random, shape, accumulate);
+                                         if (kind == RowNorm::Kind::Layer) {
+                                             norm_backward(k, dx, {}, dout, x, norm, accumulate);
+                                             return std::vector<Tensor>{dx};
+                                         }
+                                         norm.weight = memory.put(random_gain(random, {dim}));
+                                         const Tensor dweight = memory.put(random_host(random, {dim}));
+                                         norm_backward(k, dx, dweight, dout, x, norm, accumulate);
+                                         return std::vector<Tensor>{dx, dweight};
+                                     }});
+    hold(cases);
+}
+
+TEST_CASE("grad kernels: rotate and its way back") {
+    std::vector<GradCase> forward, backward;
+    for (bool normed : {false, true})
+        for (float theta : {0.0f, 10000.0f})
+            for (bool in_place : {false, true})
+                for (int64_t rows : {1, 5, 70})
+                    for (int64_t heads : {1, 3, 4})
+                        for (int64_t head_dim : {2, 6, 16, 34, 64, 128}) {
+                            if (!normed && theta == 0) continue;
+                            const std::string what =
+                                text("[", rows, ", ", heads, ", ", head_dim, "]", normed ? " normed" : "",
+                                     theta > 0 ? " turned" : "", in_place ? " in place" : "");
+                            const auto prepare = [=](Memory& memory, Random& random, HeadNorm& norm, Tensor& position) {
+                                std::vector<int32_t> at;
+                                for (int64_t r = 0; r < rows; r++) at.push_back(random.below(4096));
+                                position = memory.put(int_host(at));
+                                if (normed)
+                                    norm = {memory.put(random_gain(random, {heads, head_dim})),
+                                            memory.put(random_host(random, {heads, head_dim})), 1e-5f};
+                            };
+                            const std::vector<int64_t> shape = {rows, heads, head_dim};
+                            forward.push_back({"rotate", what, [=](const GradKernels& k, Memory& memory) {
+                                                   Random random(25);
+                                                   HeadNorm norm;
+                                                   Tensor position;
+                                                   prepare(memory, random, norm, position);
+                                                   const Tensor x = memory.put(random_host(random, shape));
+                                                   const Tensor out = in_place ? x : memory.make(shape);
+                                                   rotate(k, out, x, norm, position, theta);
+                                                   return std::vector<Tensor>{out};
+                                               }});
+                            backward.push_back({"rotate_backward", what, [=](const GradKernels& k, Memory& memory) {
+                                                    Random random(26);
+                                                    HeadNorm norm;
+                                                    Tensor position, x, dweight, dbias;
+                                                    prepare(memory, random, norm, position);
+                                                    const Tensor dout = memory.put(random_host(random, shape));
+                                                    const Tensor dx = in_place ? dout : memory.make(shape);
+                                                    std::vector<Tensor> results = {dx};
+                                                    if (normed) {
+                                                        x = memory.put(random_host(random, shape));
+                                                        dweight = memory.put(random_host(random, {heads, head_dim}));
+                                                        dbias = memory.put(random_host(random, {heads, head_dim}));
+                                                        results.insert(results.end(), {dweight, dbias});
+                                                    }
+                                                    rotate_backward(k, dx, dweight, dbias, dout, x, norm, position,
+                                                                    theta);
+                                                    return results;
+                                                }});
+                        }
+    hold(forward);
+    hold(backward);
+}
+
+namespace {
+
+struct Packed {
+    int64_t heads, kv_heads, head_dim;
+    std::vector<int32_t> starts;
+    std::string what() const {
+        return text(heads, "/", kv_heads, " heads of ", head_dim, ", ", starts.size() - 1, " documents in ",
+                    starts.back(), " rows");
+    }
+};
+
+// Documents of one row, of none, at the widths of blocks and one beside; many of them.
+std::vector<Packed> packed() {
+    std::vector<int32_t> singles, mixed = {0};
+    for (int32_t i = 0; i <= 70; i++) singles.push_back(i);
+    for (int32_t length : {1, 2, 31, 1, 64, 65, 0, 17, 128, 3}) mixed.push_back(mixed.back() + length);
+    return {{1, 1, 1, {0, 1}},         {2, 2, 8, {0, 7}},
+            {4, 2, 16, {0, 3, 4, 20}}, {6, 2, 20, {0, 33}},
+            {3, 1, 64, singles},       {4, 4, 64, mixed},
+            {4, 1, 32, mixed},         {2, 1, 33, mixed},
+            {1, 1, 128, {0, 130}},     {2, 2, 64, {0, 63, 64, 192}},
+            {2, 2, 48, {0, 300}}};
+}
+
+}  // namespace
+
+TEST_CASE("grad kernels: attention and its way back") {
+    std::vector<GradCase> forward, backward;
+    for (const Packed& p : packed()) {
+        const int64_t rows = p.starts.back();
+        const std::vector<int64_t> q_shape = {rows, p.heads, p.head_dim}, k_shape = {rows, p.kv_heads, p.head_dim};
+        forward.push_back(
+            {"attention", p.what(), [=](const GradKernels& k, Memory& memory) {
+                 Random random(27);
+                 const std::vector<Tensor> in = random_tensors(memory, random, {q_shape, k_shape, k_shape});
+                 const Tensor out = memory.make(q_shape), log_sums = memory.make({rows, p.heads});
+                 attention(k, out, log_sums, in[0], in[1], in[2], memory.put(int_host(p.starts)));
+                 return std::vector<Tensor>{out, log_sums};
+             }});
+        backward.push_back(
+            {"attention_backward", p.what(), [=](const GradKernels& k, Memory& memory) {
+                 Random random(28);
+                 const std::vector<Tensor> in = random_tensors(memory, random, {q_shape, k_shape, k_shape, q_shape});
+                 const Tensor out = memory.make(q_shape), log_sums = memory.make({rows, p.heads});
+                 const Tensor dq = memory.make(q_shape), dk = memory.make(k_shape);
+                 const Tensor dv = memory.make(k_shape), starts = memory.put(int_host(p.starts));
+                 // The forward pass of the definition: no table's error enters another's comparison.
+                 attention(reference_grad_kernels(), out, log_sums, in[0], in[1], in[2], starts);
+                 attention_backward(k, dq, dk, dv, in[3], out, log_sums, in[0], in[1], in[2], starts);
+                 return std::vector<Tensor>{dq, dk, dv};
+             }});
+    }
+    hold(forward);
+    hold(backward);
+}
+
+TEST_CASE("grad kernels: activations") {
+    std::vector<GradCase> cases;
+    for (int64_t rows : {1, 3, 129})
+        for (int64_t cols : {1, 15, 16, 33, 704})
+            for (bool in_place : {false, true}) {
+                const std::vector<int64_t> shape = {rows, cols};
+                const std::string what = text("[", rows, ", ", cols, "]", in_place ? " in place" : "");
+                cases.push_back({"swiglu_backward", what, [=](const GradKernels& k, Memory& memory) {
+                                     Random random(29);
+                                     Host wide = random_host(random, shape, 4);
+                                     wide.set(0, 100);  // beyond where exp overflows, once each way
+                                     wide.set(wide.elements() - 1, -100);
+                                     const Tensor gate = memory.put(wide), up = memory.put(random_host(random, shape));
+                                     const Tensor dout = memory.put(random_host(random, shape));
+                                     const Tensor dgate = in_place ? gate : memory.make(shape);
+                                     const Tensor dup = in_place ? up : memory.make(shape);
+                                     swiglu_backward(k, dgate, dup, dout, gate, up);
+                                     return std::vector<Tensor>{dgate, dup};
+                                 }});
+                if (in_place)
+                    cases.push_back(
+                        {"swiglu_backward", what + ", dgate over dout", [=](const GradKernels& k, Memory& memory) {
+                             Random random(30);
+                             const std::vector<Tensor> in = random_tensors(memory, random, {shape, shape, shape});
+                             swiglu_backward(k, in[2], in[1], in[2], in[0], in[1]);
+                             return std::vector<Tensor>{in[2], in[1]};
+                         }});
+                if (in_place)
+                    cases.push_back({"relu_backward", what, [=](const GradKernels& k, Memory& memory) {
+                                         Random random(31);
+                                         Host activated = random_host(random, shape);
+                                         for (size_t i = 0; i < activated.elements(); i++)
+                                             activated.set(i, std::max(activated.at(i), 0.0f));
+                                         const Tensor dx = memory.put(random_host(random, shape));
+                                         relu_backward(k, dx, memory.put(activated));
+                                         return std::vector<Tensor>{dx};
+                                     }});
+            }
+    hold(cases);
+}
+
+TEST_CASE("grad kernels: gather_backward") {
+    std::vector<GradCase> cases;
+    for (int64_t rows : {1, 7, 600})
+        for (int64_t dim : {1, 17, 256})
+            for (int offset : {0, 2})
+                for (int entries : {1, 5, 300})
+                    cases.push_back({"gather_backward",
+                                     text("[", rows, ", ", dim, "] into ", entries, " after ", offset),
+                                     [=](const GradKernels& k, Memory& memory) {
+                                         Random random(32);
+                                         std::vector<int32_t> ids;
+                                         for (int64_t r = 0; r < rows; r++) ids.push_back(random.below(entries));
+                                         const Tensor dout = memory.put(random_host(random, {rows, dim}));
+                                         const Tensor dtable = memory.put(random_host(random, {entries + offset, dim}));
+                                         gather_backward(k, dtable, dout, memory.put(int_host(ids)), offset);
+                                         return std::vector<Tensor>{dtable};
+                                     },
+                                     std::sqrt(static_cast<double>(rows) / entries) + 1});
+    hold(cases);
+}
+
+TEST_CASE("grad kernels: cross_entropy") {
+    std::vector<GradCase> cases;
+    for (int64_t rows : {1, 3, 64, 130})
+        for (int64_t vocab : {1, 2, 17, 64, 1601})
+            for (float z_loss : {0.0f, 1e-2f})
+                cases.push_back({"cross_entropy", text("[", rows, ", ", vocab, "], z-loss ", z_loss),
+                                 [=](const GradKernels& k, Memory& memory) {
+                                     Random random(33);
+                                     std::vector<int32_t> targets;
+                                     Host weights(DType::F32, {rows});
+                                     for (int64_t r = 0; r < rows; r++) {
+                                         const int draw = random.below(static_cast<int>(vocab) + 1);
+                                         targets.push_back(draw == vocab ? NO_TARGET : draw);
+                                         weights.set(r, static_cast<float>(random.below(3)) * 0.7f);
+                                     }
+                                     const Tensor logits = memory.put(random_host(random, {rows, vocab}, 5));
+                                     const Tensor losses = memory.make({rows});
+                                     cross_entropy(k, losses, logits, memory.put(int_host(targets)),
+                                                   memory.put(weights), {z_loss, 0.5f});
+                                     return std::vector<Tensor>{losses, logits};
+                                 }});
+    hold(cases);
+}
+
+// For whoever changes a kernel: build/training_tests -tc="*print measured*" -ns, after the cases above.
+TEST_CASE("grad kernels: print measured errors" * doctest::skip()) {
+    for (const auto& [name, worst] : measured())
+        std::printf("%-32s {%.1e, %.1e}\n", name.c_str(), worst.error, worst.cosine);
+}
+
+}  // namespace leon
