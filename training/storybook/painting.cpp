@@ -1,3 +1,5 @@
+// Pillow's ellipse, blur and float resampling. Integers where it has integers, float where it has float: a picture that
+// differs by one grey level in one pixel would be another scene.
 #include "training/storybook/painting.h"
 
 #include <algorithm>

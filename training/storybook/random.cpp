@@ -1,3 +1,5 @@
+// MT19937 and PCG64 with their seeding. Each generator is its published recurrence; what is Python's or numpy's own is
+// how seeds are stirred, how many bits a bounded integer takes, and which half of 64 bits comes first.
 #include "training/storybook/random.h"
 
 #include <bit>

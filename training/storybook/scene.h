@@ -112,8 +112,9 @@ Scene scene(const World& world, uint64_t seed, const SceneOptions& options = {})
 // --- what training may see --------------------------------------------------------------------------------------
 constexpr uint64_t FIRST_TRAINING_SEED = 1'000'000;
 
-// Whether a composition is kept for evaluation: FNV-1a (64 bits) of "first|second|place" is 0 mod 10, where first and
-// second are the first two names of the caption (second empty if there is one object) and place is place_name().
+// Whether a composition is kept for evaluation: the upper half of FNV-1a (64 bits) of "first|second|place" is 0 mod
+// 10, where first and second are the first two names of the caption (second empty if there is one object) and place is
+// place_name().
 bool held_out(std::string_view first, std::string_view second, std::string_view place);
 bool held_out(std::span<const SceneObject> objects, Place place);
 inline bool held_out(const Scene& scene) {

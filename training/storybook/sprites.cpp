@@ -1,3 +1,5 @@
+// Emoji out of the font, through FreeType: the list gives a name's code point, the font its bitmap, and Pillow's way of
+// drawing text its colours. Whatever was drawn or scaled is kept, under one lock.
 #include "training/storybook/sprites.h"
 
 #include <ft2build.h>
