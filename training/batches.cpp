@@ -64,9 +64,10 @@ Batches::Drawn Batches::draw(const Cursor& cursor) const {
         whole.mean = 0;
         whole.answer = whole.drop_text = 0;
         whole.loss = CutRule::Loss::CM3Leon;  // which cuts nothing where nothing is asked for
-        return {task, transform_document(view, control_, whole, 0, Draws(0, 0))};
+        return {task, transform_document(view, control_, whole, 0, RandomDraws(0, 0))};
     }
-    return {task, transform_document(view, control_, recipe_.objective, most, Draws(recipe_.seed, lane(CUT, number)))};
+    return {task,
+            transform_document(view, control_, recipe_.objective, most, RandomDraws(recipe_.seed, lane(CUT, number)))};
 }
 
 // Rows are all ids but the last, targets all but the first. What is longer than the context is cut off.
@@ -125,7 +126,7 @@ std::vector<StepBatch> Batches::stream_step(Cursor& cursor) const {
     for (int b = 0; b < blocks; b++) {
         const std::span<const int32_t> at(&ids[static_cast<size_t>(b) * block], static_cast<size_t>(block));
         const std::span<const TokenKind> of(&kinds[static_cast<size_t>(b) * block], static_cast<size_t>(block));
-        Draws draws(recipe_.seed, lane(CUT, first * 4096 + static_cast<uint64_t>(b)));
+        RandomDraws draws(recipe_.seed, lane(CUT, first * 4096 + static_cast<uint64_t>(b)));
         if (batches.back().rows.rows() + recipe_.context > recipe_.micro_tokens) batches.emplace_back();
         add(batches.back(),
             {tasks[static_cast<size_t>(b) * block], transform_block(at, of, control_, recipe_.objective, draws)});
@@ -139,7 +140,7 @@ std::vector<StepBatch> Batches::evaluation(int documents) const {
         const int64_t count = std::min<int64_t>(documents, data_.documents(tasks_[task]));
         for (int64_t i = 0; i < count; i++) {
             const DocumentView view = data_.document(tasks_[task], i);
-            const Draws draws(recipe_.seed, lane(CUT_EVALUATION, task << 32 | static_cast<uint64_t>(i)));
+            const RandomDraws draws(recipe_.seed, lane(CUT_EVALUATION, task << 32 | static_cast<uint64_t>(i)));
             const Drawn drawn{static_cast<int>(task),
                               transform_document(view, control_, recipe_.objective, recipe_.context + 1, draws)};
             const int more = std::min(static_cast<int>(drawn.document.ids.size()) - 1, recipe_.context);

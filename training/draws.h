@@ -10,9 +10,9 @@
 
 namespace leon {
 
-class Draws {
+class RandomDraws {
 public:
-    Draws(uint64_t seed, uint64_t lane) : seed_(seed), lane_(lane) {}
+    RandomDraws(uint64_t seed, uint64_t lane) : seed_(seed), lane_(lane) {}
 
     double uniform() { return leon::uniform(seed_, lane_, count_++); }  // in [0, 1)
     int64_t below(int64_t n) {                                          // in [0, n)

@@ -29,13 +29,13 @@ Span clip(const Span& span, const std::vector<Span>& segments) {
 }
 
 // Both ends uniform over the block.
-Span anywhere(int block, int end, Draws& draws) {
+Span anywhere(int block, int end, RandomDraws& draws) {
     const double a = draws.uniform(), b = draws.uniform();
     return {std::max(1, static_cast<int>(std::floor(std::min(a, b) * block))),
             std::min(end, static_cast<int>(std::floor(std::max(a, b) * block + 0.5)))};
 }
 
-std::vector<Span> whole_segments(std::vector<Span> segments, int count, Draws& draws) {
+std::vector<Span> whole_segments(std::vector<Span> segments, int count, RandomDraws& draws) {
     std::erase_if(segments, [](const Span& s) { return s.first == s.end; });
     std::vector<Span> chosen;
     while (!segments.empty() && static_cast<int>(chosen.size()) < count) {
@@ -46,7 +46,7 @@ std::vector<Span> whole_segments(std::vector<Span> segments, int count, Draws& d
     return chosen;
 }
 
-int number_of_spans(const CutRule& rule, int sentinels, Draws& draws) {
+int number_of_spans(const CutRule& rule, int sentinels, RandomDraws& draws) {
     int count = 1;
     if (rule.spans == CutRule::Spans::Poisson) count = draws.poisson(rule.mean);
     if (rule.spans == CutRule::Spans::Fixed) count = static_cast<int>(rule.mean);
@@ -68,7 +68,7 @@ std::vector<Span> segments_of(std::span<const int32_t> ids, int32_t brk, int end
 }
 
 std::vector<Span> draw_spans(std::span<const int32_t> ids, int end, const CutIds& control, const CutRule& rule,
-                             Draws& draws) {
+                             RandomDraws& draws) {
     const int block = static_cast<int>(ids.size());
     CHECK(end >= 1 && end <= block);
     const int count = number_of_spans(rule, static_cast<int>(control.sentinels.size()), draws);
@@ -161,7 +161,7 @@ std::vector<int32_t> uncut(std::span<const int32_t> ids, const CutIds& control) 
 }
 
 CutDocument transform_document(const DocumentView& d, const CutIds& control, const CutRule& rule, int most,
-                               Draws draws) {
+                               RandomDraws draws) {
     const int size = static_cast<int>(d.ids.size());
     const auto limited = [&](const std::vector<Span>& spans) {
         const bool fits = most == 0 || size + 3 * static_cast<int>(spans.size()) <= most;
@@ -196,7 +196,7 @@ CutDocument transform_document(const DocumentView& d, const CutIds& control, con
 }
 
 CutDocument transform_block(std::span<const int32_t> ids, std::span<const TokenKind> kinds, const CutIds& control,
-                            const CutRule& rule, Draws draws) {
+                            const CutRule& rule, RandomDraws draws) {
     const int size = static_cast<int>(ids.size());
     std::vector<Span> spans = draw_spans(ids, size, control, rule, draws);
     // What is relocated must fit beside at least the first id.

@@ -81,7 +81,7 @@ std::vector<Span> segments_of(std::span<const int32_t> ids, int32_t brk, int end
 
 // Spans to cut, sorted and disjoint, of ids [1, end) of a block of that many ids.
 std::vector<Span> draw_spans(std::span<const int32_t> ids, int end, const CutIds& control, const CutRule& rule,
-                             Draws& draws);
+                             RandomDraws& draws);
 
 // Every span becomes a sentinel; behind everything stands, span by span, its sentinel, its ids and <eoss>. The first
 // `query` ids are retrieved documents'.
@@ -96,10 +96,10 @@ std::vector<int32_t> uncut(std::span<const int32_t> ids, const CutIds& control);
 // A document by itself. Its </s> at the end belongs to no segment, so that it closes the document in front of the spans
 // as it does in prompts; and a document that would become longer than `most` ids is not cut.
 CutDocument transform_document(const DocumentView& document, const CutIds& control, const CutRule& rule, int most,
-                               Draws draws);
+                               RandomDraws draws);
 
 // A block of a stream of documents, the paper's way: as long afterwards as before.
 CutDocument transform_block(std::span<const int32_t> ids, std::span<const TokenKind> kinds, const CutIds& control,
-                            const CutRule& rule, Draws draws);
+                            const CutRule& rule, RandomDraws draws);
 
 }  // namespace leon
