@@ -121,7 +121,7 @@ ifeq ($(SANITIZE),)
 $(foreach tree,obj obj/pic,$(SMALL_ROOMS:%=$(BUILD)/$(tree)/%/%)): FLAGS += -Os
 endif
 $(BUILD)/obj/tests/% $(BUILD)/obj/training/tests/%: FLAGS += -O1 -DDOCTEST_CONFIG_SUPER_FAST_ASSERTS
-$(BUILD)/obj/training/cpu/% $(BUILD)/obj/training/storybook/%: FLAGS += $(KERNEL_FLAGS)
+$(BUILD)/obj/training/cpu/% $(BUILD)/obj/training/storybook/% $(BUILD)/obj/training/adamw.o: FLAGS += $(KERNEL_FLAGS) -fno-math-errno
 $(BUILD)/obj/training/%: FLAGS += -I/usr/include/freetype2
 # One file of kernels/cpu is compiled once per instruction set; the file name says which.
 ifeq ($(ARCH),x86_64)
