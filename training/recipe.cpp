@@ -19,7 +19,7 @@ constexpr EnumName<Schedule> SCHEDULES[] = {{Schedule::Constant, "constant"},
                                             {Schedule::Linear, "linear"},
                                             {Schedule::Exponential, "exponential"}};
 constexpr EnumName<Packing> PACKINGS[] = {{Packing::Documents, "documents"}, {Packing::Stream, "stream"}};
-constexpr EnumName<Precision> PRECISIONS[] = {{Precision::Float32, "float32"}, {Precision::BFloat16, "bfloat16"}};
+constexpr EnumName<Products> PRODUCTS[] = {{Products::Float32, "float32"}, {Products::BFloat16, "bfloat16"}};
 constexpr EnumName<CutRule::Spans> SPANS[] = {
     {CutRule::Spans::Poisson, "poisson"}, {CutRule::Spans::Fixed, "fixed"}, {CutRule::Spans::Always, "one"}};
 constexpr EnumName<CutRule::Loss> LOSSES[] = {{CutRule::Loss::CM3Leon, "cm3leon"}, {CutRule::Loss::CM3, "cm3"}};
@@ -158,7 +158,7 @@ TransformerRecipe parse_recipe(const std::string& text, const std::string& where
         recipe.architecture = read_architecture(r.value("architecture"), recipe.context, where);
         recipe.initial_std = r.number("initial_std", 0, 1);
     }
-    recipe.precision = r.one_of("precision", PRECISIONS);
+    recipe.products = r.one_of("products", PRODUCTS);
     recipe.train = texts(r, "train");
     recipe.held_out = texts(r, "held_out");
     recipe.mixture = read_mixture(r.value("mixture"), where);

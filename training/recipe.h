@@ -24,7 +24,7 @@ enum class Packing {
     Documents,  // whole documents side by side, blind to one another
     Stream,     // the paper's: all documents in one stream that is cut every `context` + 1 tokens, wherever that is
 };
-enum class Precision { Float32, BFloat16 };  // of the operands of products; everything else is float32
+enum class Products { Float32, BFloat16 };  // what their operands are rounded to; all else is float32
 
 struct LearningRate {
     double peak = 0;
@@ -56,7 +56,7 @@ struct TransformerRecipe {
     bool fresh = false;
     TransformerConfig architecture;  // if fresh; its vocabulary is that of the tokenizer
     double initial_std = 0;          // if fresh: of all matrices; 0: CM3Leon's initialisation
-    Precision precision = Precision::Float32;
+    Products products = Products::Float32;
 
     std::vector<std::string> train, held_out;  // shards or folders of them
     Mixture mixture;
