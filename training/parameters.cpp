@@ -1,0 +1,190 @@
+// Laying out, initialising, loading and saving; see parameters.h.
+#include "training/parameters.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "kernels/cpu/threads.h"
+#include "kernels/random.h"
+
+namespace leon {
+namespace {
+
+constexpr int64_t ALIGNED_FLOATS = 16;  // 64 bytes
+constexpr const char* PREFIX = "transformer.";
+
+// The inverse of the normal distribution's function (Wichura, Applied Statistics 37, 1988: AS 241, PPND7): about seven
+// digits for p in [1e-10, 1 - 1e-10].
+double normal_quantile(double p) {
+    const double q = p - 0.5;
+    if (std::fabs(q) <= 0.425) {
+        const double r = 0.180625 - q * q;
+        return q * (((59.109374720 * r + 159.29113202) * r + 50.434271938) * r + 3.3871327179) /
+               (((67.187563600 * r + 78.757757664) * r + 17.895169469) * r + 1.0);
+    }
+    const double r = std::sqrt(-std::log(std::min(p, 1.0 - p))) - 1.6;
+    const double tail = (((0.17023821103 * r + 1.3067284816) * r + 2.7568153900) * r + 1.4234372777) /
+                        ((0.12021132975 * r + 0.73700164250) * r + 1.0);
+    return q < 0 ? -tail : tail;
+}
+
+// A standard deviation to draw with, or a constant.
+struct Beginning {
+    float std = 0, constant = 0;
+};
+Beginning beginning_of(const Parameter& p, const Initialisation& how) {
+    const std::string& name = p.spec.name;
+    if (p.spec.precision == Precision::Exact) return {0, name.ends_with(".bias") ? 0.0f : 1.0f};
+    if (name == std::string(PREFIX) + "positions") return {how.position_std, 0};
+    if (name.ends_with(".o") || name.ends_with(".down")) return {how.output_std, 0};
+    return {how.std, 0};
+}
+
+bool same_transformer(const TransformerConfig& a, const TransformerConfig& b) {
+    ModelConfig one, other;
+    one.has_transformer = other.has_transformer = true;
+    one.transformer = a;
+    other.transformer = b;
+    return print_config(one) == print_config(other);
+}
+
+bool is_transformers(const std::string& name) {
+    return name.starts_with(PREFIX);
+}
+
+// The dtype of a tensor that is taken over as it is.
+DType stored_dtype(const StoredTensor& tensor, const std::string& where) {
+    for (DType type : {DType::F32, DType::BF16})
+        if (tensor.dtype == name_of(type)) return type;
+    throw Error("tensor " + in_quotes(tensor.name) + " has dtype " + tensor.dtype, where,
+                "a leon file holds F32 and BF16");
+}
+
+}  // namespace
+
+ParameterLayout::ParameterLayout(const TransformerConfig& config) : config_(config) {
+    ModelConfig model;
+    model.has_transformer = true;
+    model.transformer = config;
+    for (TensorSpec& spec : tensors_of(model)) {
+        const bool decays = spec.precision == Precision::Matrix;
+        parameters_.push_back({std::move(spec), floats_, decays});
+        floats_ += (parameters_.back().size() + ALIGNED_FLOATS - 1) / ALIGNED_FLOATS * ALIGNED_FLOATS;
+    }
+}
+
+int64_t ParameterLayout::count() const {
+    int64_t total = 0;
+    for (const Parameter& p : parameters_) total += p.size();
+    return total;
+}
+
+TransformerWeights ParameterLayout::bind(float* vector) const {
+    const auto tensor = [&](const std::string& name, std::initializer_list<int64_t> shape) {
+        const auto found = std::find_if(parameters_.begin(), parameters_.end(),
+                                        [&](const Parameter& p) { return p.spec.name == PREFIX + name; });
+        CHECK(found != parameters_.end());
+        const Tensor t(vector + found->first, DType::F32, shape);
+        CHECK(t.elements() == found->size());
+        return t;
+    };
+    return bind_weights(config_, {tensor, tensor});
+}
+
+ParameterVector::ParameterVector(const ParameterLayout& layout, const Kernels& kernels)
+    : layout_(layout), memory_(kernels, DType::F32, {layout.floats()}), weights_(layout.bind(memory_.tensor().f32())) {}
+
+Initialisation cm3leon_initialisation() {
+    return {.std = 0.006f, .output_std = 0, .position_std = 0.0002f, .cut = 3};
+}
+Initialisation plain_initialisation(float std, int layers) {
+    return {
+        .std = std, .output_std = std / std::sqrt(2.0f * static_cast<float>(layers)), .position_std = std, .cut = 3};
+}
+
+void initialise(ParameterVector& values, const Initialisation& how, uint64_t seed) {
+    const double below = 0.5 * std::erfc(how.cut * std::sqrt(0.5));  // the part of the distribution that each end loses
+    constexpr int64_t BLOCK = 1 << 14;
+    uint64_t lane = 0;
+    for (const Parameter& p : values.layout().parameters()) {
+        const Beginning b = beginning_of(p, how);
+        const std::span<float> out = values.of(p);
+        parallel((p.size() + BLOCK - 1) / BLOCK, [=](int64_t block, int) {
+            for (int64_t i = block * BLOCK; i < std::min(p.size(), (block + 1) * BLOCK); i++) {
+                const double u = b.std > 0 ? uniform(seed, lane, static_cast<uint64_t>(i)) : 0.5;
+                out[i] = static_cast<float>(b.constant + b.std * normal_quantile(below + u * (1 - 2 * below)));
+            }
+        });
+        lane++;
+    }
+}
+
+void load(ParameterVector& values, const WeightsFile& file) {
+    const ModelConfig config = parse_config(file.config_json(), file.path());
+    if (!config.has_transformer) throw Error("holds no transformer", file.path());
+    if (!same_transformer(config.transformer, values.layout().config()))
+        throw Error("holds another transformer than the one that is trained", file.path(),
+                    "its layers, widths, vocabulary and the six facts of its architecture must be the same");
+    // Shapes and types are checked as the runtime does.
+    bind_weights(file, config.transformer, reference_kernels());
+    for (const Parameter& p : values.layout().parameters()) {
+        const StoredTensor& tensor = *file.file().find(p.spec.name);
+        const uint8_t* data = file.file().data(tensor);
+        float* out = values.of(p).data();
+        if (tensor.dtype == "F32") {
+            std::memcpy(out, data, tensor.bytes);
+            continue;
+        }
+        for (int64_t i = 0; i < p.size(); i++) {
+            uint16_t half;
+            std::memcpy(&half, data + i * sizeof half, sizeof half);
+            out[i] = bf16_to_float(half);
+        }
+    }
+}
+
+void save_model(const std::string& path, const ModelConfig& config, const ParameterVector& values, DType matrices,
+                const WeightsFile& rest) {
+    CHECK(matrices == DType::F32 || matrices == DType::BF16);
+    CHECK(config.has_transformer && same_transformer(config.transformer, values.layout().config()));
+    const std::vector<TensorSpec> tensors = tensors_of(config);
+    const auto taken = [&](const TensorSpec& spec) -> const StoredTensor& {
+        const StoredTensor* found = rest.file().find(spec.name);
+        if (!found) throw Error("tensor " + in_quotes(spec.name) + " is missing", rest.path());
+        if (found->shape != spec.shape)
+            throw Error("tensor " + in_quotes(spec.name) + " is " + shape_text(found->shape) + ", and not " +
+                            shape_text(spec.shape),
+                        rest.path());
+        return *found;
+    };
+
+    WeightsWriter writer(path, print_config(config), rest.tokenizer_json());
+    for (const TensorSpec& spec : tensors) {
+        const DType own = spec.precision == Precision::Matrix ? matrices : DType::F32;
+        writer.declare(spec.name, is_transformers(spec.name) ? own : stored_dtype(taken(spec), rest.path()),
+                       spec.shape);
+    }
+    writer.begin();
+    auto parameter = values.layout().parameters().begin();  // both lists are the schema's
+    std::vector<uint16_t> narrow;
+    for (const TensorSpec& spec : tensors) {
+        if (!is_transformers(spec.name)) {
+            writer.write(spec.name, rest.file().data(taken(spec)));
+            continue;
+        }
+        const Parameter& p = *parameter++;
+        CHECK(p.spec.name == spec.name);
+        const std::span<const float> floats = values.of(p);
+        if (spec.precision == Precision::Exact || matrices == DType::F32) {
+            writer.write(spec.name, floats.data());
+            continue;
+        }
+        narrow.resize(floats.size());
+        std::transform(floats.begin(), floats.end(), narrow.begin(), float_to_bf16);
+        writer.write(spec.name, narrow.data());
+    }
+    writer.commit();
+}
+
+}  // namespace leon

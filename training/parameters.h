@@ -1,0 +1,96 @@
+// All parameters of a transformer in one vector of floats, tensor beside tensor as the schema lists them.
+//
+//   ParameterLayout layout(config);
+//   ParameterVector values(layout, cpu_kernels()), gradients(layout, cpu_kernels());
+//   initialise(values, cm3leon_initialisation(), seed);
+//   network.backward(values.weights(), gradients.weights(), ...);
+//
+//   |embedding      |/|layers.0.attention_norm|/|layers.0.q     |/| ...         every tensor at a multiple of 64 bytes;
+//                                                                  the floats between them (/) are zero and stay so
+//
+// Values, gradients and an optimiser's moments are vectors of one layout: an optimiser runs over floats and knows no
+// tensors, and the network sees each as TransformerWeights. Everything is float32 here, whatever a file holds.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "kernels/kernels.h"
+#include "runtime/config.h"
+#include "runtime/schema.h"
+#include "runtime/state.h"
+#include "runtime/weights.h"
+#include "runtime/weights_file.h"
+
+namespace leon {
+
+struct Parameter {
+    TensorSpec spec;     // its name begins with "transformer."
+    int64_t first = 0;   // where it begins in the vector, in floats
+    bool decays = true;  // whether weight decay applies: to matrices, not to norms and biases
+
+    int64_t size() const { return spec.elements(); }
+};
+
+class ParameterLayout {
+public:
+    explicit ParameterLayout(const TransformerConfig& config);
+
+    const TransformerConfig& config() const { return config_; }
+    std::span<const Parameter> parameters() const { return parameters_; }
+    int64_t floats() const { return floats_; }  // of a vector, with what lies between the tensors
+    int64_t count() const;                      // of the parameters themselves
+
+    // The vector's tensors. Tied output: `output` is the embedding, so that gradients of both meet in one place.
+    TransformerWeights bind(float* vector) const;
+
+private:
+    TransformerConfig config_;
+    std::vector<Parameter> parameters_;
+    int64_t floats_ = 0;
+};
+
+// A vector that is owned, zero at first. The layout must outlive it.
+class ParameterVector {
+public:
+    ParameterVector(const ParameterLayout& layout, const Kernels& kernels);
+
+    const ParameterLayout& layout() const { return layout_; }
+    const TransformerWeights& weights() const { return weights_; }
+    std::span<float> floats() { return {memory_.tensor().f32(), static_cast<size_t>(layout_.floats())}; }
+    std::span<const float> floats() const { return {memory_.tensor().f32(), static_cast<size_t>(layout_.floats())}; }
+    std::span<float> of(const Parameter& p) { return floats().subspan(p.first, p.size()); }
+    std::span<const float> of(const Parameter& p) const { return floats().subspan(p.first, p.size()); }
+
+private:
+    const ParameterLayout& layout_;
+    Buffer memory_;
+    TransformerWeights weights_;
+};
+
+// How a new model begins: matrices from a normal distribution that is cut at `cut` standard deviations, gains of norms
+// at 1, their biases at 0.
+struct Initialisation {
+    float std = 0;         // of matrices
+    float output_std = 0;  // of what is added to the residual stream: attention's o, and down. 0: a layer does nothing
+    float position_std = 0;  // of learned positions
+    float cut = 3;
+};
+Initialisation cm3leon_initialisation();  // arXiv 2309.02591, 2.3: 0.006, outputs 0, positions 0.0002
+// Outputs smaller by sqrt(2 layers), so that the residual stream's variance does not grow with the depth (GPT-2).
+Initialisation plain_initialisation(float std, int layers);
+
+// The same seed gives the same values, whatever the number of threads.
+void initialise(ParameterVector& values, const Initialisation& how, uint64_t seed);
+
+// The values of a leon file (matrices f32 or bf16). Error if its transformer is another one than the layout's, or none.
+void load(ParameterVector& values, const WeightsFile& file);
+
+// Writes a leon file: `config` (whose transformer is the layout's), the transformer from `values` with matrices as
+// `matrices` (F32 or BF16), and all else, the tokenizer and the other tensors that `config` names, as `rest` has it.
+// Error if `rest` lacks one of them.
+void save_model(const std::string& path, const ModelConfig& config, const ParameterVector& values, DType matrices,
+                const WeightsFile& rest);
+
+}  // namespace leon

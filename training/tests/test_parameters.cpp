@@ -1,0 +1,180 @@
+// Parameters as one vector: where tensors lie, how they begin, and that files keep them.
+#include "training/parameters.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "kernels/kernels.h"
+#include "tests/temporary_folder.h"
+#include "tests/tiny_model.h"
+#include "tests/tiny_transformer.h"
+#include "weights_converter/random_model.h"
+
+#include "tests/testing.h"
+
+using namespace leon;
+
+namespace {
+
+const Parameter& named(const ParameterLayout& layout, const std::string& name) {
+    const auto found = std::find_if(layout.parameters().begin(), layout.parameters().end(),
+                                    [&](const Parameter& p) { return p.spec.name == name; });
+    REQUIRE(found != layout.parameters().end());
+    return *found;
+}
+
+std::vector<float> copy_of(std::span<const float> values) {
+    return {values.begin(), values.end()};
+}
+
+}  // namespace
+
+TEST_CASE("parameters: tensors lie side by side, aligned") {
+    for (Family family : {Family::Chameleon, Family::ChameleonSwin, Family::CM3Leon}) {
+        const TransformerConfig config = TinyTransformer(family, 61).config;
+        const ParameterLayout layout(config);
+        int64_t end = 0, count = 0;
+        for (const Parameter& p : layout.parameters()) {
+            CHECK(p.first % 16 == 0);
+            CHECK(p.first >= end);
+            CHECK(p.first < end + 16);
+            end = p.first + p.size();
+            count += p.size();
+            CHECK(p.decays == (p.spec.name.find("norm") == std::string::npos));
+        }
+        CHECK(layout.floats() >= end);
+        CHECK(layout.count() == count);
+
+        ParameterVector vector(layout, reference_kernels());
+        const TransformerWeights& w = vector.weights();
+        CHECK(reinterpret_cast<uintptr_t>(w.embedding.data) % 64 == 0);
+        CHECK(vector.of(named(layout, "transformer.layers.1.down")).data() == w.layers[1].down.f32());
+        CHECK((w.output.data == w.embedding.data) == config.tied_output);
+        CHECK(!w.layers[0].gate == (config.feed_forward == FeedForward::ReLU));
+        CHECK(std::all_of(vector.floats().begin(), vector.floats().end(), [](float value) { return value == 0; }));
+    }
+}
+
+TEST_CASE("parameters: values begin as a normal distribution cut at three deviations") {
+    TransformerConfig config = TinyTransformer(Family::CM3Leon, 5003).config;
+    const ParameterLayout layout(config);
+    ParameterVector values(layout, cpu_kernels());
+    initialise(values, cm3leon_initialisation(), 1);
+
+    // Against the distribution itself, at every value: Kolmogorov and Smirnov's distance.
+    std::vector<float> sorted = copy_of(values.of(named(layout, "transformer.embedding")));
+    std::sort(sorted.begin(), sorted.end());
+    CHECK(sorted.front() >= -3 * 0.006f);
+    CHECK(sorted.back() <= 3 * 0.006f);
+    const auto normal = [](double x) { return 0.5 * std::erfc(-x * std::sqrt(0.5)); };
+    double distance = 0;
+    for (size_t i = 0; i < sorted.size(); i++) {
+        const double expected = (normal(sorted[i] / 0.006) - normal(-3)) / (normal(3) - normal(-3));
+        distance = std::max(distance, std::fabs(expected - (i + 0.5) / static_cast<double>(sorted.size())));
+    }
+    CHECK(distance < 1.63 / std::sqrt(static_cast<double>(sorted.size())));  // of a hundred seeds, 99 stay below
+
+    const std::span<const float> positions = values.of(named(layout, "transformer.positions"));
+    const float furthest = *std::max_element(positions.begin(), positions.end());
+    CHECK(furthest > 2 * 0.0002f);
+    CHECK(furthest <= 3 * 0.0002f);
+    for (const char* output : {"transformer.layers.0.o", "transformer.layers.1.down"}) {
+        const std::span<const float> zeros = values.of(named(layout, output));
+        CHECK(std::all_of(zeros.begin(), zeros.end(), [](float value) { return value == 0; }));
+    }
+}
+
+TEST_CASE("parameters: a beginning depends on the seed alone") {
+    const TransformerConfig config = TinyTransformer(Family::Chameleon).config;
+    const ParameterLayout layout(config);
+    ParameterVector a(layout, cpu_kernels()), b(layout, cpu_kernels()), other(layout, cpu_kernels());
+    const Initialisation how = plain_initialisation(0.02f, config.layers);
+    const int threads = cpu_threads();
+    initialise(a, how, 7);
+    set_cpu_threads(3);
+    initialise(b, how, 7);
+    set_cpu_threads(threads);
+    initialise(other, how, 8);
+    CHECK(copy_of(a.floats()) == copy_of(b.floats()));
+    CHECK(copy_of(a.floats()) != copy_of(other.floats()));
+
+    // No two tensors begin alike; gains are ones, biases zeros; outputs are smaller.
+    const auto of = [&](const std::string& name) { return copy_of(a.of(named(layout, "transformer." + name))); };
+    CHECK(of("layers.0.k") != of("layers.0.v"));
+    CHECK(of("layers.0.k") != of("layers.1.k"));
+    CHECK(of("layers.0.q_norm.weight") == std::vector<float>(32, 1));
+    CHECK(of("layers.0.k_norm.bias") == std::vector<float>(16, 0));
+    CHECK(of("layers.1.ffn_norm") == std::vector<float>(24, 1));
+    const auto deviation = [&](const std::string& name) {
+        double squares = 0;
+        for (float value : of(name)) squares += static_cast<double>(value) * value;
+        return std::sqrt(squares / static_cast<double>(of(name).size()));
+    };
+    CHECK(deviation("layers.0.up") == doctest::Approx(0.02).epsilon(0.1));
+    CHECK(deviation("layers.0.down") == doctest::Approx(0.01).epsilon(0.1));  // 0.02 / sqrt(2 * 2)
+}
+
+TEST_CASE("parameters: a file and back") {
+    const TinyModel model(Layout::CM3Leon, reference_kernels());
+    const ModelConfig& config = model->config();
+    const ParameterLayout layout(config.transformer);
+    ParameterVector values(layout, reference_kernels());
+    load(values, model->file());
+    CHECK(std::memcmp(values.weights().layers[1].q.data, model->weights().layers[1].q.data,
+                      values.weights().layers[1].q.bytes()) == 0);
+
+    const TemporaryFolder folder;
+    save_model(folder / "same.leon", config, values, DType::F32, model->file());
+    CHECK(read_file(folder / "same.leon") == read_file(model.path()));
+
+    // bf16 rounds the matrices and nothing else, and rounds no further when it is written again.
+    save_model(folder / "half.leon", config, values, DType::BF16, model->file());
+    const WeightsFile half(folder / "half.leon");
+    CHECK(half.matrix("transformer.embedding", {config.transformer.vocab, config.transformer.dim}).dtype ==
+          DType::BF16);
+    CHECK(half.tokenizer_json() == model->file().tokenizer_json());
+    ParameterVector rounded(layout, reference_kernels());
+    load(rounded, half);
+    for (const Parameter& p : layout.parameters())
+        for (int64_t i = 0; i < p.size(); i++) {
+            const float before = values.of(p)[i];
+            REQUIRE(rounded.of(p)[i] == (p.decays ? bf16_to_float(float_to_bf16(before)) : before));
+        }
+    save_model(folder / "again.leon", config, rounded, DType::BF16, half);
+    CHECK(read_file(folder / "again.leon") == read_file(folder / "half.leon"));
+
+    // A file may be replaced by what was loaded from it.
+    save_model(folder / "half.leon", config, rounded, DType::F32, half);
+    CHECK_NOTHROW(Model(folder / "half.leon", reference_kernels()).weights());
+}
+
+TEST_CASE("parameters: files that do not fit are refused") {
+    const TinyModel model(Layout::Chameleon, reference_kernels());
+    const TemporaryFolder folder;
+    TransformerConfig wider = model->config().transformer;
+    wider.ffn_dim += 32;
+    const ParameterLayout other(wider), own(model->config().transformer);
+    ParameterVector values(other, reference_kernels());
+    CHECK(error_of([&] { load(values, model->file()); }).find("another transformer") != std::string::npos);
+
+    ModelConfig pictures = model->config();
+    pictures.has_transformer = false;
+    write_random_model(folder / "pictures.leon", pictures, DType::F32, 1);
+    const WeightsFile without(folder / "pictures.leon");
+    ParameterVector fitting(own, reference_kernels());
+    CHECK(error_of([&] { load(fitting, without); }).find("holds no transformer") != std::string::npos);
+
+    ModelConfig alone = model->config();
+    alone.has_vqgan = false;
+    write_random_model(folder / "alone.leon", alone, DType::F32, 1);
+    const WeightsFile rest(folder / "alone.leon");
+    const std::string path = folder / "out.leon";
+    CHECK(error_of([&] { save_model(path, model->config(), fitting, DType::F32, rest); }).find("is missing") !=
+          std::string::npos);
+    ModelConfig larger = model->config();
+    larger.vqgan.codes *= 2;
+    CHECK(error_of([&] { save_model(path, larger, fitting, DType::F32, model->file()); }).find("and not [") !=
+          std::string::npos);
+    CHECK(error_of([&] { read_file(path); }) != "");  // nothing was left behind
+}
