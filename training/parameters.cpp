@@ -80,6 +80,15 @@ int64_t ParameterLayout::count() const {
     return total;
 }
 
+std::vector<ParameterLayout::Run> ParameterLayout::runs() const {
+    std::vector<Run> all;
+    for (const Parameter& p : parameters_) {
+        if (all.empty() || all.back().decays != p.decays) all.push_back({p.first, 0, p.decays});
+        all.back().floats = p.first + p.size() - all.back().first;
+    }
+    return all;
+}
+
 TransformerWeights ParameterLayout::bind(float* vector) const {
     const auto tensor = [&](const std::string& name, std::initializer_list<int64_t> shape) {
         const auto found = std::find_if(parameters_.begin(), parameters_.end(),
@@ -120,12 +129,16 @@ void initialise(ParameterVector& values, const Initialisation& how, uint64_t see
     }
 }
 
+void check_same_transformer(const TransformerConfig& wanted, const ModelConfig& found, const std::string& where) {
+    if (!found.has_transformer) throw Error("holds no transformer", where);
+    if (!same_transformer(found.transformer, wanted))
+        throw Error("holds another transformer than the one that is trained", where,
+                    "its layers, widths, vocabulary and the six facts of its architecture must be the same");
+}
+
 void load(ParameterVector& values, const WeightsFile& file) {
     const ModelConfig config = parse_config(file.config_json(), file.path());
-    if (!config.has_transformer) throw Error("holds no transformer", file.path());
-    if (!same_transformer(config.transformer, values.layout().config()))
-        throw Error("holds another transformer than the one that is trained", file.path(),
-                    "its layers, widths, vocabulary and the six facts of its architecture must be the same");
+    check_same_transformer(values.layout().config(), config, file.path());
     // Shapes and types are checked as the runtime does.
     bind_weights(file, config.transformer, reference_kernels());
     for (const Parameter& p : values.layout().parameters()) {

@@ -42,6 +42,13 @@ public:
     int64_t floats() const { return floats_; }  // of a vector, with what lies between the tensors
     int64_t count() const;                      // of the parameters themselves
 
+    // The vector cut where weight decay begins and ends to apply, for an optimiser that runs over floats.
+    struct Run {
+        int64_t first, floats;
+        bool decays;
+    };
+    std::vector<Run> runs() const;
+
     // The vector's tensors. Tied output: `output` is the embedding, so that gradients of both meet in one place.
     TransformerWeights bind(float* vector) const;
 
@@ -86,6 +93,9 @@ void initialise(ParameterVector& values, const Initialisation& how, uint64_t see
 
 // The values of a leon file (matrices f32 or bf16). Error if its transformer is another one than the layout's, or none.
 void load(ParameterVector& values, const WeightsFile& file);
+
+// What load() checks, for other sources: Error naming `where`.
+void check_same_transformer(const TransformerConfig& wanted, const ModelConfig& found, const std::string& where);
 
 // Writes a leon file: `config` (whose transformer is the layout's), the transformer from `values` with matrices as
 // `matrices` (F32 or BF16), and all else, the tokenizer and the other tensors that `config` names, as `rest` has it.

@@ -13,13 +13,6 @@ namespace {
 
 constexpr int64_t BLOCK_ELEMENTS = int64_t{1} << 20;  // 4 MB of float32 at a time, or one row if that is longer
 
-// Channel j of a head in half-split order comes from this channel in adjacent-pair order:
-//   half-split  [ u0 u1 u2 ... | v0 v1 v2 ... ]      adjacent  [ u0 v0 u1 v1 u2 v2 ... ]
-int64_t adjacent_channel(int64_t j, int64_t head_dim) {
-    const int64_t half = head_dim / 2;
-    return 2 * (j % half) + j / half;
-}
-
 // Rows [first, first + count) of the target, from the step's source.
 class RowReader {
 public:
@@ -95,6 +88,15 @@ private:
 };
 
 }  // namespace
+
+int64_t adjacent_channel(int64_t j, int64_t head_dim) {
+    const int64_t half = head_dim / 2;
+    return 2 * (j % half) + j / half;
+}
+
+void read_target(const Step& step, int64_t head_dim, int64_t first, int64_t count, float* out) {
+    RowReader(step, head_dim).read(first, count, out);
+}
 
 void convert(const std::string& source, const std::string& output, const ConvertOptions& options,
              const std::function<void(size_t done, size_t total)>& progress) {

@@ -40,6 +40,13 @@ struct Plan {
 // `source` is a folder, or the file of an upscaler.
 Plan plan_conversion(const std::string& source, const ConvertOptions& options);
 
+// Rows [first, first + count) of a step's target as float32, made from its source.
+void read_target(const Step& step, int64_t head_dim, int64_t first, int64_t count, float* out);
+
+// Channel j of a head in half-split order comes from this channel in adjacent-pair order:
+//   half-split  [ u0 u1 u2 ... | v0 v1 v2 ... ]      adjacent  [ u0 v0 u1 v1 u2 v2 ... ]
+int64_t adjacent_channel(int64_t j, int64_t head_dim);
+
 // What plan_conversion() is made of. plan_upscaler.cpp: Real-ESRGAN's networks, whose sizes are found from the tensors.
 Plan plan_upscaler(const std::string& path, const ConvertOptions& options);
 DType target_dtype(const TensorSpec& target, const SourceTensor& source, const std::string& wanted);
