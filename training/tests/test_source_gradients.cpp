@@ -81,11 +81,11 @@ TEST_CASE("source gradients: loss and all gradients equal the reference implemen
         CAPTURE(c.folder.string());
         const SafetensorsFile want((c.folder / "grads.safetensors").string());
         convert(c.folder.string(), folder / "case.leon", {.dtype = "f32"}, {});
-        for (const auto& [kernels, grads] : float32_tables())
+        for (const auto& tables : float32_tables())
             for (const std::string& model : {c.folder.string(), folder / "case.leon"}) {
-                CAPTURE(grads->name);
+                CAPTURE(tables.second->name);
                 CAPTURE(model);
-                const TokenGradients got = gradients_of(model, c, *kernels, *grads);
+                const TokenGradients got = gradients_of(model, c, *tables.first, *tables.second);
                 CHECK(std::fabs(got.loss - c.loss) <= LOSS_ERROR);
                 CHECK(got.targets == c.targets);
                 CHECK(got.gradients.size() == want.tensors().size());
