@@ -50,8 +50,9 @@ int number_of_spans(const CutRule& rule, int sentinels, RandomDraws& draws) {
     int count = 1;
     if (rule.spans == CutRule::Spans::Poisson) count = draws.poisson(rule.mean);
     if (rule.spans == CutRule::Spans::Fixed) count = static_cast<int>(rule.mean);
-    const int least = rule.loss == CutRule::Loss::CM3 ? 1 : 0;
-    return std::clamp(count, least, std::min(rule.most, sentinels));
+    const int least = rule.loss == CutRule::Loss::CM3 ? 1 : 0, most = std::min(rule.most, sentinels);
+    CHECK(least <= most);
+    return std::clamp(count, least, most);
 }
 
 }  // namespace
@@ -142,14 +143,16 @@ std::vector<int32_t> uncut(std::span<const int32_t> ids, const CutIds& control) 
     while (end > 0 && ids[end - 1] == control.end_of_span) {
         size_t first = end - 1;
         while (first > 0 && !is_sentinel(ids[first - 1], control)) first--;
-        if (first == 0 || !spans.emplace(ids[first - 1], std::vector<int32_t>(&ids[first], &ids[end - 1])).second)
-            throw Error("a span without its sentinel", "document");
+        if (first == 0) throw Error("a span without its sentinel", "document");
+        if (!spans.emplace(ids[first - 1], std::vector<int32_t>(&ids[first], &ids[end - 1])).second)
+            throw Error("a sentinel begins a span twice", "document");
         end = first - 1;
     }
     std::vector<int32_t> whole;
     for (size_t i = 0; i < end; i++) {
         const auto found = spans.find(ids[i]);
         if (found == spans.end()) {
+            if (is_sentinel(ids[i], control)) throw Error("a hole that nothing belongs into", "document");
             whole.push_back(ids[i]);
             continue;
         }

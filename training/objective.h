@@ -49,7 +49,7 @@ struct CutRule {
     Spans spans = Spans::Poisson;
     Loss loss = Loss::CM3Leon;
     double mean = 1;
-    int most = 512;         // spans; and never more than there are sentinels
+    int most = 512;         // spans (CM3: at least one); and never more than there are sentinels
     double rotation = 0;    // probability that whole segments are cut, not spans anywhere
     bool crossing = false;  // whether a span may hold <break>s; else it is clipped to the segment it lies in most
     double answer = 0;      // probability that the answer of a document that has one is the one span

@@ -108,10 +108,9 @@ TEST_CASE("example: a query for a picture, the picture and </s> are the example"
             CHECK(of_kind(e, TokenKind::Object) == Ids{codes[4], codes[5], codes[8]});
             CHECK(count(e, TokenKind::Answer) == 0);
             CHECK(e.answer_first == e.answer_end);
-            int context = 0, text = 0;
+            int context = 0;
             for (size_t i = 0; i < e.ids.size(); i++) {
                 context += e.kinds[i] == TokenKind::Context;
-                text += e.kinds[i] == TokenKind::Text;
                 const bool is_text = e.kinds[i] == TokenKind::Text;
                 CHECK(is_text == !f.v.is_image(e.ids[i]));
             }
