@@ -44,7 +44,9 @@ Batches::Batches(const Dataset& data, const TransformerRecipe& recipe, const Cut
         tasks_.push_back(task);
         shares_.push_back(sum += share);
     }
-    CHECK(tasks_.size() <= UINT8_MAX);
+    if (tasks_.size() > UINT8_MAX)
+        throw Error("there are more than " + std::to_string(UINT8_MAX) + " tasks", "recipe",
+                    "name fewer in its mixture");
 }
 
 Batches::Drawn Batches::draw(const Cursor& cursor) const {

@@ -189,8 +189,12 @@ Dataset::Dataset(const std::vector<std::string>& paths, const std::string& model
             continue;
         }
         std::vector<std::string> found;
-        for (const auto& entry : fs::directory_iterator(path))
-            if (entry.path().extension() == ".shard") found.push_back(entry.path().string());
+        try {
+            for (const auto& entry : fs::directory_iterator(path))
+                if (entry.path().extension() == ".shard") found.push_back(entry.path().string());
+        } catch (const fs::filesystem_error& problem) {
+            throw Error("cannot be listed: " + problem.code().message(), path);
+        }
         std::sort(found.begin(), found.end());
         for (const std::string& shard : found) open(shard, model_mark);
     }

@@ -34,14 +34,17 @@ constexpr EnumName<Positions> POSITIONS[] = {{Positions::Rotary, "rotary"}, {Pos
 constexpr EnumName<FeedForward> FEED_FORWARDS[] = {{FeedForward::SwiGLU, "swiglu"}, {FeedForward::ReLU, "relu"}};
 
 constexpr int MOST_STEPS = 100'000'000, MOST_TOKENS = 1 << 24;
+constexpr double MOST_SHARE = 1e9;
 
 // Text with // comments blanked out, strings left alone; line numbers stay.
 std::string without_comments(std::string text) {
     bool quoted = false;
     for (size_t i = 0; i < text.size(); i++) {
         if (quoted) {
-            if (text[i] == '\\') i++;
-            quoted = text[i] != '"';
+            if (text[i] == '\\')
+                i++;
+            else
+                quoted = text[i] != '"';
         } else if (text[i] == '"') {
             quoted = true;
         } else if (text.compare(i, 2, "//") == 0) {
@@ -99,6 +102,8 @@ CutRule read_objective(const json& object, const std::string& where) {
     rule.answer = r.number("whole_answers", 0, 1);
     rule.drop_text = r.number("drop_instructions", 0, 1);
     rule.loss = r.one_of("loss", LOSSES);
+    if (rule.loss == CutRule::Loss::CM3 && rule.most == 0)
+        r.fail("most_spans", "must be at least 1, as CM3 always cuts");
     r.finish();
     return rule;
 }
@@ -135,10 +140,11 @@ Mixture read_mixture(const json& object, const std::string& where) {
     const json& shares = r.value("shares");
     if (!shares.is_object()) r.fail("shares", "must be an object of task names and numbers");
     for (const auto& [task, share] : shares.items()) {
-        if (!share.is_number() || !(share.get<double>() >= 0))
-            r.fail("shares", "of " + in_quotes(task) + " is no number");
+        if (!share.is_number() || !(share.get<double>() >= 0 && share.get<double>() <= MOST_SHARE))
+            r.fail("shares", "of " + in_quotes(task) + " must be a number from 0 on");
         if (share.get<double>() > 0) m.shares[task] = share.get<double>();
     }
+    if (m.shares.empty() && !shares.empty()) r.fail("shares", "leave nothing to be drawn");
     r.finish();
     return m;
 }
