@@ -32,20 +32,20 @@ bool amx_granted();
 #if defined(__AMX_BF16__) || defined(__AMXBF16__)  // as g++ and clang++ 14 spell it
 namespace {
 
+// Constant, since compilers do not know that the instruction reads all 64 bytes, and may leave out writing them.
+struct TileShape {
+    uint8_t palette = 1, start_row = 0, reserved[14] = {};
+    uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+    uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+};
+static_assert(sizeof(TileShape) == 64);
+alignas(64) constexpr TileShape TILE_SHAPE;
+
 // Tiles are the calling thread's while this lives. Between two such scopes the thread has no tile state, which makes
 // a switch of threads cheap.
 class Tiles {
 public:
-    Tiles() {
-        alignas(64) struct {
-            uint8_t palette = 1, start_row = 0, reserved[14] = {};
-            uint16_t row_bytes[16] = {};
-            uint8_t rows[16] = {};
-        } shape;
-        static_assert(sizeof(shape) == 64);
-        for (int i = 0; i < 8; i++) shape.row_bytes[i] = 64, shape.rows[i] = AMX_ROWS;
-        _tile_loadconfig(&shape);
-    }
+    Tiles() { _tile_loadconfig(&TILE_SHAPE); }
     ~Tiles() { _tile_release(); }
     Tiles(const Tiles&) = delete;
     Tiles& operator=(const Tiles&) = delete;
