@@ -19,6 +19,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <limits>
 #include <string>
 
 #include "runtime/decode_step.h"
@@ -26,10 +27,11 @@
 namespace leon {
 namespace {
 
-constexpr int PREFILL_ROWS = 256;     // rows of a prefill chunk: enough for the matrix kernels to be compute-bound
-constexpr int MAX_LANES = 3;          // the document and two guidance streams
-constexpr int MAX_TEMPLATES = 5;      // prompts kept to fork from: the document's, and the guidance of two rules
-constexpr size_t RAGGED_PENDING = 4;  // longer pending lists are prefilled on their own before the step
+constexpr int PREFILL_ROWS = 256;  // rows of a prefill chunk: enough for the matrix kernels to be compute-bound
+constexpr int MAX_LANES = 3;       // the document and two guidance streams
+constexpr int MAX_TEMPLATES =
+    5;  // prompts kept to fork from, those asked for last: a document's, the guidance of two rules
+constexpr size_t RAGGED_PENDING = 4;                  // longer pending lists are prefilled on their own before the step
 constexpr int AHEAD_OF_CODES = 8, AHEAD_OF_TEXT = 2;  // steps under way
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
@@ -61,6 +63,7 @@ struct Lane {
 struct Candidate {
     std::vector<int32_t> sequence;  // prompt and everything generated
     size_t prompt_tokens;
+    int max_tokens;
     uint64_t seed;
     std::optional<Run> run;
     Ranges range;         // what the run may draw
@@ -70,35 +73,37 @@ struct Candidate {
     bool active = true, complete = true;
 
     std::vector<int32_t> generated() const { return {sequence.begin() + prompt_tokens, sequence.end()}; }
-    int room(int max_tokens) const { return max_tokens - static_cast<int>(sequence.size() - prompt_tokens); }
+    int room() const { return max_tokens - static_cast<int>(sequence.size() - prompt_tokens); }
 };
 
 class DecodeLoop {
 public:
     DecodeLoop(const TransformerConfig& config, const TransformerWeights& weights, const Kernels& kernels,
-               const std::vector<int32_t>& prompt, const NextRun& next_run, const GenerateOptions& options,
-               GenerateStatistics& statistics, int positions)
-        : options_(options),
+               std::vector<Start> starts, const NextRun& next_run, const GenerateOptions& options,
+               GenerateStatistics& statistics, int positions, int longest)
+        : starts_(std::move(starts)),
+          candidate_count_(static_cast<int>(starts_.size())),
+          options_(options),
           next_run_(next_run),
           statistics_(statistics),
           vocab_(config.vocab),
           positions_(positions),
-          network_(config, weights, kernels, std::max(PREFILL_ROWS, options.candidates * MAX_LANES),
-                   options.candidates * MAX_LANES),
-          cache_(config, kernels, streams_for(options), positions,
-                 streams_for(options) * ((positions + PAGE_TOKENS - 1) / PAGE_TOKENS), options.cache_dtype),
-          step_(network_, cache_, kernels, options.candidates, static_cast<int>(prompt.size()) + options.max_tokens),
-          prompt_(prompt) {}
+          network_(config, weights, kernels, std::max(PREFILL_ROWS, candidate_count_ * MAX_LANES),
+                   candidate_count_ * MAX_LANES),
+          cache_(config, kernels, streams_for(candidate_count_), positions,
+                 streams_for(candidate_count_) * ((positions + PAGE_TOKENS - 1) / PAGE_TOKENS), options.cache_dtype),
+          step_(network_, cache_, kernels, candidate_count_, longest) {}
 
     std::vector<Generated> run() {
         const auto start = std::chrono::steady_clock::now();
-        sharing_ = options_.candidates > 1;
-        for (int i = 0; i < options_.candidates; i++) {
+        sharing_ = candidate_count_ > 1;
+        for (int i = 0; i < candidate_count_; i++) {
             Candidate& c = candidates_.emplace_back();
-            c.sequence = prompt_;
-            c.prompt_tokens = prompt_.size();
-            c.seed = options_.seeds.empty() ? options_.seed + static_cast<uint64_t>(i) : options_.seeds[i];
-            c.lanes.push_back(start_lane(prompt_));
+            c.sequence = starts_[i].prompt;
+            c.prompt_tokens = c.sequence.size();
+            c.max_tokens = starts_[i].max_tokens;
+            c.seed = starts_[i].seed;
+            c.lanes.push_back(start_lane(c.sequence));
             advance(i);
         }
         for (Template& t : templates_) cache_.remove(t.stream);
@@ -117,9 +122,7 @@ public:
 
 private:
     // Every lane of every candidate, and the templates that candidates are forked from.
-    static int streams_for(const GenerateOptions& options) {
-        return MAX_LANES * options.candidates + (options.candidates > 1 ? MAX_TEMPLATES : 0);
-    }
+    static int streams_for(int candidates) { return MAX_LANES * candidates + (candidates > 1 ? MAX_TEMPLATES : 0); }
 
     // A prompt that was computed once, for the other candidates to fork.
     struct Template {
@@ -131,10 +134,19 @@ private:
     Lane start_lane(const std::vector<int32_t>& prompt) {
         CHECK(!prompt.empty());
         auto known = std::find_if(templates_.begin(), templates_.end(), [&](auto& t) { return t.prompt == prompt; });
-        if (sharing_ && known != templates_.end()) return {cache_.fork(known->stream), {prompt.back()}};
+        if (sharing_ && known != templates_.end()) {
+            std::rotate(known, known + 1, templates_.end());
+            return {cache_.fork(templates_.back().stream), {prompt.back()}};
+        }
         const int stream = cache_.add_stream();
         feed(stream, std::span(prompt).first(prompt.size() - 1));
-        if (sharing_ && templates_.size() < MAX_TEMPLATES) templates_.push_back({prompt, cache_.fork(stream)});
+        if (sharing_) {
+            if (templates_.size() == MAX_TEMPLATES) {
+                cache_.remove(templates_.front().stream);
+                templates_.erase(templates_.begin());
+            }
+            templates_.push_back({prompt, cache_.fork(stream)});
+        }
         return {stream, {prompt.back()}};
     }
 
@@ -164,13 +176,13 @@ private:
             if (c.run->guidance) replace_guidance(c, *c.run->guidance);
             if (c.run->kind == Run::Kind::Forced) {
                 const int count = static_cast<int>(c.run->forced.size());
-                if (count > c.room(options_.max_tokens)) return cut(c);
+                if (count > c.room()) return cut(c);
                 for (int i = 0; i < count; i++) emit(index, c.run->forced[i], Run::Kind::Forced, i, count);
                 continue;
             }
             if (c.run->tokens <= 0) continue;
-            if (c.room(options_.max_tokens) <= 0) return cut(c);
-            if (c.run->kind == Run::Kind::Image && c.run->tokens > c.room(options_.max_tokens)) return cut(c);
+            if (c.room() <= 0) return cut(c);
+            if (c.run->kind == Run::Kind::Image && c.run->tokens > c.room()) return cut(c);
             CHECK(streams_of(c.run->chain.mix) <= static_cast<int>(c.lanes.size()));
             c.range = drawable(*c.run);
             CHECK(!c.range.empty() && c.range.front().first >= 0 && c.range.back().second < vocab_);
@@ -188,10 +200,9 @@ private:
     void replace_guidance(Candidate& c, const std::vector<std::vector<int32_t>>& prompts) {
         CHECK(prompts.size() < MAX_LANES);
         for (const std::vector<int32_t>& prompt : prompts)
-            if (static_cast<int64_t>(prompt.size()) + c.room(options_.max_tokens) - 1 > positions_)
+            if (static_cast<int64_t>(prompt.size()) + c.room() - 1 > positions_)
                 throw Error("the guidance prompt has " + std::to_string(prompt.size()) + " tokens, and " +
-                                std::to_string(c.room(options_.max_tokens)) +
-                                " are to follow: too many for the context",
+                                std::to_string(c.room()) + " are to follow: too many for the context",
                             "prompt", "generate without guidance");
         for (size_t i = 1; i < c.lanes.size(); i++) cache_.remove(c.lanes[i].stream);
         c.lanes.resize(1);
@@ -220,11 +231,11 @@ private:
             if (candidates_[i].active) members.push_back(i);
         const Batch batch = batch_of(members);
         const bool ragged = batch.outputs.size() < batch.tokens.size();
-        int steps = ragged ? 1 : options_.max_tokens, ahead = AHEAD_OF_CODES;
+        int steps = ragged ? 1 : std::numeric_limits<int>::max(), ahead = AHEAD_OF_CODES;
         std::vector<DecodeStep::Member> drawing;
         for (int i : members) {
             const Candidate& c = candidates_[i];
-            steps = std::min({steps, c.run->tokens - c.drawn, c.room(options_.max_tokens)});
+            steps = std::min({steps, c.run->tokens - c.drawn, c.room()});
             if (!c.run->stop.empty()) ahead = AHEAD_OF_TEXT;
             drawing.push_back(
                 {&c.sequence, static_cast<int>(c.prompt_tokens), c.seed, static_cast<int>(c.lanes.size()), &c.chain});
@@ -295,11 +306,13 @@ private:
             advance(index);
             return false;
         }
-        if (c.room(options_.max_tokens) > 0) return true;
+        if (c.room() > 0) return true;
         cut(c);
         return false;
     }
 
+    const std::vector<Start> starts_;
+    const int candidate_count_;
     const GenerateOptions& options_;
     const NextRun& next_run_;
     GenerateStatistics& statistics_;
@@ -307,7 +320,6 @@ private:
     Transformer network_;
     KvCache cache_;
     DecodeStep step_;
-    const std::vector<int32_t>& prompt_;
     std::vector<Candidate> candidates_;
     std::vector<Template> templates_;
     bool sharing_ = false, stopped_ = false;
@@ -320,18 +332,34 @@ std::vector<Generated> generate(const TransformerConfig& config, const Transform
                                 const GenerateOptions& options, GenerateStatistics* statistics) {
     CHECK(options.candidates > 0 && options.max_tokens > 0);
     CHECK(options.seeds.empty() || static_cast<int>(options.seeds.size()) == options.candidates);
-    if (prompt.empty()) throw Error("the prompt is empty", "prompt");
-    const int64_t positions = static_cast<int64_t>(prompt.size()) + options.max_tokens - 1;
-    if (positions > config.context)
-        throw Error("the prompt has " + std::to_string(prompt.size()) + " tokens and up to " +
-                        std::to_string(options.max_tokens) + " are to follow, but the model's context is " +
-                        std::to_string(config.context),
-                    "prompt", "shorten the text");
+    std::vector<Start> starts;
+    for (int i = 0; i < options.candidates; i++)
+        starts.push_back({prompt, options.seeds.empty() ? options.seed + static_cast<uint64_t>(i) : options.seeds[i],
+                          options.max_tokens});
+    return generate(config, weights, kernels, std::move(starts), next_run, options, statistics);
+}
+
+std::vector<Generated> generate(const TransformerConfig& config, const TransformerWeights& weights,
+                                const Kernels& kernels, std::vector<Start> starts, const NextRun& next_run,
+                                const GenerateOptions& options, GenerateStatistics* statistics) {
+    CHECK(!starts.empty());
+    int64_t positions = 0;
+    for (const Start& start : starts) {
+        CHECK(start.max_tokens > 0);
+        if (start.prompt.empty()) throw Error("the prompt is empty", "prompt");
+        const int64_t wanted = static_cast<int64_t>(start.prompt.size()) + start.max_tokens - 1;
+        if (wanted > config.context)
+            throw Error("the prompt has " + std::to_string(start.prompt.size()) + " tokens and up to " +
+                            std::to_string(start.max_tokens) + " are to follow, but the model's context is " +
+                            std::to_string(config.context),
+                        "prompt", "shorten the text");
+        positions = std::max(positions, wanted);
+    }
     GenerateStatistics unused;
     // Guidance prompts may be a little longer than the document's (a sentinel in place of an empty text).
     const int64_t room = std::min<int64_t>(positions + PAGE_TOKENS, config.context);
-    DecodeLoop loop(config, weights, kernels, prompt, next_run, options, statistics ? *statistics : unused,
-                    static_cast<int>(room));
+    DecodeLoop loop(config, weights, kernels, std::move(starts), next_run, options, statistics ? *statistics : unused,
+                    static_cast<int>(room), static_cast<int>(positions + 1));
     return loop.run();
 }
 

@@ -5,7 +5,8 @@
 // Every candidate and each of its guidance streams is a stream of one batch: the weights are read once a step. The
 // prompt is computed once and its pages are shared by all candidates.
 //
-// Candidate i of seed s draws with (s + i, token index), so it equals a single run with seed s + i.
+// Candidate i of seed s draws with (s + i, token index), so it equals a single run with seed s + i. Candidates may also
+// begin with prompts of their own: then one batch serves many who ask, and each gets what it would get alone.
 #pragma once
 
 #include <cstdint>
@@ -40,6 +41,13 @@ struct GenerateOptions {
     std::function<bool(const TokenEvent&)> on_token;  // may be empty; returning false stops everything
 };
 
+// What one candidate begins with.
+struct Start {
+    std::vector<int32_t> prompt;
+    uint64_t seed = 0;
+    int max_tokens = 0;  // the most that it may add
+};
+
 struct GenerateStatistics {
     int prompt_tokens = 0;  // computed in prefill, all streams
     int steps = 0;          // forward passes of the decode loop
@@ -56,6 +64,12 @@ struct Generated {
 // Error if the prompt is empty or if prompt and max_tokens exceed the context.
 std::vector<Generated> generate(const TransformerConfig& config, const TransformerWeights& weights,
                                 const Kernels& kernels, const std::vector<int32_t>& prompt, const NextRun& next_run,
+                                const GenerateOptions& options, GenerateStatistics* statistics = nullptr);
+
+// The same from a start for each candidate; of the options only the type of the cache and on_token are read. Each
+// candidate equals a run of its own, whatever stands beside it.
+std::vector<Generated> generate(const TransformerConfig& config, const TransformerWeights& weights,
+                                const Kernels& kernels, std::vector<Start> starts, const NextRun& next_run,
                                 const GenerateOptions& options, GenerateStatistics* statistics = nullptr);
 
 }  // namespace leon

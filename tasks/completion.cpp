@@ -2,6 +2,7 @@
 #include "tasks/completion.h"
 
 #include <algorithm>
+#include <deque>
 
 #include "tokenizer/unicode.h"
 
@@ -189,8 +190,9 @@ public:
         return run;
     }
 
-    bool hear(const TokenEvent& event) {
-        State& state = states_[event.candidate];
+    // `candidate` of this prompt; the event has its number in the batch.
+    bool hear(const TokenEvent& event, int candidate) {
+        State& state = states_[candidate];
         const Step& step = steps_[state.next - 1];
         if (state.inserted || step.hole < 0) return true;
         state.drawn[step.hole].push_back(event.token);
@@ -286,6 +288,41 @@ Guidance fitting(const Prompt& prompt, Guidance guidance) {
     return guidance;
 }
 
+// One prompt of a batch, and what happens behind it.
+struct Asked {
+    Prompt prompt;
+    Ids ids;
+    Steps steps;
+    Guidance guidance;
+    Conductor conductor;
+
+    Asked(const Model& model, const CompletionRequest& request, const Settings& settings, const Progress& progress)
+        : prompt(checked(with_settings(request.prompt, settings), settings)),
+          ids(model.documents().ids(prompt)),
+          steps(model, prompt, settings, model.config().transformer.context + 1 - static_cast<int>(ids.size())),
+          guidance(guidance_for(request, settings)),
+          conductor(model, steps, guidance, guidance_prompts(model, settings), settings, progress) {}
+
+private:
+    static Prompt checked(Prompt prompt, const Settings& settings) {
+        if (settings.strategy != Strategy::TopP && is_unled(prompt))
+            throw Error("without words or other pictures there is nothing to contrast with", "--strategy",
+                        "say what to draw, or draw by top-p");
+        return prompt;
+    }
+    Guidance guidance_for(const CompletionRequest& request, const Settings& settings) const {
+        Guidance fits = fitting(prompt, request.guidance);
+        if (settings.strategy != Strategy::TopP) fits.image = 0;  // CD-K has two streams
+        return fits;
+    }
+    std::vector<Ids> guidance_prompts(const Model& model, const Settings& settings) const {
+        if (!steps.has_pictures()) return {};
+        std::vector<Ids> streams = stream_prompts(model.documents(), prompt, guidance, settings);
+        streams.erase(streams.begin());
+        return streams;
+    }
+};
+
 }  // namespace
 
 std::vector<Ids> stream_prompts(const DocumentWriter& documents, const Prompt& given, const Guidance& wanted,
@@ -301,41 +338,48 @@ std::vector<Ids> stream_prompts(const DocumentWriter& documents, const Prompt& g
     return streams;
 }
 
-Completions complete(const Model& model, const Prompt& given, const Guidance& wanted, const Settings& settings,
+Completions complete(const Model& model, const Prompt& prompt, const Guidance& guidance, const Settings& settings,
                      const Progress& progress) {
+    const CompletionRequest request{prompt, guidance, settings.seed};
+    return std::move(complete(model, std::span(&request, 1), settings, progress).front());
+}
+
+std::vector<Completions> complete(const Model& model, std::span<const CompletionRequest> requests,
+                                  const Settings& settings, const Progress& progress) {
     check_settings(settings);
-    const Prompt prompt = with_settings(given, settings);
-    if (settings.strategy != Strategy::TopP && is_unled(prompt))
-        throw Error("without words or other pictures there is nothing to contrast with", "--strategy",
-                    "say what to draw, or draw by top-p");
-    Completions result;
-    const Ids ids = model.documents().ids(prompt);
-    const int room = model.config().transformer.context + 1 - static_cast<int>(ids.size());
-    const Steps steps(model, prompt, settings, room);
-
-    Guidance guidance = fitting(prompt, wanted);
-    if (settings.strategy != Strategy::TopP) guidance.image = 0;  // CD-K has two streams
-    std::vector<Ids> streams;
-    if (steps.has_pictures()) streams = stream_prompts(model.documents(), prompt, guidance, settings);
-    if (!streams.empty()) streams.erase(streams.begin());
-
-    Conductor conductor(model, steps, guidance, streams, settings, progress);
+    CHECK(!requests.empty());
+    std::deque<Asked> asked;  // conductors refer to the steps beside them
+    std::vector<Start> starts;
+    for (const CompletionRequest& request : requests) {
+        const Asked& a = asked.emplace_back(model, request, settings, progress);
+        for (int i = 0; i < settings.candidates; i++)
+            starts.push_back({a.ids, request.seed + static_cast<uint64_t>(i), a.steps.all_tokens()});
+    }
+    const auto of = [&](int candidate) { return candidate / settings.candidates; };
     GenerateOptions options;
-    options.candidates = settings.candidates;
-    options.seed = settings.seed;
-    options.max_tokens = steps.all_tokens();
     options.cache_dtype = settings.cache_dtype;
-    options.on_token = [&](const TokenEvent& event) { return conductor.hear(event); };
+    options.on_token = [&](const TokenEvent& event) {
+        return asked[of(event.candidate)].conductor.hear(event, event.candidate % settings.candidates);
+    };
+    GenerateStatistics statistics;
     generate(
-        model.config().transformer, model.weights(), model.kernels(), ids,
-        [&](int candidate, const Ids& generated) { return conductor.next(candidate, generated); }, options,
-        &result.statistics);
+        model.config().transformer, model.weights(), model.kernels(), std::move(starts),
+        [&](int candidate, const Ids& generated) {
+            return asked[of(candidate)].conductor.next(candidate % settings.candidates, generated);
+        },
+        options, &statistics);
 
-    result.prompt = ids;
-    result.cancelled = conductor.cancelled;
-    if (result.cancelled) return result;
-    for (int i = 0; i < settings.candidates; i++) result.candidates.push_back(conductor.result(i, prompt));
-    return result;
+    const bool cancelled = std::any_of(asked.begin(), asked.end(), [](auto& a) { return a.conductor.cancelled; });
+    std::vector<Completions> all;
+    for (const Asked& a : asked) {
+        Completions& result = all.emplace_back();
+        result.prompt = a.ids;
+        result.cancelled = cancelled;
+        result.statistics = statistics;
+        if (cancelled) continue;
+        for (int i = 0; i < settings.candidates; i++) result.candidates.push_back(a.conductor.result(i, a.prompt));
+    }
+    return all;
 }
 
 }  // namespace leon

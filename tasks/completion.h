@@ -2,6 +2,7 @@
 // belongs into holes). tasks/writing.h has the other, where the model decides what comes next.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "tasks/model.h"
@@ -28,6 +29,18 @@ struct Completions {
 // the context, or a setting is out of range.
 Completions complete(const Model& model, const Prompt& prompt, const Guidance& guidance, const Settings& settings,
                      const Progress& progress = {});
+
+// Many prompts in one batch, for who has many to ask: the weights are read once a step for all of them, and each gets
+// what it would get alone with its seed in the settings. Candidate c of prompt p is number p * candidates + c for
+// `progress`; a text's pieces are those of the first prompt. The statistics are those of the whole batch. Error as
+// above, for any of them.
+struct CompletionRequest {
+    Prompt prompt;
+    Guidance guidance;
+    uint64_t seed = 0;
+};
+std::vector<Completions> complete(const Model& model, std::span<const CompletionRequest> requests,
+                                  const Settings& settings, const Progress& progress = {});
 
 // The prompts of the main stream and of its guidance streams, in the order of the sampler's mix.
 std::vector<std::vector<int32_t>> stream_prompts(const DocumentWriter& documents, const Prompt& prompt,

@@ -135,6 +135,39 @@ TEST_CASE("generate: candidates under rules of their own equal single runs") {
     }
 }
 
+TEST_CASE("generate: prompts of their own in one batch equal single runs") {
+    const TinyTransformer tiny(Family::CM3Leon, VOCAB);
+    // More different prompts than are kept to fork from, of all lengths, the first once more at the end; lengths of
+    // runs differ, and one candidate is cut by its own limit while the others go on.
+    std::vector<Start> starts;
+    std::vector<std::vector<Run>> plans;
+    for (int i = 0; i < 9; i++) {
+        starts.push_back({random_tokens(2 + 13 * (i % 8), VOCAB, i % 8), static_cast<uint64_t>(70 + i), 60});
+        plans.push_back({image(10 + i, i % 2 ? 2.0f : 1.0f), forced({3, 2}), text(15, {40 + i})});
+    }
+    starts[4].max_tokens = 17;
+    const auto together = generate(tiny.config, tiny.weights, cpu_kernels(), starts, each(plans), {});
+    REQUIRE(together.size() == starts.size());
+    for (size_t i = 0; i < starts.size(); i++) {
+        CAPTURE(i);
+        GenerateOptions single;
+        single.seed = starts[i].seed;
+        single.max_tokens = starts[i].max_tokens;
+        const Generated alone = run(tiny, starts[i].prompt, plan(plans[i]), single)[0];
+        CHECK(together[i].tokens == alone.tokens);
+        CHECK(together[i].complete == alone.complete);
+        CHECK(alone.complete == (i != 4));
+    }
+    CHECK(together[0].tokens != together[8].tokens);
+    starts[5].prompt.clear();
+    CHECK(error_of([&] { generate(tiny.config, tiny.weights, cpu_kernels(), starts, each(plans), {}); }) ==
+          "prompt: the prompt is empty");
+    starts[5].prompt = random_tokens(tiny.config.context, VOCAB);
+    CHECK(error_of([&] {
+              generate(tiny.config, tiny.weights, cpu_kernels(), starts, each(plans), {});
+          }).find("too many") == std::string::npos);
+}
+
 TEST_CASE("generate: picture runs have exactly their length and only codes, text runs only text") {
     const TinyTransformer tiny(Family::Chameleon, VOCAB);
     for (uint64_t seed = 0; seed < 20; seed++) {

@@ -163,6 +163,63 @@ TEST_CASE("tasks: candidates are ranked by how likely the model describes them s
     CHECK(caption_scorer(model, said.text, {})(again)[0] == doctest::Approx(said.log_probability).epsilon(1e-4));
 }
 
+TEST_CASE("tasks: many prompts in one batch give what each gives alone") {
+    const TinyModel tiny(Layout::CM3Leon);
+    const Picture picture = gradient(TINY_SIDE, TINY_SIDE);
+    Settings settings = with_seed(0, 2);
+    settings.max_tokens = 9;
+    std::vector<CompletionRequest> requests;
+    const auto add = [&](Task task, Fields fields, uint64_t seed) {
+        const Template& row = template_of(Layout::CM3Leon, task);
+        fields.rows = fields.cols = TINY_GRID;
+        requests.push_back({query(row, fields), guidance_for(row, settings), seed});
+    };
+    Fields fields = fields_for(*tiny, picture);
+    fields.text = {
+        {"text", "a dog"}, {"instruction", "no dog"}, {"question", "where?"}, {"text with holes", "a ___ on ___"}};
+    add(Task::Draw, fields, 5);
+    add(Task::Edit, fields, 6);
+    add(Task::Ask, fields, 7);
+    add(Task::Draw, fields, 8);
+    add(Task::FillTextOfPicture, fields, 9);
+    fields.pictures["picture"].hidden.assign(TINY_GRID * TINY_GRID, 0);
+    for (int cell : {1, 2, 5, 6, 15}) fields.pictures["picture"].hidden[static_cast<size_t>(cell)] = 1;
+    add(Task::FillPicture, fields, 10);
+
+    const std::vector<Completions> together = complete(*tiny, requests, settings);
+    REQUIRE(together.size() == requests.size());
+    for (size_t i = 0; i < requests.size(); i++) {
+        CAPTURE(i);
+        settings.seed = requests[i].seed;
+        const Completions alone = complete(*tiny, requests[i].prompt, requests[i].guidance, settings);
+        CHECK(together[i].prompt == alone.prompt);
+        REQUIRE(together[i].candidates.size() == alone.candidates.size());
+        for (size_t c = 0; c < alone.candidates.size(); c++) {
+            const Completion &a = together[i].candidates[c], &b = alone.candidates[c];
+            CHECK(a.picture == b.picture);
+            CHECK(a.text_ids == b.text_ids);
+            CHECK(a.complete == b.complete);
+            REQUIRE(a.fillings.size() == b.fillings.size());
+            for (size_t f = 0; f < a.fillings.size(); f++) {
+                CHECK(a.fillings[f].text == b.fillings[f].text);
+                CHECK(a.fillings[f].codes == b.fillings[f].codes);
+            }
+        }
+    }
+    CHECK(together[0].candidates[0].picture != together[3].candidates[0].picture);
+
+    int pictures = 0;
+    Progress progress;
+    progress.picture = [&](int candidate, std::span<const int32_t> codes, int total) {
+        CHECK(candidate < 12);
+        return static_cast<int>(codes.size()) < total || ++pictures < 2;
+    };
+    for (const Completions& c : complete(*tiny, requests, settings, progress)) {
+        CHECK(c.cancelled);
+        CHECK(c.candidates.empty());
+    }
+}
+
 TEST_CASE("tasks: answers come with their probability, the likeliest first") {
     const Model model("models/storybook.leon", cpu_kernels());
     const Picture picture = load_picture("docs/pictures/car.png");
