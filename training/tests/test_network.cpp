@@ -67,8 +67,7 @@ struct Tables {
 };
 std::vector<Tables> tables() {
     std::vector<Tables> all = {{reference_kernels(), reference_grad_kernels(), 1e-5}};
-    for (const GradKernels* grads : grad_tables())
-        all.push_back({cpu_kernels(), *grads, std::string(grads->name).find("bf16") == std::string::npos ? 1e-4 : 0.1});
+    for (const GradKernels* grads : grad_tables()) all.push_back({cpu_kernels(), *grads, is_bf16(*grads) ? 0.1 : 1e-4});
     return all;
 }
 

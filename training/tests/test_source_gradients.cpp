@@ -50,7 +50,7 @@ std::vector<std::pair<const Kernels*, const GradKernels*>> float32_tables() {
     std::vector<std::pair<const Kernels*, const GradKernels*>> all = {
         {&reference_kernels(), &reference_grad_kernels()}};
     for (const GradKernels* grads : grad_tables())
-        if (std::string(grads->name).find("bf16") == std::string::npos) all.push_back({&cpu_kernels(), grads});
+        if (!is_bf16(*grads)) all.push_back({&cpu_kernels(), grads});
     return all;
 }
 
