@@ -1,0 +1,53 @@
+// Scenes made to order: where rows get theirs from, and how they build those that a draw of the world would not give.
+//
+// A row draws everything from its kind and seed. In training no scene may be one that held_out() keeps for evaluation;
+// that rule is kept here.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "training/storybook/scene.h"
+
+namespace leon {
+
+// A number that looks random, of two: splitmix64's finaliser (S. Vigna, 2015) over both.
+uint64_t mixed(uint64_t a, uint64_t b);
+
+// The scene of a background with objects on it: sorted, composed, captioned. At least one object.
+Scene scene_of(const World& world, Background background, std::vector<SceneObject> objects, uint64_t seed);
+
+// The kinds that may stand in a place, whose ground at sea is water; no sun at night.
+std::vector<const ObjectKind*> kinds_for(Place place);
+
+class Stage {
+public:
+    // Seeds below FIRST_TRAINING_SEED are for evaluation. `stream` tells the draws of different kinds of rows apart.
+    Stage(const World& world, uint64_t seed, uint64_t stream);
+
+    const World& world() const { return world_; }
+    PythonRandom& random() { return random_; }
+    bool evaluates() const { return seed_ < FIRST_TRAINING_SEED; }
+    bool chance(double probability) { return random_.random() < probability; }
+
+    // First the world's own scene of this seed (training: the training_scene of its number), then others.
+    Scene next();
+    // May this row show the scene?
+    bool allows(const Scene& scene) const { return evaluates() || !held_out(scene); }
+
+    // A scene with exactly these kinds. Nothing if they did not fit after some tries, or if training may not see it.
+    std::optional<Scene> with(Place place, std::span<const ObjectKind> kinds);
+    Background background(Place place);
+    Place any_place() { return static_cast<Place>(random_.below(PLACE_COUNT)); }
+    uint64_t draw_seed();  // a number of 48 bits for what has a random number generator of its own
+
+private:
+    const World& world_;
+    const uint64_t seed_;
+    uint64_t scenes_ = 0;  // given out
+    PythonRandom random_;
+};
+
+}  // namespace leon
