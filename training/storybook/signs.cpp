@@ -66,12 +66,14 @@ std::vector<std::string> words_of_list() {
 
 // --- reading ----------------------------------------------------------------------------------------------------
 
-constexpr int STEP = 2;               // pixels between the places that are tried
-constexpr float LEAST_CONTRAST = 24;  // standard deviation of a cell with a letter in it, in grey levels
-constexpr float LEAST_LIKENESS = .55f;
+constexpr int STEP = 2;                 // pixels between the places that are tried
+constexpr float LEAST_CONTRAST = 24;    // standard deviation of a cell with a letter in it, in grey levels
+constexpr float LEAST_LIKENESS = .55f;  // of a letter
+constexpr float LEAST_OF_WORD = .72f;   // mean of a word: scenes reach .68 by chance, blurred signs keep .77
+constexpr float LEAST_BLANK = .5f;  // brightness of the space behind a letter, between its darkest and lightest pixel
 constexpr float LEAST_OF_MEAN = .75f;  // a word's first and last letter are at least so much as likely as the others
 
-// A letter's cell without its mean, of length 1; dark ink is positive.
+// A letter's cell in brightness, without its mean, of length 1.
 using Pattern = std::vector<float>;  // [letter_height, LETTER_WIDTH]
 
 std::vector<Pattern> patterns_of(const FontFacts& font) {
@@ -92,6 +94,15 @@ std::vector<Pattern> patterns_of(const FontFacts& font) {
     return patterns;
 }
 
+const std::vector<std::vector<Pattern>>& all_patterns() {
+    static const std::vector<std::vector<Pattern>> of_fonts = [] {
+        std::vector<std::vector<Pattern>> patterns;
+        for (const FontFacts& font : FONTS) patterns.push_back(patterns_of(font));
+        return patterns;
+    }();
+    return of_fonts;
+}
+
 struct Guess {
     char letter = 0;
     float likeness = 0;  // 0: no letter
@@ -107,7 +118,7 @@ public:
         std::optional<SignReading> best;
         float best_score = 0;
         for (const FontFacts& font : FONTS) {
-            const std::vector<Pattern> patterns = patterns_of(font);
+            const std::vector<Pattern>& patterns = all_patterns()[static_cast<size_t>(font.font)];
             for (int y = 0; y + letter_height(font.font) <= height_; y += STEP)
                 for (int phase = 0; phase < LETTER_WIDTH; phase += STEP) {
                     std::vector<Guess> row;
@@ -139,12 +150,15 @@ private:
         const float mean = sum / static_cast<float>(pixels);
         const float variance = squares / static_cast<float>(pixels) - mean * mean;
         if (variance < LEAST_CONTRAST * LEAST_CONTRAST) return {};
-        if (blank / static_cast<float>(2 * height) < darkest + .7f * (lightest - darkest)) return {};
+        if (blank / static_cast<float>(2 * height) < darkest + LEAST_BLANK * (lightest - darkest)) return {};
         Guess best;
         for (int letter = 0; letter < LETTERS; letter++) {
             const Pattern& pattern = patterns[static_cast<size_t>(letter)];
+            std::array<float, LETTER_WIDTH> products{};  // by columns, so that they are summed side by side
+            for (size_t i = 0; i < pattern.size(); i += LETTER_WIDTH)
+                for (size_t x = 0; x < LETTER_WIDTH; x++) products[x] += pattern[i + x] * cell[i + x];
             float product = 0;
-            for (size_t i = 0; i < pattern.size(); i++) product += pattern[i] * cell[i];
+            for (float of_column : products) product += of_column;
             const float likeness = product / std::sqrt(variance * static_cast<float>(pixels));
             if (likeness > best.likeness) best = {static_cast<char>('A' + letter), likeness};
         }
@@ -168,7 +182,7 @@ private:
             while (last - first > 1 && row[last - 1].likeness < LEAST_OF_MEAN * mean(first, last - 1)) last--;
             const float length = static_cast<float>(last - first), likeness = mean(first, last);
             const float score = length * (likeness - .5f);
-            if (length < SHORTEST_WORD || score <= best_score) continue;
+            if (length < SHORTEST_WORD || likeness < LEAST_OF_WORD || score <= best_score) continue;
             best_score = score;
             best = SignReading{{"", font.font, phase + static_cast<int>(first) * LETTER_WIDTH, y}, likeness};
             for (size_t i = first; i < last; i++) best->sign.word += row[i].letter;

@@ -27,7 +27,7 @@ constexpr int CANVAS_WIDTH = 136, CANVAS_HEIGHT = 128;  // of one emoji
 constexpr uint32_t VARIATION_SELECTOR_16 = 0xfe0f;      // "as a picture, not as text": Noto draws nothing for it
 
 struct Emoji {
-    std::string name;
+    ListedEmoji listed;
     std::vector<uint32_t> code_points;  // without the variation selectors
 };
 
@@ -52,8 +52,14 @@ std::optional<Emoji> parse_line(std::string_view line) {
     }
     while (!text.empty() && (text.back() == ' ' || text.back() == '\r')) text.remove_suffix(1);
     if (text.empty() || emoji.code_points.empty()) return {};
-    emoji.name = text;
+    emoji.listed.name = text;
     return emoji;
+}
+
+void take_heading(std::string_view line, std::string_view what, std::string& heading) {
+    if (!line.starts_with(what)) return;
+    while (line.back() == '\r') line.remove_suffix(1);
+    heading = line.substr(std::min(what.size(), line.size()));
 }
 
 void demand_file(const std::string& path, const char* what, const char* package) {
@@ -154,16 +160,16 @@ struct World::Files {
                         "names are those of that list, such as 'deciduous tree'");
         const Emoji& what = emoji[found->second];
         if (what.code_points.size() > 1)
-            throw Error("the emoji '" + what.name + "' is a sequence, which only a text shaper can draw", "",
+            throw Error("the emoji '" + what.listed.name + "' is a sequence, which only a text shaper can draw", "",
                         "take one of a single code point");
         const FT_UInt glyph = glyph_of(what);
         const FT_GlyphSlot slot = face->glyph;
         if (!glyph || FT_Load_Glyph(face, glyph, FT_LOAD_COLOR | FT_LOAD_RENDER) ||
             slot->bitmap.pixel_mode != FT_PIXEL_MODE_BGRA)
-            throw Error("has no picture for the emoji '" + what.name + "'", font_path, "take another one");
+            throw Error("has no picture for the emoji '" + what.listed.name + "'", font_path, "take another one");
 
         Sprite whole;
-        whole.emoji = what.name;
+        whole.emoji = what.listed.name;
         whole.width = std::min(static_cast<int>(slot->bitmap.width), CANVAS_WIDTH);
         whole.height = std::min(static_cast<int>(slot->bitmap.rows), CANVAS_HEIGHT);
         whole.rgba.resize(static_cast<size_t>(whole.width) * whole.height * 4);
@@ -171,7 +177,8 @@ struct World::Files {
             convert_row(whole.rgba.data() + static_cast<size_t>(y) * whole.width * 4,
                         slot->bitmap.buffer + static_cast<ptrdiff_t>(y) * slot->bitmap.pitch, whole.width);
         whole = crop_to_visible(whole);
-        if (whole.rgba.empty()) throw Error("the emoji '" + what.name + "' is empty", font_path, "take another one");
+        if (whole.rgba.empty())
+            throw Error("the emoji '" + what.listed.name + "' is empty", font_path, "take another one");
         return whole;
     }
 
@@ -194,11 +201,18 @@ World::World(const std::string& font_path, const std::string& emoji_list_path) :
 
     const std::vector<uint8_t> bytes = read_file(emoji_list_path);
     std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    std::string group, subgroup;
     while (!text.empty()) {
         const size_t end = std::min(text.find('\n'), text.size());
-        if (auto emoji = parse_line(text.substr(0, end)))
-            if (files.by_name.try_emplace(emoji->name, files.emoji.size()).second)
+        const std::string_view line = text.substr(0, end);
+        take_heading(line, "# group: ", group);
+        take_heading(line, "# subgroup: ", subgroup);
+        if (auto emoji = parse_line(line)) {
+            emoji->listed.group = group;
+            emoji->listed.subgroup = subgroup;
+            if (files.by_name.try_emplace(emoji->listed.name, files.emoji.size()).second)
                 files.emoji.push_back(std::move(*emoji));
+        }
         text.remove_prefix(std::min(end + 1, text.size()));
     }
     if (files.emoji.empty())
@@ -231,12 +245,12 @@ const Sprite& World::scaled(std::string_view emoji, int height) const {
     return files_->scaled.emplace(key, resize_sprite(sprite, scaled_width(sprite, height), height)).first->second;
 }
 
-std::vector<std::string> World::drawable() const {
+std::vector<ListedEmoji> World::drawable() const {
     const std::lock_guard lock(files_->mutex);
-    std::vector<std::string> names;
+    std::vector<ListedEmoji> drawable;
     for (const Emoji& emoji : files_->emoji)
-        if (files_->glyph_of(emoji)) names.push_back(emoji.name);
-    return names;
+        if (files_->glyph_of(emoji)) drawable.push_back(emoji.listed);
+    return drawable;
 }
 
 int scaled_width(const Sprite& sprite, int height) {

@@ -22,6 +22,11 @@ struct Sprite {
     std::vector<uint8_t> rgba;  // [height, width, 4], alpha not multiplied in
 };
 
+// An emoji and the headings of the list that it stands under: {"crab", "Food & Drink", "food-marine"}.
+struct ListedEmoji {
+    std::string name, group, subgroup;
+};
+
 class World {
 public:
     World();  // the files where Debian puts them
@@ -37,8 +42,8 @@ public:
     // The same, resized by LANCZOS to `height` pixels and width in proportion (scaled_width()); kept, like sprite().
     const Sprite& scaled(std::string_view emoji, int height) const;
 
-    // Names of all emoji that sprite() can draw, in the list's order.
-    std::vector<std::string> drawable() const;
+    // All emoji that sprite() can draw, in the list's order.
+    std::vector<ListedEmoji> drawable() const;
 
 private:
     struct Files;
