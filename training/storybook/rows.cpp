@@ -37,7 +37,8 @@ constexpr RowKindFacts KINDS[ROW_KINDS] = {
     {Kind::AskNovel, "ask-novel", Task::Ask, .01},
 };
 
-constexpr double WITHOUT_CAPTION = .2;  // of the rows with a layout
+constexpr float OBJECT_SHARE = 1.f / 8;  // of a cell that matters, for the cell to count
+constexpr double WITHOUT_CAPTION = .2;   // of the rows with a layout
 
 // --- text ---------------------------------------------------------------------------------------------------------
 
@@ -285,6 +286,12 @@ std::vector<float> emphasis_of(const RowPicture& picture) {
     return emphasis;
 }
 
+std::vector<uint8_t> object_cells(const RowPicture& picture) {
+    std::vector<uint8_t> cells;
+    for (float share : emphasis_of(picture)) cells.push_back(share >= OBJECT_SHARE);
+    return cells;
+}
+
 Row make_row(const World& world, RowKind kind, uint64_t seed) {
     if (kind == Kind::RetrieveRare && seed >= FIRST_TRAINING_SEED)
         throw Error("rare things are for evaluation only", kind_facts(kind).name, "leave these rows out of training");
@@ -306,6 +313,26 @@ Fields fields_of(const Row& row, const std::function<CodeGrid(const Picture&)>& 
         fields.retrieved.push_back({{text_part(document.text), encoded(document.picture, encode)}});
     fields.rows = fields.cols = CELLS;
     return fields;
+}
+
+Prompt query_of(const Row& row, Layout layout, const Fields& fields) {
+    return query(template_of(layout, row.task), fields);
+}
+
+Prompt whole_of(const Row& row, Layout layout, const Fields& fields) {
+    Prompt prompt = whole(template_of(layout, row.task), fields);
+    std::vector<Filling> fillings;
+    size_t words = 0;
+    for (const Hole& hole : holes_of(prompt.document)) {
+        Filling& filling = fillings.emplace_back();
+        const std::vector<int32_t>& codes = prompt.document.parts[hole.part].picture.codes;
+        if (hole.kind == Part::Kind::Text)
+            filling.text = row.fillings.at(words++);
+        else
+            filling.codes.assign(codes.begin() + hole.first, codes.begin() + hole.first + hole.length);
+    }
+    prompt.document = filled(prompt.document, fillings);
+    return prompt;
 }
 
 std::vector<const Scene*> scenes_of(const Row& row) {

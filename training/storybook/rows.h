@@ -5,8 +5,8 @@
 //   Row row = make_row(world, RowKind::Ask, 7);       // seeds below FIRST_TRAINING_SEED: for evaluation
 //   row.question->text, row.question->answer, row.picture("picture"), row.scene.objects ...
 //   Fields fields = fields_of(row, encode);            // encode: Picture -> CodeGrid
-//   query(template_of(layout, row.task), fields)       // what a model is asked
-//   whole(template_of(layout, row.task), fields)       // what it is trained on
+//   query_of(row, layout, fields)                      // what a model is asked
+//   whole_of(row, layout, fields)                      // what it is trained on
 //
 // The words are those of tokenizer/templates.cpp; a row only fills their fields. In training rows no scene is a
 // composition that held_out() keeps for evaluation, in any of a row's pictures.
@@ -68,8 +68,10 @@ struct RowPicture {
     std::vector<uint8_t> matters;  // [SCENE_SIZE, SCENE_SIZE]: not 0 where objects are, or what else matters
     std::vector<uint8_t> hidden;   // [CELLS, CELLS]: 1 in a hole; empty if there is none
 };
-// The share of each cell that matters, 0 to 1: [CELLS, CELLS].
+// The share of each cell that matters, 0 to 1: [CELLS, CELLS]. And 1 where that is an eighth at least: what weighs more
+// in training (training/example.h).
 std::vector<float> emphasis_of(const RowPicture& picture);
+std::vector<uint8_t> object_cells(const RowPicture& picture);
 
 struct RowDocument {
     std::string text;
@@ -97,6 +99,9 @@ struct Row {
     std::string object;                // SegmentObject: which one. Retrieve*: what the documents help with, or empty
 
     const RowPicture& picture(const std::string& name) const { return pictures.at(name); }
+    const RowPicture& last_picture() const {
+        return pictures.contains("new picture") ? picture("new picture") : picture("picture");
+    }
     // What the model is to say, where it is to say something.
     const std::string& answer() const { return text.at("answer"); }
     bool evaluates() const { return seed < FIRST_TRAINING_SEED; }
@@ -107,6 +112,11 @@ Row make_row(const World& world, RowKind kind, uint64_t seed);
 
 // As templates take them. Pictures are encoded in the order of their names, those retrieved last.
 Fields fields_of(const Row& row, const std::function<CodeGrid(const Picture&)>& encode);
+
+// The templates' query() and whole(), the latter without any hole: what was hidden, and the words that were missing,
+// are in their places.
+Prompt query_of(const Row& row, Layout layout, const Fields& fields);
+Prompt whole_of(const Row& row, Layout layout, const Fields& fields);
 
 // All scenes with objects that a row shows, retrieved ones and what edits begin with included.
 std::vector<const Scene*> scenes_of(const Row& row);
