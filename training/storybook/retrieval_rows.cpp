@@ -44,7 +44,7 @@ ObjectKind novel_thing(Stage& stage) {
     PythonRandom& random = stage.random();
     ObjectKind thing;
     thing.name = invented_name(random);
-    thing.emoji = random.choice(novel_emoji(stage.world()));
+    thing.emoji = draw_novel_emoji(stage.world(), random);
     thing.zone = stage.chance(.85) ? Zone::Ground : Zone::Sky;
     const Sprite& sprite = stage.world().sprite(thing.emoji);
     const double width = static_cast<double>(sprite.width) / sprite.height;

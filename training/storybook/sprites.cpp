@@ -138,6 +138,7 @@ struct World::Files {
     FT_Library library = nullptr;
     FT_Face face = nullptr;
     std::vector<Emoji> emoji;  // of the list, first come first
+    std::vector<ListedEmoji> drawable;
     std::map<std::string, size_t, std::less<>> by_name;
 
     std::mutex mutex;  // over the face and what has been drawn
@@ -226,6 +227,8 @@ World::World(const std::string& font_path, const std::string& emoji_list_path) :
         has_size = files.face->available_sizes[i].y_ppem == FONT_SIZE * 64 && !FT_Select_Size(files.face, i);
     if (!has_size)
         throw Error("has no bitmaps of size 109", font_path, "take NotoColorEmoji.ttf of fonts-noto-color-emoji");
+    for (const Emoji& emoji : files.emoji)
+        if (files.glyph_of(emoji)) files.drawable.push_back(emoji.listed);
 }
 
 World::~World() = default;
@@ -245,12 +248,8 @@ const Sprite& World::scaled(std::string_view emoji, int height) const {
     return files_->scaled.emplace(key, resize_sprite(sprite, scaled_width(sprite, height), height)).first->second;
 }
 
-std::vector<ListedEmoji> World::drawable() const {
-    const std::lock_guard lock(files_->mutex);
-    std::vector<ListedEmoji> drawable;
-    for (const Emoji& emoji : files_->emoji)
-        if (files_->glyph_of(emoji)) drawable.push_back(emoji.listed);
-    return drawable;
+const std::vector<ListedEmoji>& World::drawable() const {
+    return files_->drawable;
 }
 
 int scaled_width(const Sprite& sprite, int height) {

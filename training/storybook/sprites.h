@@ -43,7 +43,7 @@ public:
     const Sprite& scaled(std::string_view emoji, int height) const;
 
     // All emoji that sprite() can draw, in the list's order.
-    std::vector<ListedEmoji> drawable() const;
+    const std::vector<ListedEmoji>& drawable() const;
 
 private:
     struct Files;

@@ -82,20 +82,19 @@ std::span<const ObjectKind> rare_kinds() {
     return rare_table();
 }
 
-std::vector<std::string> novel_emoji(const World& world) {
-    const auto is_used = [](const std::string& emoji) {
-        const auto has = [&](const ObjectKind& kind) { return kind.emoji == emoji; };
-        return std::any_of(object_kinds().begin(), object_kinds().end(), has) ||
-               std::any_of(rare_table().begin(), rare_table().end(), has);
+bool is_novel(const ListedEmoji& emoji) {
+    const auto is_it = [&](const ObjectKind& kind) { return kind.emoji == emoji.name; };
+    const auto holds_it = [&](const Heading& heading) {
+        return emoji.group == heading.group && (heading.subgroup.empty() || emoji.subgroup == heading.subgroup);
     };
-    std::vector<std::string> novel;
-    for (const ListedEmoji& emoji : world.drawable()) {
-        const bool listed = std::any_of(std::begin(NOVEL), std::end(NOVEL), [&](const Heading& heading) {
-            return emoji.group == heading.group && (heading.subgroup.empty() || emoji.subgroup == heading.subgroup);
-        });
-        if (listed && !is_used(emoji.name)) novel.push_back(emoji.name);
-    }
-    return novel;
+    return std::any_of(std::begin(NOVEL), std::end(NOVEL), holds_it) &&
+           std::none_of(object_kinds().begin(), object_kinds().end(), is_it) &&
+           std::none_of(rare_table().begin(), rare_table().end(), is_it);
+}
+
+const std::string& draw_novel_emoji(const World& world, PythonRandom& random) {
+    for (;;)  // a third of all is
+        if (const ListedEmoji& emoji = random.choice(world.drawable()); is_novel(emoji)) return emoji.name;
 }
 
 std::string invented_name(PythonRandom& random) {

@@ -16,9 +16,10 @@ namespace leon {
 std::span<const ObjectKind> rare_kinds();
 constexpr int RARE_KINDS = 24;
 
-// Emoji for novel things, in the list's order: animals, plants, food, drink, vehicles, sport and games, clothes,
-// instruments, household goods and tools; none that is an object of the world or a rare thing.
-std::vector<std::string> novel_emoji(const World& world);
+// Is an emoji for novel things? Animals, plants, food, drink, vehicles, sport and games, clothes, instruments, household
+// goods and tools are, by the headings that they stand under; but none that is an object of the world or a rare thing.
+bool is_novel(const ListedEmoji& emoji);
+const std::string& draw_novel_emoji(const World& world, PythonRandom& random);
 
 // One or two syllables, 3 to 8 letters; never the name of a rare thing nor a word of captions.
 std::string invented_name(PythonRandom& random);
