@@ -1,8 +1,10 @@
 // All commands of training/, in the order of `leon --help`.
-#include "cli/commands.h"
+#include "training/commands/commands.h"
 
 namespace leon {
 
-void add_training_commands(CLI::App&, CommonOptions&) {}
+void add_training_commands(CLI::App& app, CommonOptions& common) {
+    add_training_workbench_commands(app, common);
+}
 
 }  // namespace leon

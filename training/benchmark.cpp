@@ -1,0 +1,131 @@
+#include "training/benchmark.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "kernels/random.h"
+#include "kernels/roof.h"
+#include "runtime/format.h"
+#include "training/adamw.h"
+#include "training/network.h"
+#include "training/parameters.h"
+
+namespace leon {
+namespace {
+
+constexpr uint64_t SEED = 1;
+
+PackedBatch random_batch(const TrainingShape& shape, int step) {
+    PackedBatch batch;
+    uint64_t drawn = 0;
+    const auto token = [&] {
+        return static_cast<int32_t>(uniform(SEED, static_cast<uint64_t>(step), drawn++) * shape.vocab);
+    };
+    for (int d = 0; d < shape.documents; d++) {
+        for (int i = 0; i < shape.length; i++) {
+            batch.tokens.push_back(token());
+            batch.position.push_back(i);
+            batch.targets.push_back(token());
+            batch.weights.push_back(1);
+        }
+        batch.starts.push_back(batch.rows());
+    }
+    return batch;
+}
+
+// Everything of a training run but the data.
+class Trainee {
+public:
+    Trainee(const TransformerConfig& config, const Kernels& kernels, const GradKernels& grads, int rows)
+        : layout_(config),
+          values_(layout_, kernels),
+          gradients_(layout_, kernels),
+          m_(layout_, kernels),
+          v_(layout_, kernels),
+          network_(config, kernels, grads, rows) {
+        initialise(values_, plain_initialisation(0.02f, config.layers), SEED);
+    }
+
+    void step(const PackedBatch& batch) {
+        std::fill(gradients_.floats().begin(), gradients_.floats().end(), 0.0f);
+        const CrossEntropy mean = {.scale = 1.0f / static_cast<float>(batch.rows())};
+        network_.add_gradients(values_.weights(), gradients_.weights(), batch, mean);
+        AdamWStep rule;
+        rule.learning_rate = 1e-3;
+        rule.step = ++steps_;
+        for (const ParameterLayout::Run& run : layout_.runs()) {
+            rule.weight_decay = run.decays ? 0.1 : 0;
+            const auto part = [&](ParameterVector& vector) { return vector.floats().subspan(run.first, run.floats); };
+            adamw(part(values_), part(gradients_), part(m_), part(v_), rule);
+        }
+    }
+    int64_t parameters() const { return layout_.count(); }
+    double operations(const PackedBatch& batch) const { return network_.operations(batch); }
+
+private:
+    ParameterLayout layout_;
+    ParameterVector values_, gradients_, m_, v_;
+    Network network_;
+    int64_t steps_ = 0;
+};
+
+}  // namespace
+
+TransformerConfig transformer_of(const TrainingShape& shape) {
+    const bool cm3leon = shape.architecture == "cm3leon";
+    if (!cm3leon && shape.architecture != "chameleon")
+        throw Error("'" + shape.architecture + "' is not an architecture", "--architecture",
+                    "use chameleon or cm3leon");
+    ModelConfig model;
+    model.name = "benchmark";
+    model.has_transformer = true;
+    TransformerConfig& c = model.transformer;
+    c.norm = cm3leon ? Norm::LayerNorm : Norm::RMS;
+    c.positions = cm3leon ? Positions::Learned : Positions::Rotary;
+    c.feed_forward = cm3leon ? FeedForward::ReLU : FeedForward::SwiGLU;
+    c.qk_norm = !cm3leon;
+    c.tied_output = true;
+    c.layers = shape.layers;
+    c.dim = shape.dim;
+    c.heads = c.kv_heads = shape.heads;
+    c.head_dim = shape.heads > 0 ? shape.dim / shape.heads : 0;
+    c.ffn_dim = shape.ffn_dim;
+    c.vocab = shape.vocab;
+    c.context = shape.length;
+    c.norm_eps = 1e-5f;
+    if (c.qk_norm) c.qk_norm_eps = 1e-5f;
+    if (!cm3leon) c.rope_theta = 10000;
+    if (cm3leon) c.position_offset = 2;
+    return parse_config(print_config(model), "the shape").transformer;  // its ranges
+}
+
+void benchmark_training(const TrainingShape& shape, const Kernels& kernels, const GradKernels& grad_kernels,
+                        const std::function<void(const std::string&)>& say) {
+    const TransformerConfig config = transformer_of(shape);
+    const int64_t rows = int64_t{shape.documents} * shape.length;
+    if (shape.documents < 1 || shape.length < 1 || rows > 1 << 20)
+        throw Error("a step of " + std::to_string(rows) + " tokens is out of range", "--documents");
+    Trainee trainee(config, kernels, grad_kernels, static_cast<int>(rows));
+    say(format("%s, %d threads: %d layers, dim %d, %d heads, ffn %d, vocab %d: %.2f M parameters; %d documents of %d",
+               grad_kernels.name, cpu_threads(), config.layers, config.dim, config.heads, config.ffn_dim, config.vocab,
+               1e-6 * static_cast<double>(trainee.parameters()), shape.documents, shape.length));
+    const auto line = [&](const char* what, double seconds, double gigaflops, double roof) {
+        say(format("  %-8s %8.0f tokens/s  %7.1f ms  %6.0f GFLOP/s = %3.0f%% of the float32 roof", what,
+                   static_cast<double>(rows) / seconds, 1e3 * seconds, gigaflops, 100 * gigaflops / roof));
+    };
+    trainee.step(random_batch(shape, 0));  // commits memory, starts threads
+    double fastest = 1e30, operations = 0, roof = 0;
+    for (int step = 1; step <= shape.steps; step++) {
+        const PackedBatch batch = random_batch(shape, step);
+        operations = trainee.operations(batch);
+        roof = std::max(roof, fma_peak(Effort::Quick));
+        const auto start = std::chrono::steady_clock::now();
+        trainee.step(batch);
+        const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+        fastest = std::min(fastest, seconds.count());
+        line("step", seconds.count(), 1e-9 * operations / seconds.count(), roof);
+    }
+    line("fastest", fastest, 1e-9 * operations / fastest, roof);
+}
+
+}  // namespace leon
