@@ -34,7 +34,7 @@ void adamw(std::span<float> values, std::span<const float> gradients, std::span<
     const float epsilon = static_cast<float>(rule.epsilon), scale = static_cast<float>(rule.gradient_scale);
     const float kept = static_cast<float>(1 - rule.learning_rate * rule.weight_decay);
     for_blocks(values.size(), [=](size_t, size_t first, size_t end) {
-        float *__restrict__ p = values.data(), *__restrict__ mean = m.data(), *__restrict__ square = v.data();
+        float* __restrict__ p = values.data(), * __restrict__ mean = m.data(), * __restrict__ square = v.data();
         const float* __restrict__ g = gradients.data();
         for (size_t i = first; i < end; i++) {
             const float gradient = g[i] * scale;

@@ -1,5 +1,5 @@
-// AdamW (Loshchilov and Hutter, arXiv 1711.05101) over plain vectors of floats, and the two sums around it. Results do not
-// depend on the number of threads.
+// AdamW (Loshchilov and Hutter, arXiv 1711.05101) over plain vectors of floats, and the two sums around it. Results do
+// not depend on the number of threads.
 #pragma once
 
 #include <cstdint>

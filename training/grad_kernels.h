@@ -53,10 +53,10 @@ struct GradKernels {
     void (*cross_entropy)(Tensor losses, Tensor logits, Tensor targets, Tensor weights, const CrossEntropy& rule);
 };
 
-const GradKernels& reference_grad_kernels();  // the definition: plain loops, sums in double
+const GradKernels& reference_grad_kernels();       // the definition: plain loops, sums in double
 const GradKernels& reference_bf16_grad_kernels();  // the same over operands of products rounded to bf16
-const GradKernels& cpu_grad_kernels();        // float32, the widest instruction set of this processor
-const GradKernels& cpu_bf16_grad_kernels();   // products of bf16 on tensor tiles (AMX) where the processor has them
+const GradKernels& cpu_grad_kernels();             // float32, the widest instruction set of this processor
+const GradKernels& cpu_bf16_grad_kernels();  // products of bf16 on tensor tiles (AMX) where the processor has them
 
 constexpr size_t MOST_LINEAR = 3;  // projections of one input: q, k, v
 

@@ -1,10 +1,11 @@
-// The commands of training/: each is an option parser and one call into the room.
+// The commands of training/: each is an option parser and one call into the room. See cli/commands.h.
 #pragma once
 
 #include "cli/commands.h"
 
 namespace leon {
 
+void add_train_command(CLI::App& app, CommonOptions& common);                // train
 void add_training_workbench_commands(CLI::App& app, CommonOptions& common);  // gradients bench-training
 
 }  // namespace leon

@@ -1,0 +1,322 @@
+// The loop: batches, forward, backward, clip, AdamW, log, checkpoint. See train.h.
+#include "training/train.h"
+
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+
+#include "kernels/check.h"
+#include "runtime/strict_json.h"
+#include "tokenizer/bpe.h"
+#include "tokenizer/vocabulary.h"
+#include "training/adamw.h"
+#include "training/batches.h"
+#include "training/checkpoint.h"
+#include "training/dataset.h"
+#include "training/grad_kernels.h"
+#include "training/network.h"
+#include "training/parameters.h"
+#include "training/plot.h"
+#include "training/training_log.h"
+
+namespace leon {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr const char* KIND = "transformer";
+
+double seconds_now() {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+CutIds cut_ids(const Vocabulary& v) {
+    return {.end_of_document = v.eos, .brk = v.brk, .end_of_span = v.eoss, .sentinels = v.sentinels};
+}
+
+// The model's configuration with the recipe's transformer in it.
+ModelConfig configuration(const TransformerRecipe& recipe, const WeightsFile& file, const Tokenizer& tokenizer) {
+    ModelConfig config = parse_config(file.config_json(), file.path());
+    if (recipe.fresh) {
+        config.has_transformer = true;
+        config.transformer = recipe.architecture;
+        config.transformer.vocab = tokenizer.size();
+        config.layout = Layout::CM3Leon;
+        config = parse_config(print_config(config), "the recipe's architecture");  // which checks what kernels rely on
+    }
+    if (!config.has_transformer) throw Error("has no transformer to begin with", recipe.from, "give an architecture");
+    if (config.layout != Layout::CM3Leon)
+        throw Error("the CM3 objective needs CM3Leon's documents, not those of " + std::string(name_of(config.layout)),
+                    recipe.from);
+    return config;
+}
+
+}  // namespace
+
+struct TransformerTraining::State {
+    const TransformerRecipe recipe;
+    const std::string folder;
+    const WeightsFile file;
+    const Tokenizer tokenizer;
+    const Vocabulary vocabulary;
+    const ModelConfig config;
+    const Dataset train, held_out;
+    const Batches batches, held_out_batches;
+    const std::vector<StepBatch> held_out_rows;
+    const ParameterLayout layout;
+    ParameterVector values, gradients, first_moment, second_moment, average;
+    Network network;
+    Cursor cursor;
+    int64_t step = 0;
+    double last_checkpoint = seconds_now();
+    std::unique_ptr<TrainingLog> log;
+
+    State(const TransformerRecipe& r, const std::string& run_folder)
+        : recipe(r),
+          folder(run_folder),
+          file(r.from),
+          tokenizer(file.tokenizer_json(), r.from),
+          vocabulary(read_vocabulary(tokenizer)),
+          config(configuration(r, file, tokenizer)),
+          train(r.train, model_mark(file)),
+          held_out(r.held_out, model_mark(file)),
+          batches(train, recipe, cut_ids(vocabulary)),
+          held_out_batches(held_out, recipe, cut_ids(vocabulary)),
+          held_out_rows(held_out_batches.evaluation(r.evaluate_documents)),
+          layout(config.transformer),
+          values(layout, cpu_kernels()),
+          gradients(layout, cpu_kernels()),
+          first_moment(layout, cpu_kernels()),
+          second_moment(layout, cpu_kernels()),
+          average(layout, cpu_kernels()),
+          network(config.transformer, cpu_kernels(),
+                  r.products == Products::BFloat16 ? cpu_bf16_grad_kernels() : cpu_grad_kernels(), r.micro_tokens),
+          cursor(batches.begin()) {}
+
+    bool averages() const { return recipe.optimiser.average > 0; }
+    const ParameterVector& result() const { return averages() ? average : values; }
+    std::string path(const char* name) const { return (fs::path(folder) / name).string(); }
+
+    // What must not change when a run is resumed.
+    nlohmann::ordered_json identity() const {
+        const OptimiserRule& o = recipe.optimiser;
+        return {{"config", nlohmann::json::parse(print_config(config))["transformer"]},
+                {"model", train.model_mark()},
+                {"documents", train.documents()},
+                {"tasks", batches.tasks()},
+                {"seed", recipe.seed},
+                {"batch_tokens", recipe.batch_tokens},
+                {"micro_tokens", recipe.micro_tokens},
+                {"beta_1", o.beta_1},
+                {"beta_2", o.beta_2}};
+    }
+
+    void begin() {
+        if (recipe.fresh) {
+            const float std = static_cast<float>(recipe.initial_std);
+            initialise(values,
+                       std > 0 ? plain_initialisation(std, config.transformer.layers) : cm3leon_initialisation(),
+                       recipe.seed);
+        } else {
+            load(values, file);
+        }
+        std::copy(values.floats().begin(), values.floats().end(), average.floats().begin());
+    }
+
+    void resume() {
+        const CheckpointFile checkpoint(path("checkpoint.leon"), KIND);
+        const auto found = checkpoint.state().find("identity");
+        if (found == checkpoint.state().end() || *found != nlohmann::json(identity()))
+            throw Error("the run in it has another architecture, data or batch than the recipe", folder,
+                        "resume with the recipe it began with, or begin in another folder");
+        step = checkpoint.number("step");
+        cursor.documents = checkpoint.number("documents");
+        const auto counts = checkpoint.state().find("of_task");
+        if (counts == checkpoint.state().end() || !counts->is_array() || counts->size() != cursor.of_task.size())
+            throw Error("its state lacks 'of_task'", path("checkpoint.leon"));
+        for (size_t i = 0; i < cursor.of_task.size(); i++) {
+            if (!(*counts)[i].is_number_unsigned()) throw Error("its state lacks 'of_task'", path("checkpoint.leon"));
+            cursor.of_task[i] = (*counts)[i].get<int64_t>();
+        }
+        checkpoint.read("values", values.floats());
+        checkpoint.read("first_moment", first_moment.floats());
+        checkpoint.read("second_moment", second_moment.floats());
+        if (averages()) checkpoint.read("average", average.floats());
+    }
+
+    void write_checkpoint() {
+        std::vector<CheckpointArray> arrays = {{"values", values.floats()},
+                                               {"first_moment", first_moment.floats()},
+                                               {"second_moment", second_moment.floats()}};
+        if (averages()) arrays.push_back({"average", average.floats()});
+        leon::write_checkpoint(
+            path("checkpoint.leon"), KIND,
+            {{"identity", identity()}, {"step", step}, {"documents", cursor.documents}, {"of_task", cursor.of_task}},
+            arrays);
+        last_checkpoint = seconds_now();
+    }
+
+    std::vector<std::string> log_columns() const {
+        std::vector<std::string> columns = {"step",   "documents",        "loss", "gradient_norm", "learning_rate",
+                                            "tokens", "tokens_per_second"};
+        for (const std::string& task : batches.tasks()) columns.push_back("loss " + task);
+        for (const std::string& task : held_out_batches.tasks()) columns.push_back("held out " + task);
+        return columns;
+    }
+
+    void add_to_log(const StepReport& r) {
+        std::vector<std::optional<double>> line = {static_cast<double>(r.step),
+                                                   static_cast<double>(r.documents),
+                                                   r.loss,
+                                                   r.gradient_norm,
+                                                   r.learning_rate,
+                                                   static_cast<double>(r.tokens),
+                                                   r.tokens_per_second};
+        const auto add = [&](const std::map<std::string, MeanLoss>* losses, const std::string& task) {
+            const auto found = losses ? losses->find(task) : std::map<std::string, MeanLoss>::const_iterator();
+            const bool there = losses && found != losses->end() && found->second.weight > 0;
+            line.push_back(there ? std::optional(found->second.mean()) : std::nullopt);
+        };
+        for (const std::string& task : batches.tasks()) add(&r.of_task, task);
+        for (const std::string& task : held_out_batches.tasks()) add(r.held_out ? &r.held_out->of_task : nullptr, task);
+        log->add(line);
+    }
+
+    // Of the whole gradient, before clipping; in double, tensor by tensor, so that threads do not matter.
+    double gradient_norm() const {
+        double squares = 0;
+        for (const Parameter& p : layout.parameters()) squares += sum_of_squares(gradients.of(p));
+        return std::sqrt(squares);
+    }
+
+    void update(double rate, double scale) {
+        const OptimiserRule& o = recipe.optimiser;
+        for (const Parameter& p : layout.parameters())
+            adamw(values.of(p), gradients.of(p), first_moment.of(p), second_moment.of(p),
+                  {.learning_rate = rate,
+                   .beta_1 = o.beta_1,
+                   .beta_2 = o.beta_2,
+                   .epsilon = o.epsilon,
+                   .weight_decay = p.decays ? o.weight_decay : 0,
+                   .gradient_scale = scale,
+                   .step = step + 1});
+        if (!averages()) return;
+        // Short at first, so that the average does not remember how the run began.
+        const double decay =
+            std::min(o.average, (1.0 + static_cast<double>(step)) / (10.0 + static_cast<double>(step)));
+        average_into(average.floats(), values.floats(), decay);
+    }
+};
+
+TransformerTraining::TransformerTraining(const TransformerRecipe& recipe, const std::string& folder, Resume resume) {
+    const bool exists = fs::exists(fs::path(folder) / "checkpoint.leon");
+    if (resume == Resume::No && exists)
+        throw Error("holds a run already", folder, "go on with --resume, or name another folder");
+    if (resume == Resume::Yes && !exists) throw Error("holds no run to resume", folder);
+    check_writable(recipe.output);
+    std::error_code status;
+    fs::create_directories(folder, status);
+    if (status) throw Error("cannot be made: " + status.message(), folder);
+    state_ = std::make_unique<State>(recipe, folder);
+    State& s = *state_;
+    if (resume == Resume::Yes)
+        s.resume();
+    else
+        s.begin();
+    s.log = std::make_unique<TrainingLog>(s.path("log.csv"), s.log_columns(), s.step - 1);
+    if (resume == Resume::No) s.write_checkpoint();
+}
+
+TransformerTraining::~TransformerTraining() = default;
+
+int64_t TransformerTraining::step() const {
+    return state_->step;
+}
+int64_t TransformerTraining::steps() const {
+    return state_->recipe.steps;
+}
+int64_t TransformerTraining::parameters() const {
+    return state_->layout.count();
+}
+const std::vector<std::string>& TransformerTraining::tasks() const {
+    return state_->batches.tasks();
+}
+
+StepReport TransformerTraining::advance() {
+    State& s = *state_;
+    CHECK(s.step < s.recipe.steps);
+    const double began = seconds_now();
+    const std::vector<StepBatch> batches = s.batches.step(s.cursor);
+
+    StepReport report;
+    double weight = 0, operations = 0;
+    for (const StepBatch& b : batches) {
+        for (int r = 0; r < b.rows.rows(); r++)
+            if (b.rows.targets[r] != NO_TARGET) weight += b.rows.weights[r];
+        report.tokens += b.rows.rows();
+    }
+    const CrossEntropy rule{static_cast<float>(s.recipe.optimiser.z_loss),
+                            static_cast<float>(weight > 0 ? 1 / weight : 0)};
+    std::fill(s.gradients.floats().begin(), s.gradients.floats().end(), 0.0f);
+    MeanLoss all;
+    for (const StepBatch& b : batches) {
+        const std::span<const float> losses =
+            s.network.add_gradients(s.values.weights(), s.gradients.weights(), b.rows, rule);
+        operations += s.network.operations(b.rows);
+        for (int r = 0; r < b.rows.rows(); r++) {
+            if (b.rows.targets[r] == NO_TARGET) continue;
+            all.add(losses[r], b.rows.weights[r]);
+            report.of_task[s.batches.tasks()[b.task[r]]].add(losses[r], b.rows.weights[r]);
+        }
+    }
+    report.loss = all.mean();
+    report.gradient_norm = s.gradient_norm();
+    if (!std::isfinite(report.loss) || !std::isfinite(report.gradient_norm))
+        throw Error("the loss is no number any more at step " + std::to_string(s.step), s.folder,
+                    "resume from the checkpoint with a lower peak_lr, or clip");
+    report.learning_rate = leon::learning_rate(s.recipe.optimiser.rate, static_cast<int>(s.step), s.recipe.steps);
+    const double clip = s.recipe.optimiser.clip;
+    s.update(report.learning_rate, clip > 0 && report.gradient_norm > clip ? clip / report.gradient_norm : 1);
+
+    report.step = s.step++;
+    report.documents = s.cursor.documents;
+    report.seconds = seconds_now() - began;
+    report.tokens_per_second = static_cast<double>(report.tokens) / report.seconds;
+    report.flops_per_second = operations / report.seconds;
+    const int every = s.recipe.evaluate_every;
+    if (s.step == s.recipe.steps || (every > 0 && s.step % every == 0)) report.held_out = evaluate();
+    s.add_to_log(report);
+    if (seconds_now() - s.last_checkpoint > 60 * s.recipe.checkpoint_minutes) s.write_checkpoint();
+    return report;
+}
+
+HeldOutLoss TransformerTraining::evaluate() {
+    State& s = *state_;
+    HeldOutLoss losses;
+    for (const StepBatch& b : s.held_out_rows) {
+        const std::span<const float> of_rows = s.network.losses(s.result().weights(), b.rows);
+        for (int r = 0; r < b.rows.rows(); r++) {
+            if (b.rows.targets[r] == NO_TARGET) continue;
+            losses.of_task[s.held_out_batches.tasks()[b.task[r]]].add(of_rows[r], b.rows.weights[r]);
+            losses.of_kind[name_of(b.kinds[r])].add(of_rows[r], 1);
+        }
+    }
+    return losses;
+}
+
+void TransformerTraining::checkpoint() {
+    state_->write_checkpoint();
+}
+
+void TransformerTraining::write_model(const std::string& path) {
+    const State& s = *state_;
+    save_model(path, s.config, s.result(), DType::BF16, s.file);
+}
+
+void TransformerTraining::finish() {
+    State& s = *state_;
+    s.write_checkpoint();
+    write_model(s.recipe.output);
+    plot_log(s.path("log.csv"), s.path("loss.png"));
+}
+
+}  // namespace leon
