@@ -50,13 +50,15 @@ bool spin_until(Done done) {
     return false;
 }
 
+thread_local bool in_a_job = false;  // this thread is within a body of parallel()
+
 class Pool {
 public:
     ~Pool() { stop(); }
 
     void run(int64_t count, ThreadTask task, void* context) {
-        std::unique_lock<std::mutex> owner(run_mutex, std::try_to_lock);
-        if (!owner.owns_lock() || workers_wanted() == 1) {
+        std::unique_lock<std::mutex> owner(run_mutex, std::defer_lock);
+        if (in_a_job || !owner.try_lock() || workers_wanted() == 1) {
             for (int64_t i = 0; i < count; i++) task(context, i, 0);
             return;
         }
@@ -109,8 +111,10 @@ private:
     }
 
     void take(int worker) {
+        in_a_job = true;
         for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < job_count;)
             job_task(job_context, i, worker);
+        in_a_job = false;
     }
 
     void work(int worker) {
