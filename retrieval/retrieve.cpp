@@ -50,9 +50,13 @@ std::vector<Candidate> find_documents(const Bank& bank, const Embedder& embedder
                                       const Picture* picture, int each, const SelectionRules& rules) {
     check_embedder(bank, embedder);
     const std::vector<std::vector<float>> parts = query_parts(embedder, text, picture);
-    const std::vector<float> whole = parts.size() == 1 ? parts[0] : document_vector(parts[1], parts[0]);
+    return find_documents(bank, parts, parts.size() == 1 ? parts[0] : document_vector(parts[1], parts[0]), each, rules);
+}
+
+std::vector<Candidate> find_documents(const Bank& bank, std::span<const std::vector<float>> queries,
+                                      std::span<const float> whole, int each, const SelectionRules& rules) {
     std::vector<std::vector<Candidate>> lists;
-    for (const std::vector<float>& part : parts) lists.push_back(candidates(bank, part, whole, rules));
+    for (const std::vector<float>& query : queries) lists.push_back(candidates(bank, query, whole, rules));
     return select(lists, each, rules,
                   [&](int a, int b) { return inner_product(bank.vectors().at(a), bank.vectors().at(b)); });
 }

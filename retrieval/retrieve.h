@@ -32,6 +32,10 @@ std::vector<float> query_vector(const Embedder& embedder, const std::string& tex
 // with 2, the "two documents each" of the paper. Fewer if the bank has no more that the rules admit.
 std::vector<Candidate> find_documents(const Bank& bank, const Embedder& embedder, const std::string& text,
                                       const Picture* picture, int each, const SelectionRules& rules = {});
+// The same for vectors: of each query, and of everything that is known of what asks, which rules out what is the same.
+// (In training, queries lose words, but a document that asks must not find itself.)
+std::vector<Candidate> find_documents(const Bank& bank, std::span<const std::vector<float>> queries,
+                                      std::span<const float> whole, int each, const SelectionRules& rules = {});
 
 // What a task prepends: 0, 1 or 2 documents (Error otherwise), the best first. The text alone is what CM3Leon asks with
 // for text to picture. Error if there is nothing to ask with, or the bank is another embedder's.
