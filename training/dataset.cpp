@@ -73,6 +73,12 @@ std::string model_mark(const WeightsFile& file) {
     return hash.text();
 }
 
+std::string fingerprint(const void* data, size_t bytes) {
+    Hash hash;
+    hash.add(data, bytes);
+    return hash.text();
+}
+
 ShardWriter::ShardWriter(const std::string& path, std::string model_mark) : path_(path), mark_(std::move(model_mark)) {
     check_writable(path);
 }

@@ -87,4 +87,7 @@ private:
 // codebook. A decoder that was trained further leaves it as it is.
 std::string model_mark(const WeightsFile& file);
 
+// 16 hexadecimal digits of any bytes, to see whether they have changed.
+std::string fingerprint(const void* data, size_t bytes);
+
 }  // namespace leon

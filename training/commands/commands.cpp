@@ -4,6 +4,7 @@
 namespace leon {
 
 void add_training_commands(CLI::App& app, CommonOptions& common) {
+    add_data_command(app, common);
     add_train_command(app, common);
     add_training_workbench_commands(app, common);
 }
