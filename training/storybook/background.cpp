@@ -6,12 +6,11 @@
 #include <span>
 
 #include "training/storybook/painting.h"
+#include "training/storybook/palette.h"
 #include "training/storybook/scene.h"
 
 namespace leon {
 namespace {
-
-using Colour = std::array<double, 3>;
 
 struct Canvas {
     std::vector<double> values = std::vector<double>(static_cast<size_t>(SCENE_SIZE) * SCENE_SIZE * 3);
@@ -52,14 +51,8 @@ float pairwise_sum(std::span<const float> values) {
     return pairwise_sum(values.first(half)) + pairwise_sum(values.subspan(half));
 }
 
-void paint_sky(Canvas& canvas, int horizon, const Colour& top, const Colour& bottom) {
-    const double step = 1.0 / (horizon - 1);
-    for (int y = 0; y < horizon; y++) {
-        const double t = y + 1 == horizon ? 1.0 : y * step;
-        Colour colour;
-        for (int c = 0; c < 3; c++) colour[c] = top[c] * (1 - t) + bottom[c] * t;
-        canvas.fill_rows(y, y + 1, colour);
-    }
+void paint_sky(Canvas& canvas, int horizon, const Palette& palette) {
+    for (int y = 0; y < horizon; y++) canvas.fill_rows(y, y + 1, sky_colour(palette, y, horizon));
 }
 
 // From row `from` down: a colour with coarse and fine noise.
@@ -109,7 +102,7 @@ void paint_hills(Canvas& canvas, NumpyRandom& random, int horizon, const Colour&
 
 void paint_waves(Canvas& canvas, int from) {
     for (int y = from; y < SCENE_SIZE; y++) {
-        const double lift = 7 * std::sin((y - from) * .8);
+        const double lift = WAVE_HEIGHT * std::sin((y - from) * WAVE_FREQUENCY);
         for (double* value = canvas.at(0, y); value != canvas.at(0, y) + SCENE_SIZE * 3; value++) *value += lift;
     }
 }
@@ -123,69 +116,36 @@ void paint_stars(Canvas& canvas, NumpyRandom& random, int horizon) {
 }
 
 void paint_room(Canvas& canvas, NumpyRandom& random, int horizon) {
-    constexpr Colour WALLS[] = {{214, 190, 160}, {170, 200, 190}, {200, 180, 210}, {240, 220, 170}};
-    Colour wall = WALLS[random.integers(0, 4)], stripe = wall, floor = {150, 100, 60}, joint = floor;
-    for (double& value : stripe) value -= 14;
-    for (double& value : joint) value -= 26;
+    const Colour floor = palette_of(Place::Room).ground;
+    Colour wall = WALLS[random.integers(0, WALL_COUNT)], stripe = wall, joint = floor;
+    for (double& value : stripe) value -= STRIPE_DEPTH;
+    for (double& value : joint) value -= JOINT_DEPTH;
     for (int y = 0; y < horizon; y++)
-        for (int x = 0; x < SCENE_SIZE; x++) canvas.set(x, y, x % 16 == 0 ? stripe : wall);
+        for (int x = 0; x < SCENE_SIZE; x++) canvas.set(x, y, x % STRIPE_PERIOD == 0 ? stripe : wall);
     canvas.fill_rows(horizon, SCENE_SIZE, floor);
-    for (int y = horizon; y < SCENE_SIZE; y += 9) canvas.fill_rows(y, y + 1, joint);
-    canvas.fill_rows(horizon - 3, horizon, {245, 240, 230});  // the skirting board
+    for (int y = horizon; y < SCENE_SIZE; y += JOINT_PERIOD) canvas.fill_rows(y, y + 1, joint);
+    canvas.fill_rows(horizon - SKIRTING_HEIGHT, horizon, SKIRTING);
 }
 
 }  // namespace
 
 Background background(Place place, NumpyRandom& random) {
+    const Palette& palette = palette_of(place);
     Background out;
     out.place = place;
-    const int horizon = static_cast<int>(SCENE_SIZE * random.uniform(.47, .58));
-    out.horizon = out.shore = horizon;
+    out.horizon = static_cast<int>(SCENE_SIZE * random.uniform(HORIZON_LOW, HORIZON_HIGH));
+    out.shore = out.horizon + (place == Place::Beach ? SHORE_HEIGHT : 0);
     Canvas canvas;
-    switch (place) {
-        case Place::Meadow:
-            paint_sky(canvas, horizon, {96, 170, 240}, {190, 224, 250});
-            paint_clouds(canvas, random, horizon);
-            paint_hills(canvas, random, horizon, {88, 140, 90}, 10);
-            paint_ground(canvas, random, horizon, {104, 168, 62}, 16);
-            break;
-        case Place::Beach:
-            out.shore = horizon + 16;
-            paint_sky(canvas, horizon, {90, 180, 245}, {205, 235, 250});
-            paint_clouds(canvas, random, horizon);
-            canvas.fill_rows(horizon, out.shore, {44, 132, 190});
-            paint_ground(canvas, random, out.shore, {232, 206, 150}, 12);
-            break;
-        case Place::Sea:
-            paint_sky(canvas, horizon, {110, 190, 245}, {215, 238, 250});
-            paint_clouds(canvas, random, horizon);
-            paint_ground(canvas, random, horizon, {30, 110, 180}, 10);
-            paint_waves(canvas, horizon);
-            break;
-        case Place::Night:
-            paint_sky(canvas, horizon, {8, 10, 40}, {40, 44, 100});
-            paint_stars(canvas, random, horizon);
-            paint_hills(canvas, random, horizon, {18, 24, 44}, 10);
-            paint_ground(canvas, random, horizon, {30, 58, 44}, 10);
-            break;
-        case Place::Desert:
-            paint_sky(canvas, horizon, {120, 185, 235}, {248, 226, 180});
-            paint_hills(canvas, random, horizon, {190, 128, 80}, 16);
-            paint_ground(canvas, random, horizon, {222, 170, 98}, 14);
-            break;
-        case Place::Snow:
-            paint_sky(canvas, horizon, {150, 180, 215}, {220, 230, 240});
-            paint_hills(canvas, random, horizon, {172, 190, 210}, 18);
-            paint_ground(canvas, random, horizon, {238, 243, 250}, 8);
-            break;
-        case Place::Sunset:
-            paint_sky(canvas, horizon, {70, 40, 110}, {255, 150, 70});
-            paint_hills(canvas, random, horizon, {70, 40, 60}, 10);
-            paint_ground(canvas, random, horizon, {96, 84, 48}, 12);
-            break;
-        case Place::Room:
-            paint_room(canvas, random, horizon);
-            break;
+    if (place == Place::Room) {
+        paint_room(canvas, random, out.horizon);
+    } else {
+        paint_sky(canvas, out.horizon, palette);
+        if (palette.has_clouds) paint_clouds(canvas, random, out.horizon);
+        if (place == Place::Night) paint_stars(canvas, random, out.horizon);
+        if (palette.hill_height > 0) paint_hills(canvas, random, out.horizon, palette.hills, palette.hill_height);
+        canvas.fill_rows(out.horizon, out.shore, SHORE_WATER);
+        paint_ground(canvas, random, out.shore, palette.ground, palette.ground_noise);
+        if (place == Place::Sea) paint_waves(canvas, out.horizon);
     }
     out.picture = Picture(SCENE_SIZE, SCENE_SIZE);
     std::transform(canvas.values.begin(), canvas.values.end(), out.picture.rgb.begin(),
