@@ -75,7 +75,8 @@ template <int LANES>
 template <int LANES>
 [[gnu::always_inline]] inline Vec<LANES> broadcast(float value) {
     Vec<LANES> v;
-    for (int i = 0; i < Vec<LANES>::PARTS; i++) v.part[i] = Native{} + value;
+    // Not zero + value, which would cost an addition: it turns -0 into +0. Subtracting nothing is no instruction.
+    for (int i = 0; i < Vec<LANES>::PARTS; i++) v.part[i] = value - Native{};
     return v;
 }
 
