@@ -105,12 +105,16 @@ void linear_dx(const LinearArguments& l) {
 template <class P>
 void linear_dw(const LinearArguments& l) {
     using Element = typename P::Element;
-    int64_t tasks[4] = {}, all = 0;
-    for (int64_t i = 0; i < l.count; i++) all += l.n[i];
-    const int64_t stripe = stripe_rows<P>(all, P::STRIPE);
-    for (int64_t i = 0; i < l.count; i++) tasks[i + 1] = tasks[i] + ceil_div(l.n[i], stripe);
+    // Every stripe reads all of B, so they are as large as they may be; each worker gets as many of a weight.
+    int64_t stripe[3] = {}, tasks[4] = {}, widest = 0;
+    for (int64_t i = 0; i < l.count; i++) {
+        const int64_t parts = cpu_workers() * ceil_div(l.n[i], P::STRIPE * cpu_workers());
+        stripe[i] = round_up(ceil_div(l.n[i], parts), P::ROW_UNIT);
+        tasks[i + 1] = tasks[i] + ceil_div(l.n[i], stripe[i]);
+        widest = larger(widest, stripe[i]);
+    }
     const int64_t b_size = P::b_size(l.depth, round_up(l.rows, P::DEPTH_BLOCK));
-    const int64_t a_size = P::a_size(stripe, smaller(l.rows, P::DEPTH_BLOCK));
+    const int64_t a_size = P::a_size(widest, smaller(l.rows, P::DEPTH_BLOCK));
     const int64_t elements = b_size + cpu_workers() * a_size;
     Element* packed = static_cast<Element*>(scratch(static_cast<size_t>(elements) * sizeof(Element)));
 
@@ -126,7 +130,7 @@ void linear_dw(const LinearArguments& l) {
         int64_t i = 0;
         while (task >= tasks[i + 1]) i++;
         Element* a = packed + b_size + worker * a_size;
-        const int64_t first = (task - tasks[i]) * stripe, rows = smaller(stripe, l.n[i] - first);
+        const int64_t first = (task - tasks[i]) * stripe[i], rows = smaller(stripe[i], l.n[i] - first);
         for (int64_t k = 0; k < l.rows; k += P::DEPTH_BLOCK) {
             const int64_t depth = smaller(P::DEPTH_BLOCK, l.rows - k);
             P::a_from_columns(a, l.y[i] + k * l.n[i] + first, l.n[i], rows, depth);

@@ -82,8 +82,8 @@ struct TileProducts {
     static constexpr int64_t ROW_UNIT = AMX_ROWS, COLUMN_UNIT = AMX_COLUMNS;
     static constexpr int64_t TILE_ELEMENTS = AMX_BYTES / sizeof(uint16_t);
     static constexpr int64_t DEPTH_BLOCK = 512;     // two column tiles of B: 32 KB, in L1 while A passes by
-    static constexpr int64_t ROWS_AT_ONCE = 128;    // of A: 128 KB at most, in L2
-    static constexpr int64_t STRIPE = 256;          // of the weights, in one task of linear_dw
+    static constexpr int64_t ROWS_AT_ONCE = 32;     // of A; with more, C is written to too many places at a time
+    static constexpr int64_t STRIPE = 512;          // of the weights, in one task of linear_dw: 512 KB of A, in L2
     static constexpr int64_t ATTENTION_BLOCK = 64;  // queries and keys: S, P and dS of a block stay in L1
 
     using Scope = Tiles;
@@ -137,8 +137,9 @@ struct TileProducts {
     }
     // A[m][k] = from[k * stride + m]
     static void a_from_columns(uint16_t* to, const float* from, int64_t stride, int64_t rows, int64_t depth) {
-        for (int64_t m = 0; m < rows; m += AMX_ROWS)
-            for (int64_t k = 0; k < depth; k += AMX_DEPTH, to += TILE_ELEMENTS) {
+        const int64_t tiles = ceil_div(depth, AMX_DEPTH);
+        for (int64_t k = 0; k < depth; k += AMX_DEPTH)  // outside, so that memory is read along its rows
+            for (int64_t m = 0; m < rows; m += AMX_ROWS) {
                 const float* corner = from + k * stride + m;
                 const __mmask16 mask = first_lanes(rows - m);
                 Words pairs[16];
@@ -152,7 +153,7 @@ struct TileProducts {
                         pairs[i] =
                             pair_steps(load_masked(corner + 2 * i * stride, k + 2 * i < depth ? mask : 0),
                                        load_masked(corner + (2 * i + 1) * stride, k + 2 * i + 1 < depth ? mask : 0));
-                store_transposed(to, pairs);
+                store_transposed(to + (m / AMX_ROWS * tiles + k / AMX_DEPTH) * TILE_ELEMENTS, pairs);
             }
     }
     // B[k][n] = from[n * stride + k]
