@@ -18,14 +18,14 @@ std::array<float, 3> composite(const float* below, const uint8_t* rgba) {
 
 }  // namespace
 
-Explanation::Explanation(int size, std::vector<float> picture, std::vector<float> backdrop)
-    : size(size),
-      picture(std::move(picture)),
+Explanation::Explanation(int side, std::vector<float> given, std::vector<float> backdrop)
+    : size(side),
+      picture(std::move(given)),
       render(std::move(backdrop)),
-      initial(static_cast<size_t>(size) * size),
+      initial(static_cast<size_t>(side) * side),
       is_claimed(initial.size()) {
-    CHECK(this->picture.size() == initial.size() * 3 && render.size() == initial.size() * 3);
-    for (size_t i = 0; i < initial.size(); i++) initial[i] = distance(&this->picture[i * 3], &render[i * 3]);
+    CHECK(picture.size() == initial.size() * 3 && render.size() == initial.size() * 3);
+    for (size_t i = 0; i < initial.size(); i++) initial[i] = distance(&picture[i * 3], &render[i * 3]);
     error = initial;
 }
 

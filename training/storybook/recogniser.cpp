@@ -15,7 +15,7 @@ namespace {
 constexpr int HALF = SCENE_SIZE / 2;
 constexpr int SOFTNESS = 2;            // times that picture and sprites are blurred
 constexpr double MIN_FIT = .3;         // of the place: less of it to be seen, and the picture is not of this world
-constexpr double MIN_SCORE = .45;      // less of the error explained is no object
+constexpr double MIN_SCORE = .5;       // less of the error explained is no object
 constexpr double MIN_HALF_SCORE = .2;  // the same at half the size, where poses cannot be exact
 constexpr size_t FRONT = 12;           // so many of the most promising are settled before one is taken
 constexpr size_t REFINED = 5;          // and so many of these are compared at the whole size

@@ -95,7 +95,10 @@ TEST_CASE("recogniser: finds what is in a scene, where it is, and nothing else")
         CAPTURE(s.caption);
         count(tally, s.objects, s.background.place, seen);
         for (const Detection& d : seen.objects) {
-            CHECK((d.score >= .4 && d.score <= 1));
+            CHECK((d.score >= .5 && d.score <= 1));
+            std::vector<SceneObject> again = {{*d.kind, d.height, d.cx, d.by, d.flip, {}}};  // its pose is a pose
+            compose(world(), s.background.picture, again);
+            CHECK(again[0].box == d.box);
             for (const SceneObject& o : s.objects) {
                 if (o.kind.name != d.kind->name) continue;
                 CHECK(std::abs(o.by - d.by) <= 4);
