@@ -65,7 +65,7 @@ else
 SOURCES  += kernels/cuda_absent.cpp
 OBJECTS  += $(BUILD)/obj/kernels/cuda_absent.o
 endif
-TRAINING_OBJECTS := $(patsubst %.cpp,$(BUILD)/obj/%.o,$(wildcard $(addprefix training/,*.cpp reference/*.cpp cpu/*.cpp storybook/*.cpp vqgan/*.cpp)))
+TRAINING_OBJECTS := $(patsubst %.cpp,$(BUILD)/obj/%.o,$(wildcard $(addprefix training/,*.cpp reference/*.cpp cpu/*.cpp storybook/*.cpp vqgan/*.cpp evaluation/*.cpp)))
 COMMANDS := $(wildcard cli/*.cpp training/commands/*.cpp)
 CLI      := $(patsubst %.cpp,$(BUILD)/obj/%.o,$(if $(TRAINING),$(filter-out cli/training_absent.cpp,$(COMMANDS)),$(COMMANDS)))
 TRAINER  := $(if $(TRAINING),$(BUILD)/libleon_training.a)

@@ -8,17 +8,12 @@
 #include "tasks/ranking.h"
 
 namespace leon {
-namespace {
-
-// Without what the template puts behind every answer.
-std::string bare(const std::string& text, const Template& row) {
+std::string bare_answer(const std::string& text, const Template& row) {
     std::string answer = trimmed(text);
     if (!row.answer_end.empty() && answer.ends_with(row.answer_end))
         answer.resize(answer.size() - row.answer_end.size());
     return answer;
 }
-
-}  // namespace
 
 std::vector<Answer> answers(const Model& model, const Picture& picture, Task task, const std::string& question,
                             const Settings& settings, const Progress& progress,
@@ -40,7 +35,7 @@ std::vector<Answer> answers(const Model& model, const Picture& picture, Task tas
     std::vector<std::vector<int32_t>> said;
     for (const Completion& completion : completions.candidates) {
         Answer& answer = all.emplace_back();
-        answer.text = bare(completion.fillings.at(0).text, row);
+        answer.text = bare_answer(completion.fillings.at(0).text, row);
         answer.complete = completion.complete;
         answer.seed = settings.seed + all.size() - 1;
         answer.prompt = readable;

@@ -21,6 +21,9 @@ struct Answer {
     double picture_seconds = 0;
 };
 
+// A text as it was drawn, without white space at its ends and without what the template puts behind every answer.
+std::string bare_answer(const std::string& text, const Template& row);
+
 enum class Detail { Short, Long };
 
 // With several candidates the likeliest answer. Error as in pictures.h.

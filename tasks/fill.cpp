@@ -46,18 +46,6 @@ bool hides_any(const std::vector<uint8_t>& hidden) {
     return std::find(hidden.begin(), hidden.end(), 1) != hidden.end();
 }
 
-// Pixels of hidden patches from `drawn`, all others from `frame`.
-Picture compose(const Picture& frame, const Picture& drawn, const std::vector<uint8_t>& hidden, int patch) {
-    Picture result = frame;
-    const int cols = frame.width / patch;
-    for (size_t cell = 0; cell < hidden.size(); cell++) {
-        if (!hidden[cell]) continue;
-        const int x = static_cast<int>(cell) % cols * patch, y = static_cast<int>(cell) / cols * patch;
-        for (int row = y; row < y + patch; row++) std::copy_n(drawn.at(x, row), patch * 3, result.at(x, row));
-    }
-    return result;
-}
-
 constexpr int WHITE = 128;  // a mask's pixel is white from here on
 
 }  // namespace
@@ -162,6 +150,17 @@ HoleInFrame chosen_hole(const Model& model, const Picture& picture, const std::s
     return place_mask(picture, load_picture(mask, Orientation::Upright), resolution, patch);
 }
 
+Picture filled_frame(const Picture& frame, const Picture& drawn, const std::vector<uint8_t>& hidden, int patch) {
+    Picture result = frame;
+    const int cols = frame.width / patch;
+    for (size_t cell = 0; cell < hidden.size(); cell++) {
+        if (!hidden[cell]) continue;
+        const int x = static_cast<int>(cell) % cols * patch, y = static_cast<int>(cell) / cols * patch;
+        for (int row = y; row < y + patch; row++) std::copy_n(drawn.at(x, row), patch * 3, result.at(x, row));
+    }
+    return result;
+}
+
 Drawing fill(const Model& model, const HoleInFrame& hole, const std::string& text, const Settings& settings,
              const Progress& progress, const std::vector<Document>& retrieved) {
     const int patch = model.config().vqgan.patch();
@@ -191,7 +190,7 @@ Drawing fill(const Model& model, const HoleInFrame& hole, const std::string& tex
         const CodeGrid& grid = drawing.grids.emplace_back(whole.parts.back().picture);
         drawing.seeds.push_back(settings.seed + drawing.seeds.size());
         const Picture decoded = decoder.decode_u8(grid.codes, grid.rows, grid.cols);
-        drawing.pictures.push_back(compose(hole.frame, decoded, hole.hidden, patch));
+        drawing.pictures.push_back(filled_frame(hole.frame, decoded, hole.hidden, patch));
     }
     drawing.picture_seconds += now() - start;
     return drawing;

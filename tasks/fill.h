@@ -42,6 +42,9 @@ HoleInFrame place_margins(const Picture& picture, const Margins& margins, int re
 HoleInFrame chosen_hole(const Model& model, const Picture& picture, const std::string& box, const std::string& mask,
                         const std::string& margins);
 
+// The frame with the pixels of its hidden cells, `patch` a side, taken from a picture of the same size.
+Picture filled_frame(const Picture& frame, const Picture& drawn, const std::vector<uint8_t>& hidden, int patch);
+
 // Fills the hole, led by `text` if that is not empty.
 Drawing fill(const Model& model, const HoleInFrame& hole, const std::string& text, const Settings& settings,
              const Progress& progress = {}, const std::vector<Document>& retrieved = {});

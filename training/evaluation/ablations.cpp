@@ -1,0 +1,99 @@
+// See ablations.h.
+#include "training/evaluation/ablations.h"
+
+#include "kernels/check.h"
+
+namespace leon {
+namespace {
+
+constexpr int RANKED = 8;  // candidates
+
+Ablation drawing(const std::string& what, const Settings& settings) {
+    return {"draw, " + what, RowKind::Draw, settings};
+}
+
+Settings guided(float guidance) {
+    Settings settings;
+    settings.guidance = guidance;
+    return settings;
+}
+
+Settings ranked(Strategy strategy) {
+    Settings settings;
+    settings.candidates = RANKED;
+    settings.strategy = strategy;
+    return settings;
+}
+
+}  // namespace
+
+size_t Ablation::work() const {
+    return work_of(kind) * static_cast<size_t>(settings.candidates);
+}
+
+Section Ablation::evaluate(const Model& model, const Judge& judge, const EvaluationOptions& options,
+                           const AskSettings& defaults, const std::function<void(size_t, size_t)>& progress) const {
+    AskSettings how = defaults;
+    how.settings = settings;
+    how.settings.seed = defaults.settings.seed;
+    how.documents = documents;
+    EvaluationOptions fewer = options;
+    fewer.exhibits = 0;
+    fewer.rows_at_once = std::max(1, options.rows_at_once / settings.candidates);
+    const size_t candidates = static_cast<size_t>(settings.candidates);
+    Section section = evaluate_kind(model, judge, kind, fewer, how, [&](size_t done, size_t total) {
+        progress(done * candidates, total * candidates);
+    });
+    section.name = name;
+    section.is_default = is_default;
+    return section;
+}
+
+std::vector<Ablation> ablations() {
+    std::vector<Ablation> all;
+    all.push_back(drawing("as by default (guidance 3, top-p)", {}));
+    all.back().is_default = true;
+    for (float guidance : {1.f, 2.f, 5.f})
+        all.push_back(drawing("guidance " + std::to_string(int(guidance)), guided(guidance)));
+    Settings contrast;
+    contrast.strategy = Strategy::Contrastive;
+    all.push_back(drawing("CD-K", contrast));
+    all.push_back(drawing("8 candidates re-ranked, top-p", ranked(Strategy::TopP)));
+    all.push_back(drawing("8 candidates re-ranked, CD-K", ranked(Strategy::Contrastive)));
+    all.push_back(drawing("8 candidates re-ranked, mixture", ranked(Strategy::Mixture)));
+
+    all.push_back({"edit, as by default (guidance 7.5 and 1.5)", RowKind::Edit, {}, 2, true});
+    Settings none = guided(1);
+    none.image_guidance = 1.f;
+    all.push_back({"edit, no guidance", RowKind::Edit, none});
+    Settings text = guided(3);
+    text.image_guidance = 1.f;
+    all.push_back({"edit, guidance 3 of the text alone", RowKind::Edit, text});
+
+    for (RowKind kind : {RowKind::RetrieveRare, RowKind::RetrieveNovel}) {
+        const std::string name = std::string(kind_facts(kind).name) + ", documents: ";
+        all.push_back({name + "2 (as by default)", kind, {}, 2, true});
+        if (kind == RowKind::RetrieveRare) all.push_back({name + "1", kind, {}, 1});
+        all.push_back({name + "0", kind, {}, 0});
+    }
+    return all;
+}
+
+void compare_with_defaults(std::vector<Section>& sections) {
+    const auto right = [](const Section& section) {
+        std::vector<Mark> marks;
+        for (const RowOutcome& row : section.rows) marks.push_back(yes_or_no("right", row.is_right));
+        return marks;
+    };
+    const Section* defaults = nullptr;
+    for (Section& section : sections) {
+        if (section.is_default) {
+            defaults = &section;
+            continue;
+        }
+        CHECK(defaults && defaults->kind == section.kind);
+        section.against_defaults = difference_of(right(*defaults), right(section));
+    }
+}
+
+}  // namespace leon
