@@ -12,7 +12,7 @@ namespace {
 
 constexpr const char* NAMES[QUESTION_KINDS] = {"what", "where", "side",  "how many", "is there",
                                                "left", "right", "above", "colour"};
-constexpr const char* NOTHING = "nothing";
+constexpr const char *NOTHING = "nothing", *YES = "yes", *NO = "no";
 
 // What a place is painted in. Walls have colours by chance, and nobody asks for them.
 struct PlaceColours {
@@ -54,8 +54,8 @@ public:
                 ask("How many things are there?", number_word(static_cast<int>(objects_.size())));
                 break;
             case QuestionKind::IsThere:
-                for (const SceneObject& object : objects_) ask("Is there " + article(object.kind.name) + "?", "yes");
-                for (const std::string& name : absent) ask("Is there " + article(name) + "?", "no");
+                for (const SceneObject& object : objects_) ask("Is there " + article(object.kind.name) + "?", YES);
+                for (const std::string& name : absent) ask("Is there " + article(name) + "?", NO);
                 break;
             case QuestionKind::Left:
                 relation("to the left of", is_left_of);
@@ -109,7 +109,7 @@ private:
         for (const SceneObject& a : objects_)
             for (const SceneObject& b : objects_)
                 if (const std::optional<bool> answer = holds(a, b); &a != &b && answer)
-                    ask("Is the " + a.kind.name + " " + words + " the " + b.kind.name + "?", *answer ? "yes" : "no");
+                    ask("Is the " + a.kind.name + " " + words + " the " + b.kind.name + "?", *answer ? YES : NO);
         wording_++;
     }
 
@@ -150,7 +150,22 @@ std::vector<Question> questions_of(const Scene& scene, QuestionKind kind, std::s
     return questions;
 }
 
-std::optional<Question> draw_question(const Scene& scene, QuestionKind kind, PythonRandom& random) {
+AnswerKind kind_of(const Question& question) {
+    if (question.answer == NOTHING) return AnswerKind::Nothing;
+    return question.answer == YES ? AnswerKind::Yes : question.answer == NO ? AnswerKind::No : AnswerKind::Other;
+}
+
+AnswerKind draw_answer_kind(QuestionKind kind, PythonRandom& random) {
+    const bool relates = kind == QuestionKind::Left || kind == QuestionKind::Right || kind == QuestionKind::Above;
+    if (!relates && kind != QuestionKind::IsThere) return AnswerKind::Other;
+    const uint32_t eighth = random.below(8);
+    if (!relates) return eighth < 4 ? AnswerKind::Yes : AnswerKind::No;
+    constexpr AnswerKind OF_EIGHTHS[] = {AnswerKind::Other, AnswerKind::Other, AnswerKind::Other, AnswerKind::Nothing,
+                                         AnswerKind::Yes,   AnswerKind::Yes,   AnswerKind::No,    AnswerKind::No};
+    return OF_EIGHTHS[eighth];
+}
+
+std::optional<Question> draw_question(const Scene& scene, QuestionKind kind, AnswerKind answer, PythonRandom& random) {
     std::vector<std::string> absent;
     while (kind == QuestionKind::IsThere && absent.empty()) {
         const std::string& name = random.choice(object_kinds()).name;
@@ -159,21 +174,13 @@ std::optional<Question> draw_question(const Scene& scene, QuestionKind kind, Pyt
         if (!there) absent.push_back(name);
     }
     std::vector<Worded> questions = Questions(scene, kind).all(absent);
+    std::erase_if(questions, [&](const Worded& q) { return kind_of(q.question) != answer; });
     if (questions.empty()) return std::nullopt;
     std::vector<int> wordings;
     for (const Worded& q : questions)
         if (wordings.empty() || wordings.back() != q.wording) wordings.push_back(q.wording);
     const int wording = random.choice(wordings);
     std::erase_if(questions, [&](const Worded& q) { return q.wording != wording; });
-
-    std::vector<std::string> answers;
-    for (const Worded& q : questions)
-        if (std::find(answers.begin(), answers.end(), q.question.answer) == answers.end())
-            answers.push_back(q.question.answer);
-    if (answers.size() > 1 && random.below(4) != 0)
-        std::erase_if(answers, [](const std::string& answer) { return answer == NOTHING; });
-    const std::string answer = random.choice(answers);
-    std::erase_if(questions, [&](const Worded& q) { return q.question.answer != answer; });
     return random.choice(questions).question;
 }
 

@@ -42,10 +42,16 @@ struct Question {
 // All of a kind; maybe none. IsThere asks for the objects of the scene, and for those of `absent`, which are not there.
 std::vector<Question> questions_of(const Scene& scene, QuestionKind kind, std::span<const std::string> absent);
 
-// One of them: first its wording is drawn, then its answer, where there are several, so that yes is as likely as no.
-// "nothing" is answered in a quarter of the cases where something else could be. What is not there is drawn from the
-// world. Nothing if the kind asks nothing of this scene.
-std::optional<Question> draw_question(const Scene& scene, QuestionKind kind, PythonRandom& random);
+// What an answer is: one of the others is a thing, a place, a number, a colour.
+enum class AnswerKind { Other, Nothing, Yes, No };
+AnswerKind kind_of(const Question& question);
+// Of questions of that kind, so that yes is as likely as no, and "nothing" an eighth where something could be: scenes
+// in which nothing is above anything are many, and whoever always said no would be right too often.
+AnswerKind draw_answer_kind(QuestionKind kind, PythonRandom& random);
+
+// A question of the scene whose answer is of that kind: first its wording is drawn, then which of that wording. What is
+// not there is drawn from the world. Nothing if this scene has none: draw another scene.
+std::optional<Question> draw_question(const Scene& scene, QuestionKind kind, AnswerKind answer, PythonRandom& random);
 
 // Does the middle of a's box lie further left than that of b, by the margin? Nothing if less than the margin parts
 // them.

@@ -141,8 +141,11 @@ void make_describe_novel(Stage& stage, Row& row) {
 void make_ask_novel(Stage& stage, Row& row) {
     make_novel_picture(stage, row);
     // Whatever is asked, the thing's name is in it.
-    do row.question = any_question(stage, row.scene);
-    while ((row.question->text + row.question->answer).find(row.object) == std::string::npos);
+    PythonRandom& random = stage.random();
+    do {
+        const auto kind = static_cast<QuestionKind>(random.below(QUESTION_KINDS));
+        row.question = draw_question(row.scene, kind, draw_answer_kind(kind, random), random);
+    } while (!row.question || (row.question->text + row.question->answer).find(row.object) == std::string::npos);
     row.text = {{"question", row.question->text}, {"answer", row.question->answer}};
 }
 

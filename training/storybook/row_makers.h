@@ -14,7 +14,4 @@ void make_retrieve_rare(Stage& stage, Row& row);
 void make_describe_novel(Stage& stage, Row& row);
 void make_ask_novel(Stage& stage, Row& row);
 
-// A question of the scene, its kind drawn evenly among those that ask something.
-Question any_question(Stage& stage, const Scene& scene);
-
 }  // namespace leon

@@ -60,11 +60,12 @@ void make_describe_long(Stage& stage, Row& row) {
 }
 
 void make_ask(Stage& stage, Row& row) {
-    // The kind is drawn before the scene, so that kinds which ask few scenes are as frequent as the others.
+    // Kinds are drawn before the scene, so that those which ask few scenes are as frequent as the others.
     const auto kind = static_cast<QuestionKind>(stage.random().below(QUESTION_KINDS));
+    const AnswerKind answer = draw_answer_kind(kind, stage.random());
     do {
         row.scene = stage.next();
-        row.question = draw_question(row.scene, kind, stage.random());
+        row.question = draw_question(row.scene, kind, answer, stage.random());
     } while (!row.question);
     row.text = {{"question", row.question->text}, {"answer", row.question->answer}};
     row.pictures["picture"] = picture_of(row.scene);
@@ -254,13 +255,6 @@ Part encoded(const RowPicture& picture, const std::function<CodeGrid(const Pictu
 
 RowPicture picture_of(const Scene& scene) {
     return {scene.picture, scene.ids, {}};
-}
-
-Question any_question(Stage& stage, const Scene& scene) {
-    for (;;) {
-        const auto kind = static_cast<QuestionKind>(stage.random().below(QUESTION_KINDS));
-        if (std::optional<Question> question = draw_question(scene, kind, stage.random())) return *question;
-    }
 }
 
 const RowKindFacts& kind_facts(RowKind kind) {

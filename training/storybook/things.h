@@ -16,8 +16,9 @@ namespace leon {
 std::span<const ObjectKind> rare_kinds();
 constexpr int RARE_KINDS = 24;
 
-// Is an emoji for novel things? Animals, plants, food, drink, vehicles, sport and games, clothes, instruments, household
-// goods and tools are, by the headings that they stand under; but none that is an object of the world or a rare thing.
+// Is an emoji for novel things? Animals, plants, food, drink, vehicles, sport and games, clothes, instruments,
+// household goods and tools are, by the headings that they stand under; but none that is an object of the world or a
+// rare thing.
 bool is_novel(const ListedEmoji& emoji);
 const std::string& draw_novel_emoji(const World& world, PythonRandom& random);
 

@@ -250,6 +250,22 @@ TEST_CASE("rows: drawing and describing name what is in the picture, from left t
     }
 }
 
+TEST_CASE("rows: questions are of every kind, and yes as frequent as no") {
+    std::map<QuestionKind, int> kinds;
+    int yes = 0, no = 0;
+    for (uint64_t number = 0; number < 300; number++) {
+        const Row row = training_row(RowKind::Ask, number);
+        CHECK(row.text.at("question") == row.question->text);
+        CHECK(row.answer() == row.question->answer);
+        kinds[row.question->kind]++;
+        yes += row.answer() == "yes";
+        no += row.answer() == "no";
+    }
+    CHECK(kinds.size() == QUESTION_KINDS);
+    CHECK(yes + no > 50);
+    CHECK(std::abs(yes - no) < 30);
+}
+
 TEST_CASE("rows: what matters is where the objects are, as shares of cells") {
     const Row row = evaluation_row(RowKind::Draw, 12);
     const std::vector<float> emphasis = emphasis_of(row.picture("new picture"));

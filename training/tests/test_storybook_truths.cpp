@@ -227,27 +227,43 @@ TEST_CASE("questions: one answer each, and the answer is what the boxes say") {
     for (int k = 0; k < QUESTION_KINDS; k++) CHECK(asked[static_cast<QuestionKind>(k)] > 20);
 }
 
-TEST_CASE("questions: yes is as likely as no, and what is not there is not in the picture") {
+TEST_CASE("questions: those drawn are of the scene, and have an answer of the kind that was wanted") {
     PythonRandom random(5);
-    const std::vector<Scene> some = scenes(3000, 40);
-    for (QuestionKind kind : {QuestionKind::IsThere, QuestionKind::Left, QuestionKind::Right}) {
-        int yes = 0, no = 0;
-        for (int round = 0; round < 12; round++)
-            for (const Scene& s : some) {
-                const std::optional<Question> q = draw_question(s, kind, random);
+    std::map<std::pair<QuestionKind, AnswerKind>, int> drawn;
+    for (const Scene& s : scenes(3000, 60))
+        for (int k = 0; k < QUESTION_KINDS; k++)
+            for (AnswerKind answer : {AnswerKind::Other, AnswerKind::Nothing, AnswerKind::Yes, AnswerKind::No}) {
+                const auto kind = static_cast<QuestionKind>(k);
+                const std::optional<Question> q = draw_question(s, kind, answer, random);
                 if (!q) continue;
-                yes += q->answer == "yes";
-                no += q->answer == "no";
-                if (kind == QuestionKind::IsThere) {
-                    const bool there = std::any_of(s.objects.begin(), s.objects.end(), [&](const SceneObject& o) {
-                        return q->text == "Is there " + article(o.kind.name) + "?";
-                    });
-                    CHECK(there == (q->answer == "yes"));
+                drawn[{kind, answer}]++;
+                CAPTURE(q->text);
+                CHECK(kind_of(*q) == answer);
+                if (kind != QuestionKind::IsThere) {
+                    const std::vector<Question> all = questions_of(s, kind, {});
+                    CHECK(std::find(all.begin(), all.end(), *q) != all.end());
+                    continue;
                 }
+                const bool there = std::any_of(s.objects.begin(), s.objects.end(), [&](const SceneObject& o) {
+                    return q->text == "Is there " + article(o.kind.name) + "?";
+                });
+                CHECK(there == (answer == AnswerKind::Yes));
             }
-        CHECK(yes + no > 90);
-        CHECK(std::abs(yes - no) < (yes + no) / 4);
-    }
+    for (QuestionKind kind : {QuestionKind::Left, QuestionKind::Right, QuestionKind::Above})
+        for (AnswerKind answer : {AnswerKind::Other, AnswerKind::Nothing, AnswerKind::Yes, AnswerKind::No})
+            CHECK(drawn[{kind, answer}] > 1);
+    for (AnswerKind answer : {AnswerKind::Yes, AnswerKind::No}) CHECK(drawn[{QuestionKind::IsThere, answer}] == 60);
+
+    std::map<std::pair<QuestionKind, AnswerKind>, int> wanted;
+    for (int i = 0; i < 4000; i++)
+        for (QuestionKind kind : {QuestionKind::IsThere, QuestionKind::Above, QuestionKind::Where})
+            wanted[{kind, draw_answer_kind(kind, random)}]++;
+    CHECK(wanted.size() == 7);
+    CHECK(wanted[{QuestionKind::Where, AnswerKind::Other}] == 4000);
+    CHECK(std::abs(wanted[{QuestionKind::IsThere, AnswerKind::Yes}] - 2000) < 160);
+    CHECK(std::abs(wanted[{QuestionKind::Above, AnswerKind::Yes}] - 1000) < 140);
+    CHECK(std::abs(wanted[{QuestionKind::Above, AnswerKind::No}] - 1000) < 140);
+    CHECK(std::abs(wanted[{QuestionKind::Above, AnswerKind::Nothing}] - 500) < 100);
 }
 
 TEST_CASE("signs: words are read back, from true pictures always, from worn ones nearly") {
