@@ -57,6 +57,16 @@ void shuffle(Stage& stage, std::vector<RowDocument>& documents) {
         std::swap(documents[i - 1], documents[stage.random().below(static_cast<uint32_t>(i))]);
 }
 
+// Two documents that teach the name, and a picture of the thing.
+void make_novel_picture(Stage& stage, Row& row) {
+    const ObjectKind thing = novel_thing(stage);
+    std::vector<Place> used;
+    row.object = thing.name;
+    row.scene = scene_with(stage, thing, used);
+    row.pictures["picture"] = picture_of(row.scene);
+    for (int i = 0; i < 2; i++) row.retrieved.push_back(document_of(scene_with(stage, thing, used)));
+}
+
 }  // namespace
 
 // Neighbours as a search over captions would find them: each shares an object with the query, or else the place.
@@ -121,16 +131,6 @@ void make_retrieve_rare(Stage& stage, Row& row) {
         if (document.scene.background.place != used.front()) row.retrieved.push_back(std::move(document));
     }
     shuffle(stage, row.retrieved);
-}
-
-// Two documents that teach the name, and a picture of the thing.
-static void make_novel_picture(Stage& stage, Row& row) {
-    const ObjectKind thing = novel_thing(stage);
-    std::vector<Place> used;
-    row.object = thing.name;
-    row.scene = scene_with(stage, thing, used);
-    row.pictures["picture"] = picture_of(row.scene);
-    for (int i = 0; i < 2; i++) row.retrieved.push_back(document_of(scene_with(stage, thing, used)));
 }
 
 void make_describe_novel(Stage& stage, Row& row) {

@@ -66,25 +66,26 @@ std::vector<std::string> words_of_list() {
 
 // --- reading ----------------------------------------------------------------------------------------------------
 
-constexpr int STEP = 2;                 // pixels between the places that are tried
+// Pictures are read at half their size: all dots are two or four pixels wide, so no letter loses by it.
+constexpr int HALF = 2, HALF_WIDTH = LETTER_WIDTH / HALF, MOST_ROWS = 24 / HALF;
 constexpr float LEAST_CONTRAST = 24;    // standard deviation of a cell with a letter in it, in grey levels
 constexpr float LEAST_LIKENESS = .55f;  // of a letter
-constexpr float LEAST_OF_WORD = .72f;   // mean of a word: scenes reach .68 by chance, blurred signs keep .77
-constexpr float LEAST_BLANK = .5f;  // brightness of the space behind a letter, between its darkest and lightest pixel
+constexpr float LEAST_OF_WORD = .78f;   // mean of a word: scenes reach .76 by chance, signs blurred twice keep .82
+constexpr float LEAST_BLANK = .35f;  // brightness of the space behind a letter, between its darkest and lightest pixel
 constexpr float LEAST_OF_MEAN = .75f;  // a word's first and last letter are at least so much as likely as the others
 
 // A letter's cell in brightness, without its mean, of length 1.
-using Pattern = std::vector<float>;  // [letter_height, LETTER_WIDTH]
+using Pattern = std::vector<float>;  // [letter_height / HALF, HALF_WIDTH]
 
 std::vector<Pattern> patterns_of(const FontFacts& font) {
-    const int height = letter_height(font.font);
+    const int rows = letter_height(font.font) / HALF;
     std::vector<Pattern> patterns;
     for (char letter = 'A'; letter <= 'Z'; letter++) {
         Pattern& pattern = patterns.emplace_back();
         double sum = 0, squares = 0;
-        for (int y = 0; y < height; y++)
-            for (int x = 0; x < LETTER_WIDTH; x++)
-                sum += pattern.emplace_back(has_ink_at(font, letter, x, y) ? -1.f : 0.f);
+        for (int y = 0; y < rows; y++)
+            for (int x = 0; x < HALF_WIDTH; x++)
+                sum += pattern.emplace_back(has_ink_at(font, letter, x * HALF, y * HALF) ? -1.f : 0.f);
         for (float& value : pattern) {
             value -= static_cast<float>(sum / static_cast<double>(pattern.size()));
             squares += value * value;
@@ -110,8 +111,15 @@ struct Guess {
 
 class Reader {
 public:
-    explicit Reader(const Picture& picture) : width_(picture.width), height_(picture.height) {
-        for (uint8_t level : grey_levels(picture)) grey_.push_back(level);
+    explicit Reader(const Picture& picture) : width_(picture.width / HALF), height_(picture.height / HALF) {
+        const std::vector<uint8_t> grey = grey_levels(picture);
+        const auto level = [&](int x, int y) {
+            return static_cast<float>(
+                grey[static_cast<size_t>(y) * static_cast<size_t>(picture.width) + static_cast<size_t>(x)]);
+        };
+        for (int y = 0; y < height_ * HALF; y += HALF)
+            for (int x = 0; x < width_ * HALF; x += HALF)
+                levels_.push_back((level(x, y) + level(x + 1, y) + level(x, y + 1) + level(x + 1, y + 1)) / 4);
     }
 
     std::optional<SignReading> read() {
@@ -119,10 +127,10 @@ public:
         float best_score = 0;
         for (const FontFacts& font : FONTS) {
             const std::vector<Pattern>& patterns = all_patterns()[static_cast<size_t>(font.font)];
-            for (int y = 0; y + letter_height(font.font) <= height_; y += STEP)
-                for (int phase = 0; phase < LETTER_WIDTH; phase += STEP) {
+            for (int y = 0; y + letter_height(font.font) / HALF <= height_; y++)
+                for (int phase = 0; phase < HALF_WIDTH; phase++) {
                     std::vector<Guess> row;
-                    for (int x = phase; x + LETTER_WIDTH <= width_; x += LETTER_WIDTH)
+                    for (int x = phase; x + HALF_WIDTH <= width_; x += HALF_WIDTH)
                         row.push_back(guess(font, patterns, x, y));
                     take_words(font, row, phase, y, best, best_score);
                 }
@@ -132,31 +140,30 @@ public:
 
 private:
     Guess guess(const FontFacts& font, const std::vector<Pattern>& patterns, int x0, int y0) const {
-        const int height = letter_height(font.font), pixels = height * LETTER_WIDTH;
-        std::array<float, LETTER_WIDTH * 24> cell;
-        CHECK(pixels <= static_cast<int>(cell.size()));
+        const int rows = letter_height(font.font) / HALF, pixels = rows * HALF_WIDTH;
+        std::array<float, MOST_ROWS * HALF_WIDTH> cell;
         float sum = 0, squares = 0, darkest = 255, lightest = 0, blank = 0;
-        for (int y = 0; y < height; y++)
-            for (int x = 0; x < LETTER_WIDTH; x++) {
+        for (int y = 0; y < rows; y++)
+            for (int x = 0; x < HALF_WIDTH; x++) {
                 const float value =
-                    grey_[static_cast<size_t>(y0 + y) * static_cast<size_t>(width_) + static_cast<size_t>(x0 + x)];
-                cell[static_cast<size_t>(y * LETTER_WIDTH + x)] = value;
+                    levels_[static_cast<size_t>(y0 + y) * static_cast<size_t>(width_) + static_cast<size_t>(x0 + x)];
+                cell[static_cast<size_t>(y * HALF_WIDTH + x)] = value;
                 sum += value;
                 squares += value * value;
                 darkest = std::min(darkest, value);
                 lightest = std::max(lightest, value);
-                if (x >= LETTER_WIDTH - 2) blank += value;  // in every font the space behind the letter
+                if (x == HALF_WIDTH - 1) blank += value;  // in every font the space behind the letter
             }
         const float mean = sum / static_cast<float>(pixels);
         const float variance = squares / static_cast<float>(pixels) - mean * mean;
         if (variance < LEAST_CONTRAST * LEAST_CONTRAST) return {};
-        if (blank / static_cast<float>(2 * height) < darkest + LEAST_BLANK * (lightest - darkest)) return {};
+        if (blank / static_cast<float>(rows) < darkest + LEAST_BLANK * (lightest - darkest)) return {};
         Guess best;
         for (int letter = 0; letter < LETTERS; letter++) {
             const Pattern& pattern = patterns[static_cast<size_t>(letter)];
-            std::array<float, LETTER_WIDTH> products{};  // by columns, so that they are summed side by side
-            for (size_t i = 0; i < pattern.size(); i += LETTER_WIDTH)
-                for (size_t x = 0; x < LETTER_WIDTH; x++) products[x] += pattern[i + x] * cell[i + x];
+            std::array<float, HALF_WIDTH> products{};  // by columns, so that they are summed side by side
+            for (size_t i = 0; i < pattern.size(); i += HALF_WIDTH)
+                for (size_t x = 0; x < HALF_WIDTH; x++) products[x] += pattern[i + x] * cell[i + x];
             float product = 0;
             for (float of_column : products) product += of_column;
             const float likeness = product / std::sqrt(variance * static_cast<float>(pixels));
@@ -184,13 +191,14 @@ private:
             const float score = length * (likeness - .5f);
             if (length < SHORTEST_WORD || likeness < LEAST_OF_WORD || score <= best_score) continue;
             best_score = score;
-            best = SignReading{{"", font.font, phase + static_cast<int>(first) * LETTER_WIDTH, y}, likeness};
+            best =
+                SignReading{{"", font.font, HALF * phase + static_cast<int>(first) * LETTER_WIDTH, HALF * y}, likeness};
             for (size_t i = first; i < last; i++) best->sign.word += row[i].letter;
         }
     }
 
-    const int width_, height_;
-    std::vector<float> grey_;  // [height, width]
+    const int width_, height_;   // half the picture's
+    std::vector<float> levels_;  // [height, width] grey
 };
 
 }  // namespace
