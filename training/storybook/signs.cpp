@@ -25,7 +25,9 @@ constexpr FontFacts FONTS[SIGN_FONTS] = {
     {SignFont::Block3x5, 3, 5, 4, BLOCK_3X5},
     {SignFont::Thin5x7, 5, 7, 2, THIN_5X7},
 };
-constexpr double BOLD_SHARE = .7, BLOCK_SHARE = .2;
+// Cut by the grid of codes, the alphabet is 13 different squares of 8 x 8 pixels in Block3x5, 48 in Bold8x8 and 39 in
+// Thin5x7. The fewer, the more surely a codebook has each.
+constexpr double BLOCK_SHARE = .8, BOLD_SHARE = .15;
 
 constexpr std::array<uint8_t, 3> WHITE = {252, 252, 248}, INK = {16, 16, 20}, WOOD = {132, 92, 56};
 constexpr int RIM = 3, POST = 6;  // pixels of wood along the board's upper and lower edge; width of a post
@@ -244,8 +246,8 @@ Sign draw_sign_words(Stage& stage) {
         }
     } while (held_out_word(sign.word) != stage.evaluates());
     const double font = random.random();
-    sign.font = font < BOLD_SHARE                 ? SignFont::Bold8x8
-                : font < BOLD_SHARE + BLOCK_SHARE ? SignFont::Block3x5
+    sign.font = font < BLOCK_SHARE                ? SignFont::Block3x5
+                : font < BLOCK_SHARE + BOLD_SHARE ? SignFont::Bold8x8
                                                   : SignFont::Thin5x7;
     const int width = static_cast<int>(sign.word.size()) * LETTER_WIDTH, middle = (SCENE_SIZE - width) / 2;
     const int room = std::clamp(middle / SIGN_GRID - 1, 0, 1);  // grid steps to either side

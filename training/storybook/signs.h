@@ -35,7 +35,7 @@ struct SignPicture {
 };
 SignPicture draw_sign(const Background& background, const Sign& sign);
 
-// A word, a font (mostly bold) and where the board stands: near the middle of the picture's width.
+// A word, a font (mostly Block3x5) and where the board stands: near the middle of the picture's width.
 // Half of the words are of a list of some 400, the others are letters by chance. Training never sees a word that
 // held_out_word() names, evaluation no other.
 Sign draw_sign_words(Stage& stage);

@@ -272,7 +272,7 @@ TEST_CASE("signs: words are read back, from true pictures always, from worn ones
     std::map<SignFont, int> fonts;
     std::set<size_t> lengths;
     int right = 0, worn_right = 0, thin_right = 0, thin = 0;
-    constexpr int SIGNS = 40;
+    constexpr int SIGNS = 100;
     for (int i = 0; i < SIGNS; i++) {
         const Sign sign = draw_sign_words(stage);
         const SignPicture drawn = draw_sign(stage.background(stage.any_place()), sign);
