@@ -1,0 +1,457 @@
+// Forward and backward passes of the VQGAN. Each backward function stands under the forward one that it undoes, and
+// takes from the history what that has put there, in reverse order.
+#include "training/vqgan/network.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "kernels/cpu/threads.h"
+#include "tokenizer/vqgan.h"
+#include "training/vqgan/maps.h"
+
+namespace leon {
+namespace {
+
+constexpr int GROUPS = 32;
+constexpr float GROUP_NORM_EPS = 1e-6f;
+
+struct NormHistory {
+    Map x, operand, statistics;  // operand: what the convolution behind it reads
+};
+struct ResBlockHistory {
+    NormHistory first, second;
+    Map shortcut;  // operand of the 1x1 convolution, if there is one
+};
+struct AttentionHistory {
+    NormHistory norm;
+    Map q, k, v, mixed;  // mixed: operand
+};
+struct History {
+    std::vector<ResBlockHistory> blocks;
+    std::vector<AttentionHistory> attentions;
+    std::vector<NormHistory> norms;
+    std::vector<Map> operands;  // of convolutions without a normalisation in front
+};
+template <class T>
+T take_last(std::vector<T>& all) {
+    CHECK(!all.empty());
+    T last = std::move(all.back());
+    all.pop_back();
+    return last;
+}
+
+// The gradient of a map, with its operand if somebody has made it already.
+struct Gradient {
+    Map values, operand;
+};
+
+// A part of the network's weights in its three forms: as they are, packed, and the gradient's place (null: nowhere).
+//   w(&ResBlockWeights::conv1)   the same of a member
+template <class T>
+struct Part {
+    const T *value, *packed, *gradient;
+
+    template <class M>
+    Part<M> operator()(M T::*member) const {
+        return {&(value->*member), &(packed->*member), &(gradient->*member)};
+    }
+};
+template <class T>
+Part<T> element(const Part<std::vector<T>>& w, size_t i) {
+    return {&(*w.value)[i], &(*w.packed)[i], &(*w.gradient)[i]};
+}
+
+// The operations on maps, their memory, and the history.
+class Pass {
+public:
+    Pass(const VqganGradKernels& gradients, const Kernels& kernels, MapPool& pool)
+        : g_(gradients), k_(kernels), pool_(pool) {}
+
+    Map make(int64_t height, int64_t width, int64_t channels) {
+        return pool_.take(DType::F32, {height, width, channels});
+    }
+    Map like(const Map& x) { return make(x.height(), x.width(), x.channels()); }
+    Map make_operand(int64_t height, int64_t width, int64_t channels) {
+        return pool_.take(g_.operand, {height + 2, width + 2, operand_channels(channels)});
+    }
+    Map operand_of(const Map& x) {
+        Map operand = make_operand(x.height(), x.width(), x.channels());
+        to_operand(g_, *operand, *x);
+        return operand;
+    }
+
+    // The convolution of an operand, added to `residual` if there is one.
+    Map conv(const Map& operand, Part<ConvWeights> w, const Convolution& shape, const Map* residual = nullptr) {
+        const int64_t height = (operand.height() - 2) * shape.upsample / shape.stride;
+        const int64_t width = (operand.width() - 2) * shape.upsample / shape.stride;
+        Map out = make(height, width, w.value->out());
+        conv2d(g_, *out, *operand, w.packed->weight, w.value->bias, shape, residual ? **residual : Tensor());
+        return out;
+    }
+    void d_conv_weight(Part<ConvWeights> w, const Map& dy, const Map& operand, const Convolution& shape) {
+        if (w.gradient->weight) d_conv2d_weight(g_, w.gradient->weight, w.gradient->bias, *dy, *operand, shape);
+    }
+    Map d_conv_input(const Map& dy, Part<ConvWeights> w, const Convolution& shape, const Map* residual = nullptr) {
+        const int64_t height = (dy.height() - 2) * shape.stride / shape.upsample;
+        const int64_t width = (dy.width() - 2) * shape.stride / shape.upsample;
+        Map dx = make(height, width, w.value->in());
+        d_conv2d_input(g_, *dx, *dy, w.packed->weight, shape, residual ? **residual : Tensor());
+        return dx;
+    }
+
+    NormHistory norm(Map x, Part<NormWeights> w, Activation activation) {
+        NormHistory h;
+        h.operand = make_operand(x.height(), x.width(), x.channels());
+        h.statistics = pool_.take(DType::F32, {GROUPS, 2});
+        norm_operand(g_, *h.operand, *h.statistics, *x, with_groups(w, activation));
+        h.x = std::move(x);
+        return h;
+    }
+    enum class Want { Operand, Both };
+    Gradient d_norm(const Map& dy, const NormHistory& h, Part<NormWeights> w, Activation activation, Want want,
+                    const Map* residual = nullptr) {
+        Gradient dx;
+        dx.operand = make_operand(h.x.height(), h.x.width(), h.x.channels());
+        if (want == Want::Both) dx.values = like(h.x);
+        leon::d_norm(g_, *dx.values, *dx.operand, w.gradient->weight, w.gradient->bias, *dy, *h.x, *h.statistics,
+                     with_groups(w, activation), residual ? **residual : Tensor());
+        return dx;
+    }
+
+    Map attention(const Map& q, const Map& k, const Map& v) {
+        Map out = like(q);
+        spatial_attention(k_, out.rows(), q.rows(), k.rows(), v.rows());
+        return out;
+    }
+    void d_attention(Map& dq, Map& dk, Map& dv, const Map& dout, const Map& q, const Map& k, const Map& v) {
+        dq = like(q), dk = like(q), dv = like(q);
+        d_spatial_attention(g_, dq.rows(), dk.rows(), dv.rows(), dout.rows(), q.rows(), k.rows(), v.rows());
+    }
+
+    void nearest(std::vector<int32_t>& codes, const Map& z, Tensor codebook) {
+        codes.resize(static_cast<size_t>(z.height() * z.width()));
+        nearest_code(k_, Tensor(codes.data(), DType::I32, {z.height() * z.width()}), z.rows(), codebook);
+    }
+    Map look_up(const std::vector<int32_t>& codes, int64_t rows, int64_t cols, Tensor codebook) {
+        Map out = make(rows, cols, codebook.cols());
+        Tensor ids(const_cast<int32_t*>(codes.data()), DType::I32, {rows * cols});
+        gather(k_, out.rows(), codebook, ids);
+        return out;
+    }
+
+    History history;
+
+private:
+    static GroupNorm with_groups(Part<NormWeights> w, Activation activation) {
+        return {w.value->weight, w.value->bias, GROUPS, GROUP_NORM_EPS, activation};
+    }
+
+    const VqganGradKernels& g_;
+    const Kernels& k_;
+    MapPool& pool_;
+};
+
+// x + conv2(swish(norm2(conv1(swish(norm1(x)))))); the shortcut is a 1x1 convolution where the width changes.
+Map res_block(Pass& p, Map x, Part<ResBlockWeights> w) {
+    ResBlockHistory h;
+    h.first = p.norm(std::move(x), w(&ResBlockWeights::norm1), Activation::Swish);
+    Map inner = p.conv(h.first.operand, w(&ResBlockWeights::conv1), SAME);
+    h.second = p.norm(std::move(inner), w(&ResBlockWeights::norm2), Activation::Swish);
+    Map y;
+    if (w.value->nin_shortcut) {
+        h.shortcut = p.operand_of(h.first.x);
+        const Map shortcut = p.conv(h.shortcut, w(&ResBlockWeights::nin_shortcut), POINTWISE);
+        y = p.conv(h.second.operand, w(&ResBlockWeights::conv2), SAME, &shortcut);
+    } else {
+        y = p.conv(h.second.operand, w(&ResBlockWeights::conv2), SAME, &h.first.x);
+    }
+    p.history.blocks.push_back(std::move(h));
+    return y;
+}
+Gradient d_res_block(Pass& p, Gradient dy, Part<ResBlockWeights> w) {
+    ResBlockHistory h = take_last(p.history.blocks);
+    if (!dy.operand) dy.operand = p.operand_of(dy.values);
+    p.d_conv_weight(w(&ResBlockWeights::conv2), dy.operand, h.second.operand, SAME);
+    Map normed = p.d_conv_input(dy.operand, w(&ResBlockWeights::conv2), SAME);
+    Gradient inner = p.d_norm(normed, h.second, w(&ResBlockWeights::norm2), Activation::Swish, Pass::Want::Operand);
+    p.d_conv_weight(w(&ResBlockWeights::conv1), inner.operand, h.first.operand, SAME);
+    normed = p.d_conv_input(inner.operand, w(&ResBlockWeights::conv1), SAME);
+    if (w.value->nin_shortcut) {
+        p.d_conv_weight(w(&ResBlockWeights::nin_shortcut), dy.operand, h.shortcut, POINTWISE);
+        dy.values = p.d_conv_input(dy.operand, w(&ResBlockWeights::nin_shortcut), POINTWISE);
+    }
+    return p.d_norm(normed, h.first, w(&ResBlockWeights::norm1), Activation::Swish, Pass::Want::Both, &dy.values);
+}
+
+// x + proj_out(attention of every pixel to every pixel), one head.
+Map attention_block(Pass& p, Map x, Part<AttentionWeights> w) {
+    AttentionHistory h;
+    h.norm = p.norm(std::move(x), w(&AttentionWeights::norm), Activation::None);
+    h.q = p.conv(h.norm.operand, w(&AttentionWeights::q), POINTWISE);
+    h.k = p.conv(h.norm.operand, w(&AttentionWeights::k), POINTWISE);
+    h.v = p.conv(h.norm.operand, w(&AttentionWeights::v), POINTWISE);
+    h.mixed = p.operand_of(p.attention(h.q, h.k, h.v));
+    Map y = p.conv(h.mixed, w(&AttentionWeights::proj_out), POINTWISE, &h.norm.x);
+    p.history.attentions.push_back(std::move(h));
+    return y;
+}
+Gradient d_attention_block(Pass& p, Gradient dy, Part<AttentionWeights> w) {
+    AttentionHistory h = take_last(p.history.attentions);
+    p.d_conv_weight(w(&AttentionWeights::proj_out), dy.operand, h.mixed, POINTWISE);
+    const Map mixed = p.d_conv_input(dy.operand, w(&AttentionWeights::proj_out), POINTWISE);
+    Map dq, dk, dv;
+    p.d_attention(dq, dk, dv, mixed, h.q, h.k, h.v);
+    Map sum;
+    auto through = [&](const Map& d, Part<ConvWeights> projection) {
+        const Map operand = p.operand_of(d);
+        p.d_conv_weight(projection, operand, h.norm.operand, POINTWISE);
+        sum = p.d_conv_input(operand, projection, POINTWISE, sum ? &sum : nullptr);
+    };
+    through(dq, w(&AttentionWeights::q));
+    through(dk, w(&AttentionWeights::k));
+    through(dv, w(&AttentionWeights::v));
+    return p.d_norm(sum, h.norm, w(&AttentionWeights::norm), Activation::None, Pass::Want::Both, &dy.values);
+}
+
+Map mid(Pass& p, Map x, Part<MidWeights> w) {
+    x = res_block(p, std::move(x), w(&MidWeights::block_1));
+    x = attention_block(p, std::move(x), w(&MidWeights::attn_1));
+    return res_block(p, std::move(x), w(&MidWeights::block_2));
+}
+Gradient d_mid(Pass& p, Gradient dy, Part<MidWeights> w) {
+    dy = d_res_block(p, std::move(dy), w(&MidWeights::block_2));
+    dy = d_attention_block(p, std::move(dy), w(&MidWeights::attn_1));
+    return d_res_block(p, std::move(dy), w(&MidWeights::block_1));
+}
+
+// A convolution of x itself.
+Map plain_conv(Pass& p, const Map& x, Part<ConvWeights> w, const Convolution& shape) {
+    p.history.operands.push_back(p.operand_of(x));
+    return p.conv(p.history.operands.back(), w, shape);
+}
+Gradient d_plain_conv(Pass& p, Gradient dy, Part<ConvWeights> w, const Convolution& shape) {
+    const Map x = take_last(p.history.operands);
+    if (!dy.operand) dy.operand = p.operand_of(dy.values);
+    p.d_conv_weight(w, dy.operand, x, shape);
+    return {p.d_conv_input(dy.operand, w, shape), Map()};
+}
+// The first convolution of all: nobody asks for the gradient of the picture.
+void d_first_conv(Pass& p, const Gradient& dy, Part<ConvWeights> w) {
+    const Map x = take_last(p.history.operands);
+    p.d_conv_weight(w, dy.operand, x, SAME);
+}
+
+// conv_out(swish(norm_out(x)))
+Map last_conv(Pass& p, Map x, Part<NormWeights> norm, Part<ConvWeights> w) {
+    NormHistory h = p.norm(std::move(x), norm, Activation::Swish);
+    Map y = p.conv(h.operand, w, SAME);
+    p.history.norms.push_back(std::move(h));
+    return y;
+}
+Gradient d_last_conv(Pass& p, Gradient dy, Part<NormWeights> norm, Part<ConvWeights> w) {
+    NormHistory h = take_last(p.history.norms);
+    if (!dy.operand) dy.operand = p.operand_of(dy.values);
+    p.d_conv_weight(w, dy.operand, h.operand, SAME);
+    const Map normed = p.d_conv_input(dy.operand, w, SAME);
+    return p.d_norm(normed, h, norm, Activation::Swish, Pass::Want::Both);
+}
+
+Map levels(Pass& p, Map x, Part<std::vector<LevelWeights>> w, const Convolution& resample) {
+    for (size_t i = 0; i < w.value->size(); i++) {
+        const Part<LevelWeights> level = element(w, i);
+        const auto blocks = level(&LevelWeights::blocks);
+        for (size_t b = 0; b < blocks.value->size(); b++) x = res_block(p, std::move(x), element(blocks, b));
+        if (level.value->resample) x = plain_conv(p, x, level(&LevelWeights::resample), resample);
+    }
+    return x;
+}
+Gradient d_levels(Pass& p, Gradient dy, Part<std::vector<LevelWeights>> w, const Convolution& resample) {
+    for (size_t i = w.value->size(); i-- > 0;) {
+        const Part<LevelWeights> level = element(w, i);
+        const auto blocks = level(&LevelWeights::blocks);
+        if (level.value->resample) dy = d_plain_conv(p, std::move(dy), level(&LevelWeights::resample), resample);
+        for (size_t b = blocks.value->size(); b-- > 0;) dy = d_res_block(p, std::move(dy), element(blocks, b));
+    }
+    return dy;
+}
+
+// picture [height, width, 3] -> latent [rows, cols, code_dim]
+Map encode(Pass& p, const Map& picture, Part<EncoderWeights> w) {
+    Map x = plain_conv(p, picture, w(&EncoderWeights::conv_in), SAME);
+    x = levels(p, std::move(x), w(&EncoderWeights::levels), HALVE);
+    x = mid(p, std::move(x), w(&EncoderWeights::mid));
+    x = last_conv(p, std::move(x), w(&EncoderWeights::norm_out), w(&EncoderWeights::conv_out));
+    return plain_conv(p, x, w(&EncoderWeights::quant_conv), POINTWISE);
+}
+void d_encode(Pass& p, Gradient dy, Part<EncoderWeights> w) {
+    dy = d_plain_conv(p, std::move(dy), w(&EncoderWeights::quant_conv), POINTWISE);
+    dy = d_last_conv(p, std::move(dy), w(&EncoderWeights::norm_out), w(&EncoderWeights::conv_out));
+    dy = d_mid(p, std::move(dy), w(&EncoderWeights::mid));
+    dy = d_levels(p, std::move(dy), w(&EncoderWeights::levels), HALVE);
+    d_first_conv(p, dy, w(&EncoderWeights::conv_in));
+}
+
+// looked-up codes [rows, cols, code_dim] -> picture [height, width, 3]
+Map decode(Pass& p, const Map& quantised, Part<DecoderWeights> w) {
+    Map x = plain_conv(p, quantised, w(&DecoderWeights::post_quant_conv), POINTWISE);
+    x = plain_conv(p, x, w(&DecoderWeights::conv_in), SAME);
+    x = mid(p, std::move(x), w(&DecoderWeights::mid));
+    x = levels(p, std::move(x), w(&DecoderWeights::levels), DOUBLE);
+    return last_conv(p, std::move(x), w(&DecoderWeights::norm_out), w(&DecoderWeights::conv_out));
+}
+Gradient d_decode(Pass& p, Gradient dy, Part<DecoderWeights> w) {
+    dy = d_last_conv(p, std::move(dy), w(&DecoderWeights::norm_out), w(&DecoderWeights::conv_out));
+    dy = d_levels(p, std::move(dy), w(&DecoderWeights::levels), DOUBLE);
+    dy = d_mid(p, std::move(dy), w(&DecoderWeights::mid));
+    dy = d_plain_conv(p, std::move(dy), w(&DecoderWeights::conv_in), SAME);
+    return d_plain_conv(p, std::move(dy), w(&DecoderWeights::post_quant_conv), POINTWISE);
+}
+
+Convolution shape_of(const std::string& name, std::initializer_list<int64_t> shape) {
+    if (name.find("downsample") != std::string::npos) return HALVE;
+    if (name.find("upsample") != std::string::npos) return DOUBLE;
+    return *(shape.begin() + 1) == 1 ? POINTWISE : SAME;
+}
+
+int64_t product(std::initializer_list<int64_t> shape) {
+    int64_t n = 1;
+    for (int64_t d : shape) n *= d;
+    return n;
+}
+
+}  // namespace
+
+// --- the network ------------------------------------------------------------------------------------------------
+
+VqganNetwork::VqganNetwork(const VqganConfig& config, const VqganGradKernels& gradients, const Kernels& kernels)
+    : config_(config), gradients_(gradients), kernels_(kernels) {
+    const std::string fix = "train a VQGAN of the published design";
+    if (!config.encoder || !config.decoder) throw Error("training needs both halves of the VQGAN", "", fix);
+    if (config.in_channels != 3) throw Error("training takes pictures of three channels", "", fix);
+    for (int multiplier : config.multipliers)
+        if (config.channels * multiplier % GROUPS != 0)
+            throw Error("the widths of all levels must be multiples of 32", "", fix);
+
+    auto lay_out = [&](const std::string& name, std::initializer_list<int64_t> shape) {
+        if (name == "codebook") return Tensor(nullptr, DType::F32, shape);
+        const int64_t count = product(shape);
+        layout_.push_back({name, shape, parameters_, count, shape.size() == 4});
+        parameters_ += count;
+        const bool in_encoder = name.rfind("encoder.", 0) == 0 || name.rfind("quant_conv", 0) == 0;
+        if (in_encoder) encoder_parameters_ = parameters_;
+        return Tensor(nullptr, DType::F32, shape);
+    };
+    bind_vqgan(config, {lay_out, lay_out});
+
+    auto make_packed = [&](const std::string& name, std::initializer_list<int64_t> shape) {
+        const int64_t out = *shape.begin(), in = *(shape.begin() + 3);
+        const int64_t elements = packed_elements(out, in, shape_of(name, shape));
+        packed_.emplace_back(kernels, gradients.operand, std::initializer_list<int64_t>{elements});
+        return packed_.back().tensor();
+    };
+    auto nothing = [&](const std::string&, std::initializer_list<int64_t> shape) {
+        return Tensor(nullptr, DType::F32, shape);
+    };
+    packed_weights_ = bind_vqgan(config, {make_packed, nothing});
+}
+
+VqganWeights VqganNetwork::bind(float* base) const {
+    size_t next = 0;
+    auto part = [&](const std::string& name, std::initializer_list<int64_t> shape) {
+        if (name == "codebook" || !base) return Tensor(nullptr, DType::F32, shape);
+        const VqganParameter& parameter = layout_[next++];
+        CHECK(parameter.name == name);
+        return Tensor(base + parameter.offset, DType::F32, shape);
+    };
+    return bind_vqgan(config_, {part, part});
+}
+
+void VqganNetwork::pack(float* values) {
+    values_ = bind(values);
+    size_t next = 0;
+    struct Job {
+        Tensor weight, packed;
+        Convolution shape;
+    };
+    std::vector<Job> jobs;
+    for (const VqganParameter& parameter : layout_) {
+        if (!parameter.is_matrix) continue;
+        const std::vector<int64_t>& s = parameter.shape;
+        jobs.push_back({Tensor(values + parameter.offset, DType::F32, {s[0], s[1], s[2], s[3]}),
+                        packed_[next++].tensor(), shape_of(parameter.name, {s[0], s[1], s[2], s[3]})});
+    }
+    parallel(static_cast<int64_t>(jobs.size()),
+             [&](int64_t i, int) { leon::pack(gradients_, jobs[i].packed, jobs[i].weight, jobs[i].shape); });
+}
+
+double VqganNetwork::forward_macs(int height, int width) const {
+    return vqgan_encode_macs(config_, height, width) +
+           vqgan_decode_macs(config_, height / config_.patch(), width / config_.patch());
+}
+
+// --- a lane -----------------------------------------------------------------------------------------------------
+
+struct VqganLane::Impl {
+    const VqganNetwork& network;
+    MapPool pool;
+    Pass pass;
+    VqganWeights nowhere;
+    VqganPass result;
+    Map latent, picture;  // what result refers to
+    bool has_encoded = false;
+
+    explicit Impl(const VqganNetwork& n) : network(n), pass(n.gradients_, n.kernels_, pool), nowhere(n.bind(nullptr)) {}
+
+    template <class M>
+    Part<M> part(M VqganWeights::*member, const VqganWeights& gradient) const {
+        return {&(network.values_.*member), &(network.packed_weights_.*member), &(gradient.*member)};
+    }
+    const VqganPass& finish_decoding(int64_t rows, int64_t cols, Tensor codebook) {
+        const Map quantised = pass.look_up(result.codes, rows, cols, codebook);
+        picture = decode(pass, quantised, part(&VqganWeights::decoder, nowhere));
+        result.picture = *picture;
+        return result;
+    }
+};
+
+VqganLane::VqganLane(const VqganNetwork& network) : impl_(new Impl(network)) {}
+VqganLane::~VqganLane() = default;
+
+const VqganPass& VqganLane::forward(std::span<const float> pixels, int height, int width, Tensor codebook) {
+    Impl& m = *impl_;
+    const int patch = m.network.config_.patch();
+    CHECK(height % patch == 0 && width % patch == 0 && m.network.values_.codebook.rank == 2);
+    CHECK(pixels.size() == static_cast<size_t>(height) * static_cast<size_t>(width) * 3);
+    m.pass.history = {};
+    Map picture = m.pass.make(height, width, 3);
+    std::copy(pixels.begin(), pixels.end(), (*picture).f32());
+    m.latent = encode(m.pass, picture, m.part(&VqganWeights::encoder, m.nowhere));
+    m.result.latent = m.latent.rows();
+    m.pass.nearest(m.result.codes, m.latent, codebook);
+    m.has_encoded = true;
+    return m.finish_decoding(height / patch, width / patch, codebook);
+}
+
+const VqganPass& VqganLane::forward(std::span<const int32_t> codes, int rows, int cols, Tensor codebook) {
+    Impl& m = *impl_;
+    CHECK(codes.size() == static_cast<size_t>(rows) * static_cast<size_t>(cols));
+    m.pass.history = {};
+    m.result.codes.assign(codes.begin(), codes.end());
+    m.result.latent = Tensor();
+    m.has_encoded = false;
+    return m.finish_decoding(rows, cols, codebook);
+}
+
+void VqganLane::backward(Tensor dpicture, Tensor dlatent, float* gradient, VqganHalf half) {
+    Impl& m = *impl_;
+    CHECK(m.picture && same_shape(dpicture, *m.picture) && (half == VqganHalf::Decoder || m.has_encoded));
+    const VqganWeights d = m.network.bind(gradient);
+    Gradient dy = {m.pass.like(m.picture), Map()};
+    std::copy_n(dpicture.f32(), dpicture.elements(), (*dy.values).f32());
+    dy = d_decode(m.pass, std::move(dy), m.part(&VqganWeights::decoder, d));
+    if (half == VqganHalf::Decoder) return;
+    if (dlatent) add(m.network.kernels_, dy.values.rows(), dlatent);
+    d_encode(m.pass, std::move(dy), m.part(&VqganWeights::encoder, d));
+}
+
+}  // namespace leon
