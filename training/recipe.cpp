@@ -36,24 +36,6 @@ constexpr EnumName<FeedForward> FEED_FORWARDS[] = {{FeedForward::SwiGLU, "swiglu
 constexpr int MOST_STEPS = 100'000'000, MOST_TOKENS = 1 << 24;
 constexpr double MOST_SHARE = 1e9;
 
-// Text with // comments blanked out, strings left alone; line numbers stay.
-std::string without_comments(std::string text) {
-    bool quoted = false;
-    for (size_t i = 0; i < text.size(); i++) {
-        if (quoted) {
-            if (text[i] == '\\')
-                i++;
-            else
-                quoted = text[i] != '"';
-        } else if (text[i] == '"') {
-            quoted = true;
-        } else if (text.compare(i, 2, "//") == 0) {
-            while (i < text.size() && text[i] != '\n') text[i++] = ' ';
-        }
-    }
-    return text;
-}
-
 std::vector<std::string> texts(ConfigReader& reader, const char* key) {
     const json& value = reader.value(key);
     if (value.is_string()) return {value.get<std::string>()};
@@ -150,6 +132,23 @@ Mixture read_mixture(const json& object, const std::string& where) {
 }
 
 }  // namespace
+
+std::string without_comments(std::string text) {
+    bool quoted = false;
+    for (size_t i = 0; i < text.size(); i++) {
+        if (quoted) {
+            if (text[i] == '\\')
+                i++;
+            else
+                quoted = text[i] != '"';
+        } else if (text[i] == '"') {
+            quoted = true;
+        } else if (text.compare(i, 2, "//") == 0) {
+            while (i < text.size() && text[i] != '\n') text[i++] = ' ';
+        }
+    }
+    return text;
+}
 
 TransformerRecipe parse_recipe(const std::string& text, const std::string& where) {
     const json object = parse_json(without_comments(text), where);

@@ -77,6 +77,9 @@ struct TransformerRecipe {
     double checkpoint_minutes = 0;
 };
 
+// Text with // comments blanked out, strings left alone; line numbers stay.
+std::string without_comments(std::string text);
+
 // `where` names the file in messages. Paths in a recipe are relative to the working directory.
 TransformerRecipe parse_recipe(const std::string& text, const std::string& where);
 TransformerRecipe load_recipe(const std::string& path);

@@ -6,6 +6,7 @@ namespace leon {
 void add_training_commands(CLI::App& app, CommonOptions& common) {
     add_data_command(app, common);
     add_train_command(app, common);
+    add_vqgan_command(app, common);
     add_eval_command(app, common);
     add_training_workbench_commands(app, common);
 }

@@ -1,0 +1,30 @@
+// A VQGAN's training run: the loop around the network, its held-out scores, its checkpoints and the model it leaves.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "training/vqgan/recipe.h"
+
+namespace leon {
+
+struct VqganRun {
+    std::string folder;   // of checkpoint and log
+    bool resume = false;  // go on from the folder's checkpoint; otherwise the folder must hold none
+    int stop_after = 0;   // end after so many steps of the recipe, with a checkpoint; 0: all
+    std::function<void(const std::string& line)> say;
+};
+
+// Step s is a pure function of the recipe, s, and the state before it, so that a resumed run is the uninterrupted one
+// to the bit, for every number of threads. Error if a file does not fit.
+void train_vqgan(const VqganRecipe& recipe, const VqganRun& run);
+
+// What a VQGAN keeps of held-out pictures. PSNR and SSIM are means over pictures, in dB and of 1.
+struct VqganScore {
+    int pictures = 0;
+    double psnr = 0, ssim = 0;
+    double object_psnr = 0;  // of the mean squared error where it matters
+    double iou = 0;          // Segmentation: mean over labels of drawn maps, read by classify_map
+};
+
+}  // namespace leon
