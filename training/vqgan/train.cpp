@@ -350,7 +350,9 @@ private:
         // In the beginning the average is of fewer steps.
         const double decay =
             std::min(o.average, (1.0 + static_cast<double>(step_)) / (10.0 + static_cast<double>(step_)));
-        if (o.average > 0) average_into(average_, values_, decay);
+        const size_t from = static_cast<size_t>(first);  // the average of equal values is not always the value
+        if (o.average > 0)
+            average_into(std::span(average_).subspan(from), std::span<const float>(values_).subspan(from), decay);
     }
 
     // Figures of the last hundred steps or so: loss, squares, commitment, norm, revived.
