@@ -35,7 +35,9 @@ const Vocabulary& Model::vocabulary() const {
 
 const DocumentWriter& Model::documents() const {
     if (!documents_) {
-        weights();  // documents are for a transformer: a picture tokenizer alone is told so first
+        // Documents are for a transformer: a picture tokenizer alone is told so first. With a tokenizer it can write
+        // what a transformer is to be trained on.
+        if (file_.tokenizer_json().empty()) weights();
         const Vocabulary& v = vocabulary();
         if (config_.has_vqgan && v.codes != config_.vqgan.codes)
             throw Error("the tokenizer has " + std::to_string(v.codes) + " picture tokens, but the VQGAN has " +
