@@ -413,7 +413,6 @@ TEST_CASE("objective: without whole segments, a single span is one of the pictur
         in_text += spans[0].first < 13;
     }
     CHECK(drawn > 0.99 * TRIES);
-    MESSAGE("in the text: " << in_text << " of " << drawn);
     CHECK(in_text < 0.002 * drawn);
     CHECK(in_text > 0);
 
@@ -431,7 +430,6 @@ TEST_CASE("objective: without whole segments, a single span is one of the pictur
         const auto spans = draw_spans(block.ids, 4097, control(), rule_of(CutRule::Spans::Always, 1), draws);
         whole += !spans.empty() && spans[0].end - spans[0].first >= 1024;
     }
-    MESSAGE("whole pictures of a block: " << whole << " of " << TRIES);
     CHECK(whole > 0.35 * TRIES);
     CHECK(whole < 0.45 * TRIES);
 }

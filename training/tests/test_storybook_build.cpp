@@ -186,7 +186,7 @@ TEST_CASE("storybook build: killed again and again, it ends in the same bytes") 
         const std::string limited = "timeout -s KILL 0." + std::to_string(2 * i + 1) + " " + killed + " 2>/dev/null";
         kills += std::system(limited.c_str()) != 0;
     }
-    MESSAGE("killed " << kills << " times");
+    CHECK(kills > 0);
     const Result r = leon_run(command("b/data"));
     CHECK(r.status == 0);
     CHECK(r.err.find("24 documents of ") == 0);
