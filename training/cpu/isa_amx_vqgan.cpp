@@ -1,6 +1,6 @@
 // Convolutions of a VQGAN's training on the matrix unit (AMX): bf16 operands, float32 sums.
 //
-// The operand is read where it lies. Sixteen pixels of a row times 32 channels are a tile, loaded with the distance of
+// Maps are read where they lie. Sixteen pixels of a row times 32 channels are a tile, loaded with the distance of
 // two pixels as its stride, whichever tap it is for; there is no im2col. A block of 32 pixels times 32 channels of the
 // result takes four of the eight tiles, so that each step of four products loads four tiles:
 //
@@ -26,11 +26,10 @@
 namespace leon {
 namespace {
 
-// --- convolution ------------------------------------------------------------------------------------------------
+typedef uint32_t Words __attribute__((vector_size(64)));
+typedef uint64_t Pairs __attribute__((vector_size(64)));
 
-struct alignas(64) Sums {
-    float tile[2][2][16][16];
-};
+// --- convolution ------------------------------------------------------------------------------------------------
 
 // The sums of PIXELS x CHANNELS tiles: pixels from x[i] on, channels from the tile `block` of the weights on.
 template <int PIXELS, int CHANNELS>
@@ -70,34 +69,59 @@ template <int PIXELS, int CHANNELS>
     }
 }
 
+// Results as float32: whole tiles go straight to their place.
 template <int PIXELS, int CHANNELS>
-[[gnu::always_inline]] inline void store_sums(const ConvArguments& a, const ConvJob& job, const int64_t* out,
-                                              int64_t block) {
-    const int64_t step = job.out_col * a.channels, first = block * 16;
-    if (!a.residual && first + CHANNELS * 16 <= a.channels) {
-        _tile_stored(0, a.out + out[0] * a.channels + first, step * 4);
-        if constexpr (CHANNELS > 1) _tile_stored(1, a.out + out[0] * a.channels + first + 16, step * 4);
-        if constexpr (PIXELS > 1) _tile_stored(2, a.out + out[1] * a.channels + first, step * 4);
-        if constexpr (PIXELS > 1 && CHANNELS > 1) _tile_stored(3, a.out + out[1] * a.channels + first + 16, step * 4);
+[[gnu::always_inline]] inline void store_plain(const ConvArguments& a, const ConvJob& job, const int64_t* out,
+                                               int64_t block) {
+    const int64_t step = job.out_col * a.channels * 4, first = block * 16;
+    float* to[2] = {a.plain + out[0] * a.channels + first,
+                    PIXELS > 1 ? a.plain + out[1] * a.channels + first : nullptr};
+    if (first + CHANNELS * 16 <= a.channels) {
+        _tile_stored(0, to[0], step);
+        if constexpr (CHANNELS > 1) _tile_stored(1, to[0] + 16, step);
+        if constexpr (PIXELS > 1) _tile_stored(2, to[1], step);
+        if constexpr (PIXELS > 1 && CHANNELS > 1) _tile_stored(3, to[1] + 16, step);
         return;
     }
-    Sums sums;
-    _tile_stored(0, sums.tile[0][0], 64);
-    if constexpr (CHANNELS > 1) _tile_stored(1, sums.tile[0][1], 64);
-    if constexpr (PIXELS > 1) _tile_stored(2, sums.tile[1][0], 64);
-    if constexpr (PIXELS > 1 && CHANNELS > 1) _tile_stored(3, sums.tile[1][1], 64);
+    alignas(64) float sums[2][2][16][16];
+    _tile_stored(0, sums[0][0], 64);
+    if constexpr (CHANNELS > 1) _tile_stored(1, sums[0][1], 64);
+    if constexpr (PIXELS > 1) _tile_stored(2, sums[1][0], 64);
+    if constexpr (PIXELS > 1 && CHANNELS > 1) _tile_stored(3, sums[1][1], 64);
     for (int c = 0; c < CHANNELS; c++) {
-        const int64_t channel = first + c * 16, count = smaller(16, a.channels - channel);
-        if (count <= 0) break;
+        const int64_t count = smaller(16, a.channels - first - c * 16);
         const __mmask16 mask = static_cast<__mmask16>((1u << count) - 1);
         for (int p = 0; p < PIXELS; p++)
-            for (int64_t i = 0; i < 16; i++) {
-                const int64_t at = (out[p] + i * job.out_col) * a.channels + channel;
-                __m512 value = _mm512_load_ps(sums.tile[p][c][i]);
-                if (a.residual) value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(mask, a.residual + at));
-                _mm512_mask_storeu_ps(a.out + at, mask, value);
-            }
+            for (int64_t i = 0; i < 16; i++)
+                _mm512_mask_storeu_ps(to[p] + i * job.out_col * a.channels + c * 16, mask,
+                                      _mm512_load_ps(sums[p][c][i]));
     }
+}
+
+[[gnu::always_inline]] inline __m512 widen_half(const uint16_t* from) {
+    const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+    return (__m512)((Words)_mm512_maskz_cvtepu16_epi32(0xffff, halves) << 16);
+}
+
+// Results as bf16, two tiles of channels at a time: a pixel's 32 channels are a line of the cache.
+template <int PIXELS>
+[[gnu::always_inline]] inline void store_framed(const ConvArguments& a, const ConvJob& job, const int64_t* out,
+                                                int64_t block) {
+    alignas(64) float sums[2][2][16][16];
+    _tile_stored(0, sums[0][0], 64);
+    _tile_stored(1, sums[0][1], 64);
+    if constexpr (PIXELS > 1) {
+        _tile_stored(2, sums[1][0], 64);
+        _tile_stored(3, sums[1][1], 64);
+    }
+    for (int p = 0; p < PIXELS; p++)
+#pragma GCC unroll 4
+        for (int64_t i = 0; i < 16; i++) {
+            const int64_t at = (out[p] + i * job.out_col) * a.channels + block * 16;
+            __m512 low = _mm512_load_ps(sums[p][0][i]), high = _mm512_load_ps(sums[p][1][i]);
+            if (a.residual) low += widen_half(a.residual + at), high += widen_half(a.residual + at + 16);
+            _mm512_storeu_si512(a.framed + at, (__m512i)_mm512_cvtne2ps_pbh(high, low));
+        }
 }
 
 // PIXELS is 2 but at an odd end, CHANNELS 2 but for the last 16.
@@ -112,10 +136,13 @@ void conv_block(const ConvArguments& a, const ConvJob& job, int64_t tile, int64_
         out[p] = job.out_first + y * job.out_row + first * job.out_col;
     }
     sum_taps<PIXELS, CHANNELS>(a, job, x, block, bias ? bias + block * 16 : nullptr);
-    store_sums<PIXELS, CHANNELS>(a, job, out, block);
+    if (a.plain)
+        store_plain<PIXELS, CHANNELS>(a, job, out, block);
+    else if constexpr (CHANNELS == 2)
+        store_framed<PIXELS>(a, job, out, block);
 }
 
-constexpr int64_t BAND_TILES = 64;  // of 16 pixels: their operand, 128 KB at 64 channels, is read for every block
+constexpr int64_t BAND_TILES = 64;  // of 16 pixels: 128 KB of the map at 64 channels, read for every block
 
 void tile_conv(const ConvArguments& a) {
     if (a.job[0].cols % AMX_ROWS != 0) return conv(a);
@@ -124,7 +151,7 @@ void tile_conv(const ConvArguments& a) {
     float* bias = nullptr;
     if (a.bias) {
         bias = scratch_floats(blocks * 16 + 16);
-        for (int64_t c = 0; c < blocks * 16 + 16; c++) bias[c] = c < a.channels ? a.bias[c] : 0.0f;
+        for (int64_t c = 0; c < blocks * 16 + 16; c++) bias[c] = c < a.biases ? a.bias[c] : 0.0f;
     }
     for (int j = 0; j < a.jobs; j++) {
         const ConvJob& job = a.job[j];
@@ -144,9 +171,6 @@ void tile_conv(const ConvArguments& a) {
 }
 
 // --- gradient of the weights ------------------------------------------------------------------------------------
-
-typedef uint32_t Words __attribute__((vector_size(64)));
-typedef uint64_t Pairs __attribute__((vector_size(64)));
 
 Words low_words(Words a, Words b) {
     return __builtin_shufflevector(a, b, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29);
@@ -222,7 +246,7 @@ void turn_strip(uint16_t* out, int64_t pitch, const ConvWeightArguments& a, cons
         }
 }
 
-// out[pair of pixels][channel][2] of `rows` lines of the operand that are `line` pixels apart.
+// out[pair of pixels][channel][2] of `rows` lines of the map that are `line` pixels apart.
 void pair_up(uint16_t* out, const uint16_t* from, int64_t rows, int64_t line, int64_t cols, int64_t step,
              int64_t depth) {
     const __m512i low = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7, 38, 6, 37,

@@ -6,6 +6,7 @@
 #include "kernels/cpu/simd.h"
 #include "kernels/cpu/threads.h"
 #include "training/cpu/vqgan_isa.h"
+#include "training/cpu/vqgan_maps.h"
 
 namespace leon {
 namespace {
@@ -19,7 +20,8 @@ template <int PIXELS>
     const int64_t depth_blocks = a.depth / 32, blocks = (a.channels + 31) / 32 * 2;
     const int64_t channel = block * 16, count = smaller(16, a.channels - channel);
     Sixteen sum[PIXELS];
-    for (int p = 0; p < PIXELS; p++) sum[p] = a.bias ? load_some<16>(a.bias + channel, count) : zeros<16>();
+    const int64_t biases = a.bias ? larger(0, smaller(16, a.biases - channel)) : 0;
+    for (int p = 0; p < PIXELS; p++) sum[p] = load_some<16>(a.bias + (biases > 0 ? channel : 0), biases);
     for (int t = 0; t < job.taps; t++) {
         const uint16_t* from = a.x + (job.in_first + y * job.in_row + x * job.in_col + job.offset[t]) * a.depth;
         for (int64_t k = 0; k < depth_blocks; k++) {
@@ -37,11 +39,14 @@ template <int PIXELS>
     }
     for (int p = 0; p < PIXELS; p++) {
         const int64_t at = (job.out_first + y * job.out_row + (x + p) * job.out_col) * a.channels + channel;
-        if (a.residual) sum[p] = sum[p] + load_some<16>(a.residual + at, count);
-        if (count == 16)
-            store(a.out + at, sum[p]);
-        else
-            store_some(a.out + at, sum[p], count);
+        if (a.plain && count == 16) {
+            store(a.plain + at, sum[p]);
+        } else if (a.plain) {
+            store_some(a.plain + at, sum[p], count);
+        } else {
+            if (a.residual) sum[p] = sum[p] + load_bf16<16>(a.residual + at);
+            store_bf16(a.framed + at, sum[p]);
+        }
     }
 }
 
@@ -57,7 +62,7 @@ inline void conv(const ConvArguments& a) {
     }
 }
 
-// One row of the grid: dweight[o .. o + OUT, 16 channels of the operand from c on] += sum of dy * x.
+// One row of the grid: dweight[o .. o + OUT, 16 channels of the map from c on] += sum of dy * x.
 template <int OUT>
 [[gnu::always_inline]] inline void add_row(const ConvWeightArguments& a, const WeightJob& job, int t, const float* dy,
                                            const float* x, int64_t o, int64_t c) {

@@ -2,9 +2,9 @@
 // are kernels/cpu/isa.h's), and the shape in which convolutions reach them.
 //
 // Every convolution, forward or backward, of any stride or enlargement, is at most four ConvJobs: a grid of results
-// whose pixel (y, x) is a sum over taps, each a pixel of the operand at a fixed offset times a matrix:
+// whose pixel (y, x) is a sum over taps, each a pixel of the map at a fixed offset times a matrix:
 //
-//   out[out_first + y out_row + x out_col] = sum_t operand[in_first + y in_row + x in_col + offset[t]] * W[matrix[t]]
+//   out[out_first + y out_row + x out_col] = sum_t map[in_first + y in_row + x in_col + offset[t]] * W[matrix[t]]
 //
 // all in pixels. The four are the parities of rows and columns, of the result (DOUBLE, and HALVE backward).
 #pragma once
@@ -31,20 +31,21 @@ struct ConvJob {
 constexpr int64_t TILE_VALUES = 512;
 
 struct ConvArguments {
-    float* out;
-    const uint16_t* x;  // operand, `depth` channels a pixel
+    float* plain;       // the result as float32, or null:
+    uint16_t* framed;   // as bf16; its frame is the caller's
+    const uint16_t* x;  // framed, `depth` channels a pixel
     const uint16_t* weights;
-    const float* bias;      // [channels], or null
-    const float* residual;  // of out's layout, or null
-    int64_t depth;          // a multiple of 32
-    int64_t channels;       // of out
+    const float* bias;         // [biases], zero for the channels behind; or null
+    const uint16_t* residual;  // of framed's layout, or null
+    int64_t depth;             // a multiple of 32
+    int64_t channels, biases;  // of the result; of a framed one a multiple of 32
     const ConvJob* job;
     int jobs;
 };
 
 // dweight[o, matrix[t], c] += sum over the grid of dy[dy_first + y dy_row + x dy_col, o] *
 //                             x[x_first + (y + row[t]) x_row + x x_col + offset[t], c]
-// Taps of the same offset share what is made of the operand: they are the same lines, `row` lines of the grid apart.
+// Taps of the same offset share what is made of the map: they are the same lines, `row` lines of the grid apart.
 struct WeightJob {
     int64_t rows, cols;
     int64_t dy_first, dy_row, dy_col;
@@ -57,7 +58,7 @@ struct WeightJob {
 struct ConvWeightArguments {
     float* dweight;  // [out, matrices, in]
     const uint16_t *dy, *x;
-    int64_t dy_depth, x_depth;  // channels of the operands
+    int64_t dy_depth, x_depth;  // channels of the maps
     int64_t out, in;            // and how many of them count
     int matrices;
     const WeightJob* job;
@@ -65,11 +66,11 @@ struct ConvWeightArguments {
 };
 
 struct VqganNormArguments {
-    uint16_t* operand;  // [height + 2, width + 2, depth], or null
-    float* dx;          // or null
-    float *dweight, *dbias;
-    float* statistics;  // [groups, 2]
-    const float *dy, *x, *weight, *bias, *residual;
+    uint16_t* out;  // the result, or dx
+    const uint16_t *x, *dy, *residual;
+    float *dweight, *dbias;  // or null
+    float* statistics;       // [groups, 2]
+    const float *weight, *bias;
     int64_t height, width, channels, depth, groups;
     float eps;
     bool swish;
@@ -77,12 +78,13 @@ struct VqganNormArguments {
 
 struct VqganIsa {
     const char* name;
-    void (*to_operand)(uint16_t* out, const float* x, int64_t height, int64_t width, int64_t channels, int64_t depth);
-    void (*norm_operand)(const VqganNormArguments& arguments);
-    void (*d_norm)(const VqganNormArguments& arguments);
+    void (*frame)(uint16_t* out, const float* x, int64_t height, int64_t width, int64_t channels, int64_t depth);
+    void (*clear_frame)(uint16_t* map, int64_t height, int64_t width, int64_t depth);
+    void (*norm_map)(const VqganNormArguments& arguments);
+    void (*d_norm_map)(const VqganNormArguments& arguments);
     void (*conv)(const ConvArguments& arguments);
     void (*conv_weight)(const ConvWeightArguments& arguments);
-    void (*sum_pixels)(float* sums, const uint16_t* operand, int64_t height, int64_t width, int64_t channels,
+    void (*sum_pixels)(float* sums, const uint16_t* map, int64_t height, int64_t width, int64_t channels,
                        int64_t depth);
     void (*d_spatial_attention)(float* dq, float* dk, float* dv, const float* dout, const float* q, const float* k,
                                 const float* v, int64_t pixels, int64_t channels);

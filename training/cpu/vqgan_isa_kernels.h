@@ -14,9 +14,10 @@ template <int LANES>
 constexpr VqganIsa vqgan_isa(const char* name) {
     return {
         .name = name,
-        .to_operand = to_operand<LANES>,
-        .norm_operand = norm_operand<LANES>,
-        .d_norm = d_norm<LANES>,
+        .frame = frame<LANES>,
+        .clear_frame = clear_frame,
+        .norm_map = norm_map<LANES>,
+        .d_norm_map = d_norm_map<LANES>,
         .conv = conv,
         .conv_weight = conv_weight,
         .sum_pixels = sum_pixels<LANES>,

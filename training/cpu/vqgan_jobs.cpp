@@ -14,66 +14,66 @@ void add_tap(WeightJob& job, int64_t row, int64_t offset, int matrix) {
     job.matrix[job.taps++] = matrix;
 }
 
+// The lines of a result: where its pixels stand.
+struct Lines {
+    int64_t line, first;
+
+    Lines(int64_t width, ResultKind kind)
+        : line(kind == ResultKind::Framed ? width + 2 : width), first(kind == ResultKind::Framed ? line + 1 : 0) {}
+    int64_t place(int64_t y, int64_t x) const { return first + y * line + x; }
+};
+
 }  // namespace
 
-ConvJobs forward_jobs(const Convolution& shape, int64_t height, int64_t width) {
+ConvJobs forward_jobs(const Convolution& shape, int64_t height, int64_t width, ResultKind kind) {
     const int64_t line = width + 2, kernel = shape.kernel, stride = shape.stride;
+    const Lines out(width * shape.upsample / stride, kind);
     ConvJobs all;
     if (shape.upsample == 2) {
         for (int p = 0; p < 2; p++)
             for (int q = 0; q < 2; q++) {
                 ConvJob& job = all.job[all.jobs++];
-                job = {.rows = height,
-                       .cols = width,
-                       .out_first = p * 2 * width + q,
-                       .out_row = 4 * width,
-                       .out_col = 2,
-                       .in_first = p * line + q,
-                       .in_row = line,
-                       .in_col = 1,
-                       .taps = 0,
-                       .offset = {},
-                       .matrix = {}};
+                job.rows = height, job.cols = width;
+                job.out_first = out.place(p, q), job.out_row = 2 * out.line, job.out_col = 2;
+                job.in_first = p * line + q, job.in_row = line, job.in_col = 1;
                 for (int a = 0; a < 2; a++)
                     for (int b = 0; b < 2; b++) add_tap(job, a * line + b, double_matrix(p, q, a, b));
             }
         return all;
     }
-    const int64_t start = kernel == 1 || stride == 2 ? line + 1 : 0;  // operand pixel of result (0, 0), tap (0, 0)
     ConvJob& job = all.job[all.jobs++];
-    job = {.rows = height / stride,
-           .cols = width / stride,
-           .out_first = 0,
-           .out_row = width / stride,
-           .out_col = 1,
-           .in_first = start,
-           .in_row = stride * line,
-           .in_col = stride,
-           .taps = 0,
-           .offset = {},
-           .matrix = {}};
+    job.rows = height / stride, job.cols = width / stride;
+    job.out_first = out.place(0, 0), job.out_row = out.line, job.out_col = 1;
+    job.in_first = kernel == 1 || stride == 2 ? line + 1 : 0;  // of result (0, 0), tap (0, 0)
+    job.in_row = stride * line, job.in_col = stride;
     for (int i = 0; i < kernel; i++)
         for (int j = 0; j < kernel; j++) add_tap(job, i * line + j, static_cast<int>(i * kernel + j));
     return all;
 }
 
-ConvJobs backward_jobs(const Convolution& shape, int64_t height, int64_t width) {
+ConvJobs backward_jobs(const Convolution& shape, int64_t height, int64_t width, ResultKind kind) {
     const int kernel = shape.kernel;
+    const Lines out(width, kind);
     ConvJobs all;
+    if (shape.stride == 2) {
+        const int64_t line = width / 2 + 2;
+        for (int p = 0; p < 2; p++)
+            for (int q = 0; q < 2; q++) {
+                ConvJob& job = all.job[all.jobs++];
+                job.rows = height / 2, job.cols = width / 2;
+                job.out_first = out.place(p, q), job.out_row = 2 * out.line, job.out_col = 2;
+                job.in_first = line + 1, job.in_row = line, job.in_col = 1;
+                for (int i = p; i < 3; i += 2)
+                    for (int j = q; j < 3; j += 2) add_tap(job, -(i / 2) * line - j / 2, i * 3 + j);
+            }
+        return all;
+    }
+    ConvJob& job = all.job[all.jobs++];
+    job.rows = height, job.cols = width;
+    job.out_first = out.place(0, 0), job.out_row = out.line, job.out_col = 1;
     if (shape.upsample == 2) {
         const int64_t line = 2 * width + 2;
-        ConvJob& job = all.job[all.jobs++];
-        job = {.rows = height,
-               .cols = width,
-               .out_first = 0,
-               .out_row = width,
-               .out_col = 1,
-               .in_first = 0,
-               .in_row = 2 * line,
-               .in_col = 2,
-               .taps = 0,
-               .offset = {},
-               .matrix = {}};
+        job.in_first = 0, job.in_row = 2 * line, job.in_col = 2;
         for (int p = 0; p < 2; p++)
             for (int q = 0; q < 2; q++)
                 for (int a = 0; a < 2; a++)
@@ -81,40 +81,8 @@ ConvJobs backward_jobs(const Convolution& shape, int64_t height, int64_t width) 
                         add_tap(job, (3 - p - 2 * a) * line + 3 - q - 2 * b, double_matrix(p, q, a, b));
         return all;
     }
-    if (shape.stride == 2) {
-        const int64_t line = width / 2 + 2;
-        for (int p = 0; p < 2; p++)
-            for (int q = 0; q < 2; q++) {
-                ConvJob& job = all.job[all.jobs++];
-                job = {.rows = height / 2,
-                       .cols = width / 2,
-                       .out_first = p * width + q,
-                       .out_row = 2 * width,
-                       .out_col = 2,
-                       .in_first = line + 1,
-                       .in_row = line,
-                       .in_col = 1,
-                       .taps = 0,
-                       .offset = {},
-                       .matrix = {}};
-                for (int i = p; i < 3; i += 2)
-                    for (int j = q; j < 3; j += 2) add_tap(job, -(i / 2) * line - j / 2, i * 3 + j);
-            }
-        return all;
-    }
     const int64_t line = width + 2;
-    ConvJob& job = all.job[all.jobs++];
-    job = {.rows = height,
-           .cols = width,
-           .out_first = 0,
-           .out_row = width,
-           .out_col = 1,
-           .in_first = kernel == 1 ? line + 1 : 2 * line + 2,
-           .in_row = line,
-           .in_col = 1,
-           .taps = 0,
-           .offset = {},
-           .matrix = {}};
+    job.in_first = kernel == 1 ? line + 1 : 2 * line + 2, job.in_row = line, job.in_col = 1;
     for (int i = 0; i < kernel; i++)
         for (int j = 0; j < kernel; j++) add_tap(job, -i * line - j, i * kernel + j);
     return all;

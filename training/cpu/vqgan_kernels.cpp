@@ -15,7 +15,11 @@ namespace {
 
 using Isa = const VqganIsa* (*)();
 
+uint16_t* bf16_or_null(Tensor t) {
+    return static_cast<uint16_t*>(t.data);
+}
 uint16_t* bf16(Tensor t) {
+    CHECK(t.dtype == DType::BF16);
     return static_cast<uint16_t*>(t.data);
 }
 float* f32_or_null(Tensor t) {
@@ -23,44 +27,36 @@ float* f32_or_null(Tensor t) {
 }
 
 template <Isa ISA>
-void to_operand(Tensor out, Tensor x) {
-    ISA()->to_operand(bf16(out), x.f32(), x.shape[0], x.shape[1], x.shape[2], out.shape[2]);
+void frame(Tensor out, Tensor x) {
+    ISA()->frame(bf16(out), x.f32(), x.shape[0], x.shape[1], x.shape[2], out.shape[2]);
 }
 
-VqganNormArguments norm_arguments(const Tensor& x, Tensor operand, Tensor statistics, const GroupNorm& norm) {
-    return {.operand = operand ? bf16(operand) : nullptr,
-            .dx = nullptr,
-            .dweight = nullptr,
-            .dbias = nullptr,
-            .statistics = statistics.f32(),
-            .dy = nullptr,
-            .x = x.f32(),
-            .weight = norm.weight.f32(),
-            .bias = norm.bias.f32(),
-            .residual = nullptr,
-            .height = x.shape[0],
-            .width = x.shape[1],
-            .channels = x.shape[2],
-            .depth = operand_channels(x.shape[2]),
-            .groups = norm.groups,
-            .eps = norm.eps,
-            .swish = norm.activation == Activation::Swish};
+VqganNormArguments norm_arguments(Tensor out, const Tensor& x, Tensor statistics, const GroupNorm& norm) {
+    VqganNormArguments n = {};
+    n.out = bf16(out);
+    n.x = bf16(x);
+    n.statistics = statistics.f32();
+    n.weight = norm.weight.f32(), n.bias = norm.bias.f32();
+    n.height = x.shape[0] - 2, n.width = x.shape[1] - 2, n.depth = x.shape[2];
+    n.channels = norm.weight.elements(), n.groups = norm.groups;
+    n.eps = norm.eps;
+    n.swish = norm.activation == Activation::Swish;
+    return n;
 }
 
 template <Isa ISA>
-void norm_operand(Tensor out, Tensor statistics, Tensor x, const GroupNorm& norm) {
-    ISA()->norm_operand(norm_arguments(x, out, statistics, norm));
+void norm_map(Tensor out, Tensor statistics, Tensor x, const GroupNorm& norm) {
+    ISA()->norm_map(norm_arguments(out, x, statistics, norm));
 }
 
 template <Isa ISA>
-void d_norm(Tensor dx, Tensor dx_operand, Tensor dweight, Tensor dbias, Tensor dy, Tensor x, Tensor statistics,
-            const GroupNorm& norm, Tensor residual) {
-    VqganNormArguments arguments = norm_arguments(x, dx_operand, statistics, norm);
-    arguments.dx = f32_or_null(dx);
-    arguments.dweight = f32_or_null(dweight), arguments.dbias = f32_or_null(dbias);
-    arguments.dy = dy.f32();
-    arguments.residual = f32_or_null(residual);
-    ISA()->d_norm(arguments);
+void d_norm_map(Tensor dx, Tensor dweight, Tensor dbias, Tensor dy, Tensor x, Tensor statistics, const GroupNorm& norm,
+                Tensor residual) {
+    VqganNormArguments n = norm_arguments(dx, x, statistics, norm);
+    n.dweight = f32_or_null(dweight), n.dbias = f32_or_null(dbias);
+    n.dy = bf16(dy);
+    n.residual = bf16_or_null(residual);
+    ISA()->d_norm_map(n);
 }
 
 // --- weights in the order of the matrix unit ---------------------------------------------------------------------
@@ -73,7 +69,7 @@ int64_t packed_place(int64_t n, int64_t k, int64_t blocks) {
 // Both directions of the matrix w(o, c), for `matrix` of `matrices`.
 template <class Weight>
 void pack_matrix(uint16_t* packed, int64_t matrix, int64_t matrices, int64_t out, int64_t in, Weight w) {
-    const int64_t outs = operand_channels(out), ins = operand_channels(in), size = outs * ins;
+    const int64_t outs = map_channels(out), ins = map_channels(in), size = outs * ins;
     uint16_t *forward = packed + matrix * size, *backward = packed + (matrices + matrix) * size;
     for (int64_t o = 0; o < outs; o++)
         for (int64_t c = 0; c < ins; c++) {
@@ -112,18 +108,47 @@ void pack_weights(Tensor packed, Tensor weight, const Convolution& shape) {
 
 // --- convolutions -----------------------------------------------------------------------------------------------
 
+// A result of [height, width], plain or framed.
+template <Isa ISA>
+ConvArguments result_arguments(Tensor out, int64_t height, int64_t width, ResultKind& kind) {
+    ConvArguments a = {};
+    kind = is_plain(out, height, width) ? ResultKind::Plain : ResultKind::Framed;
+    if (kind == ResultKind::Plain) {
+        a.plain = out.f32();
+    } else {
+        a.framed = bf16(out);
+        ISA()->clear_frame(a.framed, height, width, out.shape[2]);
+    }
+    a.channels = out.shape[2];
+    return a;
+}
+
 template <Isa ISA>
 void conv2d(Tensor out, Tensor x, Tensor packed, Tensor bias, const Convolution& shape, Tensor residual) {
-    const ConvJobs jobs = forward_jobs(shape, x.shape[0] - 2, x.shape[1] - 2);
-    ISA()->conv({out.f32(), bf16(x), bf16(packed), bias.f32(), f32_or_null(residual), x.shape[2], out.shape[2],
-                 jobs.job, jobs.jobs});
+    const int64_t height = x.shape[0] - 2, width = x.shape[1] - 2;
+    ResultKind kind;
+    ConvArguments a = result_arguments<ISA>(out, convolved(height, shape), convolved(width, shape), kind);
+    const ConvJobs jobs = forward_jobs(shape, height, width, kind);
+    a.x = bf16(x), a.depth = x.shape[2];
+    a.weights = bf16(packed);
+    a.bias = bias.f32(), a.biases = bias.elements();
+    a.residual = bf16_or_null(residual);
+    a.job = jobs.job, a.jobs = jobs.jobs;
+    ISA()->conv(a);
 }
 
 template <Isa ISA>
 void d_conv2d_input(Tensor dx, Tensor dy, Tensor packed, const Convolution& shape, Tensor residual) {
-    const ConvJobs jobs = backward_jobs(shape, dx.shape[0], dx.shape[1]);
-    ISA()->conv({dx.f32(), bf16(dy), bf16(packed) + packed.elements() / 2, nullptr, f32_or_null(residual), dy.shape[2],
-                 dx.shape[2], jobs.job, jobs.jobs});
+    const int64_t height = (dy.shape[0] - 2) * shape.stride / shape.upsample;
+    const int64_t width = (dy.shape[1] - 2) * shape.stride / shape.upsample;
+    ResultKind kind;
+    ConvArguments a = result_arguments<ISA>(dx, height, width, kind);
+    const ConvJobs jobs = backward_jobs(shape, height, width, kind);
+    a.x = bf16(dy), a.depth = dy.shape[2];
+    a.weights = bf16(packed) + packed.elements() / 2;
+    a.residual = bf16_or_null(residual);
+    a.job = jobs.job, a.jobs = jobs.jobs;
+    ISA()->conv(a);
 }
 
 template <Isa ISA>
@@ -162,10 +187,10 @@ void d_spatial_attention(Tensor dq, Tensor dk, Tensor dv, Tensor dout, Tensor q,
 template <Isa ISA>
 VqganGradKernels table() {
     return {.name = ISA()->name,
-            .operand = DType::BF16,
-            .to_operand = to_operand<ISA>,
-            .norm_operand = norm_operand<ISA>,
-            .d_norm = d_norm<ISA>,
+            .element = DType::BF16,
+            .frame = frame<ISA>,
+            .norm_map = norm_map<ISA>,
+            .d_norm_map = d_norm_map<ISA>,
             .pack = pack_weights,
             .conv2d = conv2d<ISA>,
             .d_conv2d_input = d_conv2d_input<ISA>,

@@ -1,4 +1,4 @@
-// Normalisation of a VQGAN's maps forward and backward, and the making of operands, for one instruction set.
+// Normalisation of a VQGAN's framed maps forward and backward, and the making of such maps, for one instruction set.
 //
 // Bound by memory: maps are read in rows, each row's sums of a channel are taken in float32 and added up in double, so
 // that the picture's size costs no digits and the bits do not depend on how the work was cut.
@@ -36,26 +36,39 @@ inline uint16_t to_bf16(float value) {
     return static_cast<uint16_t>((u.bits + 0x7fffu + (u.bits >> 16 & 1u)) >> 16);
 }
 
+[[gnu::always_inline]] inline Native load_native_bf16(const uint16_t* from) {
+    return (Native)(__builtin_convertvector(*reinterpret_cast<const NativeHalvesAt*>(from), NativeBits) << 16);
+}
+template <int LANES>
+[[gnu::always_inline]] inline Vec<LANES> load_bf16(const uint16_t* from) {
+    Vec<LANES> v;
+    for (int i = 0; i < Vec<LANES>::PARTS; i++) v.part[i] = load_native_bf16(from + i * NATIVE_LANES);
+    return v;
+}
+
 inline void clear(uint16_t* from, int64_t count) {
     __builtin_memset(from, 0, static_cast<size_t>(count) * sizeof(uint16_t));
 }
-// The frame of an operand.
-inline void clear_frame(uint16_t* operand, int64_t height, int64_t width, int64_t depth) {
+inline void clear_frame(uint16_t* map, int64_t height, int64_t width, int64_t depth) {
     const int64_t line = (width + 2) * depth;
-    clear(operand, line);
-    clear(operand + (height + 1) * line, line);
+    clear(map, line);
+    clear(map + (height + 1) * line, line);
     for (int64_t y = 1; y <= height; y++) {
-        clear(operand + y * line, depth);
-        clear(operand + (y + 1) * line - depth, depth);
+        clear(map + y * line, depth);
+        clear(map + (y + 1) * line - depth, depth);
     }
+}
+// Where a row's first pixel stands.
+constexpr int64_t row_start(int64_t y, int64_t width, int64_t depth) {
+    return ((y + 1) * (width + 2) + 1) * depth;
 }
 
 template <int LANES>
-void to_operand(uint16_t* out, const float* x, int64_t height, int64_t width, int64_t channels, int64_t depth) {
+void frame(uint16_t* out, const float* x, int64_t height, int64_t width, int64_t channels, int64_t depth) {
     clear_frame(out, height, width, depth);
     for (int64_t y = 0; y < height; y++)
         for (int64_t i = 0; i < width; i++) {
-            uint16_t* to = out + ((y + 1) * (width + 2) + i + 1) * depth;
+            uint16_t* to = out + row_start(y, width, depth) + i * depth;
             const float* from = x + (y * width + i) * channels;
             int64_t c = 0;
             for (; c + LANES <= channels; c += LANES) store_bf16(to + c, load<LANES>(from + c));
@@ -64,14 +77,14 @@ void to_operand(uint16_t* out, const float* x, int64_t height, int64_t width, in
         }
 }
 
-// sums[c] += sum over the pixels of the operand.
+// sums[c] += sum over the pixels of the map.
 template <int LANES>
-void sum_pixels(float* sums, const uint16_t* operand, int64_t height, int64_t width, int64_t channels, int64_t depth) {
+void sum_pixels(float* sums, const uint16_t* map, int64_t height, int64_t width, int64_t channels, int64_t depth) {
     for (int64_t c = 0; c < channels; c += 2 * LANES) {  // depth is a multiple of 32
         double total[2 * LANES] = {};
         for (int64_t y = 1; y <= height; y++) {
             Pair<LANES> row = {zeros<LANES>(), zeros<LANES>()};
-            const uint16_t* from = operand + (y * (width + 2) + 1) * depth + c;
+            const uint16_t* from = map + (y * (width + 2) + 1) * depth + c;
             for (int64_t x = 0; x < width; x++) {
                 const Pair<LANES> pixel = load_pair<LANES>(from + x * depth);
                 row.first = row.first + pixel.first, row.second = row.second + pixel.second;
@@ -84,21 +97,34 @@ void sum_pixels(float* sums, const uint16_t* operand, int64_t height, int64_t wi
     }
 }
 
-// Two sums a channel of what f makes of a pixel: f(row, x, c) gives two vectors. sums [2][channels].
+// Two sums a channel of what f makes of a pixel: f(place in the map, c, first, second) adds to two vectors.
+// sums [2][channels].
 template <int LANES, class F>
-[[gnu::always_inline]] inline void sum_rows(double* sums, int64_t height, int64_t width, int64_t channels, F f) {
-    for (int64_t c = 0; c < 2 * channels; c++) sums[c] = 0;
-    for (int64_t y = 0; y < height; y++)
-        for (int64_t c = 0; c < channels; c += LANES) {
+[[gnu::always_inline]] inline void sum_rows(double* sums, const VqganNormArguments& n, F f) {
+    for (int64_t c = 0; c < 2 * n.channels; c++) sums[c] = 0;
+    for (int64_t y = 0; y < n.height; y++)
+        for (int64_t c = 0; c < n.channels; c += LANES) {
             Vec<LANES> first[2] = {zeros<LANES>(), zeros<LANES>()}, second[2] = {zeros<LANES>(), zeros<LANES>()};
+            const int64_t start = row_start(y, n.width, n.depth) + c;
             int64_t x = 0;
-            for (; x + 2 <= width; x += 2)
+            for (; x + 2 <= n.width; x += 2)
 #pragma GCC unroll 2
-                for (int i = 0; i < 2; i++) f((y * width + x + i) * channels + c, c, first[i], second[i]);
-            if (x < width) f((y * width + x) * channels + c, c, first[0], second[0]);
+                for (int i = 0; i < 2; i++) f(start + (x + i) * n.depth, c, first[i], second[i]);
+            if (x < n.width) f(start + x * n.depth, c, first[0], second[0]);
             float a[LANES], b[LANES];
             store(a, first[0] + first[1]), store(b, second[0] + second[1]);
-            for (int i = 0; i < LANES; i++) sums[c + i] += a[i], sums[channels + c + i] += b[i];
+            for (int i = 0; i < LANES; i++) sums[c + i] += a[i], sums[n.channels + c + i] += b[i];
+        }
+}
+// out = f(place in the map, c) for every pixel, framed.
+template <int LANES, class F>
+[[gnu::always_inline]] inline void map_pixels(const VqganNormArguments& n, F f) {
+    clear_frame(n.out, n.height, n.width, n.depth);
+    for (int64_t y = 0; y < n.height; y++)
+        for (int64_t x = 0; x < n.width; x++) {
+            const int64_t pixel = row_start(y, n.width, n.depth) + x * n.depth;
+            for (int64_t c = 0; c < n.channels; c += LANES) store_bf16(n.out + pixel + c, f(pixel + c, c));
+            if (n.channels < n.depth) clear(n.out + pixel + n.channels, n.depth - n.channels);
         }
 }
 
@@ -119,25 +145,26 @@ template <int LANES>
 }
 
 template <int LANES>
-void norm_operand(const VqganNormArguments& n) {
+void norm_map(const VqganNormArguments& n) {
     const int64_t width = n.channels / n.groups;
     double* sums =
-        static_cast<double*>(scratch(static_cast<size_t>(n.channels) * (2 * sizeof(double) + 2 * sizeof(float))));
+        static_cast<double*>(scratch(static_cast<size_t>(n.channels) * (2 * sizeof(double) + 3 * sizeof(float))));
     float *scale = reinterpret_cast<float*>(sums + 2 * n.channels), *offset = scale + n.channels;
+    float* centre = offset + n.channels;
     // About the first pixel: a large common value would eat the digits of a float.
-    sum_rows<LANES>(sums, n.height, n.width, n.channels,
-                    [&](int64_t at, int64_t c, Vec<LANES>& sum, Vec<LANES>& squares) {
-                        const Vec<LANES> v = load<LANES>(n.x + at) - load<LANES>(n.x + c);
-                        sum = sum + v;
-                        squares = fma(v, v, squares);
-                    });
+    for (int64_t c = 0; c < n.channels; c++) centre[c] = widen(n.x[row_start(0, n.width, n.depth) + c]);
+    sum_rows<LANES>(sums, n, [&](int64_t at, int64_t c, Vec<LANES>& sum, Vec<LANES>& squares) {
+        const Vec<LANES> v = load_bf16<LANES>(n.x + at) - load<LANES>(centre + c);
+        sum = sum + v;
+        squares = fma(v, v, squares);
+    });
     const double pixels = static_cast<double>(n.height * n.width), count = pixels * static_cast<double>(width);
     for (int64_t g = 0; g < n.groups; g++) {
         double mean = 0, squares = 0;
-        for (int64_t c = g * width; c < (g + 1) * width; c++) mean += sums[c] + pixels * n.x[c];
+        for (int64_t c = g * width; c < (g + 1) * width; c++) mean += sums[c] + pixels * centre[c];
         mean /= count;
         for (int64_t c = g * width; c < (g + 1) * width; c++) {
-            const double slip = n.x[c] - mean;
+            const double slip = centre[c] - mean;
             squares += sums[n.channels + c] + 2 * slip * sums[c] + pixels * slip * slip;
         }
         const double variance = squares > 0 ? squares / count : 0;
@@ -148,21 +175,14 @@ void norm_operand(const VqganNormArguments& n) {
             offset[c] = static_cast<float>(n.bias[c] - mean * deviation * n.weight[c]);
         }
     }
-    clear_frame(n.operand, n.height, n.width, n.depth);
-    for (int64_t y = 0; y < n.height; y++)
-        for (int64_t x = 0; x < n.width; x++) {
-            const float* from = n.x + (y * n.width + x) * n.channels;
-            uint16_t* to = n.operand + ((y + 1) * (n.width + 2) + x + 1) * n.depth;
-            for (int64_t c = 0; c < n.channels; c += LANES) {
-                const Vec<LANES> u = fma(load<LANES>(from + c), load<LANES>(scale + c), load<LANES>(offset + c));
-                store_bf16(to + c, n.swish ? u * sigmoid(u) : u);
-            }
-            if (n.channels < n.depth) clear(to + n.channels, n.depth - n.channels);
-        }
+    map_pixels<LANES>(n, [&](int64_t at, int64_t c) {
+        const Vec<LANES> u = fma(load_bf16<LANES>(n.x + at), load<LANES>(scale + c), load<LANES>(offset + c));
+        return n.swish ? u * sigmoid(u) : u;
+    });
 }
 
 template <int LANES>
-void d_norm(const VqganNormArguments& n) {
+void d_norm_map(const VqganNormArguments& n) {
     const int64_t width = n.channels / n.groups;
     double* sums =
         static_cast<double*>(scratch(static_cast<size_t>(n.channels) * (2 * sizeof(double) + 5 * sizeof(float))));
@@ -174,27 +194,27 @@ void d_norm(const VqganNormArguments& n) {
         deviation[c] = statistics[1], centre[c] = -statistics[0] * statistics[1];
     }
     auto normed = [&](int64_t at, int64_t c) {
-        return fma(load<LANES>(n.x + at), load<LANES>(deviation + c), load<LANES>(centre + c));
+        return fma(load_bf16<LANES>(n.x + at), load<LANES>(deviation + c), load<LANES>(centre + c));
     };
-    // dy * activation'(xhat weight + bias)
-    auto through_activation = [&](int64_t at, int64_t c, const Vec<LANES>& xhat) {
-        const Vec<LANES> dy = load<LANES>(n.dy + at);
-        if (!n.swish) return dy;
-        const Vec<LANES> u = fma(xhat, load<LANES>(n.weight + c), load<LANES>(n.bias + c)), s = sigmoid(u);
-        return dy * fma(u, s - s * s, s);
-    };
-    sum_rows<LANES>(sums, n.height, n.width, n.channels,
-                    [&](int64_t at, int64_t c, Vec<LANES>& sum, Vec<LANES>& products) {
-                        const Vec<LANES> xhat = normed(at, c), g = through_activation(at, c, xhat);
-                        sum = sum + g;
-                        products = fma(g, xhat, products);
-                    });
+    // g = dy * activation'(xhat weight + bias) waits in the result's place, rounded, for its second use: an exponential
+    // costs more than that.
+    sum_rows<LANES>(sums, n, [&](int64_t at, int64_t c, Vec<LANES>& sum, Vec<LANES>& products) {
+        const Vec<LANES> xhat = normed(at, c);
+        Vec<LANES> g = load_bf16<LANES>(n.dy + at);
+        if (n.swish) {
+            const Vec<LANES> u = fma(xhat, load<LANES>(n.weight + c), load<LANES>(n.bias + c)), s = sigmoid(u);
+            g = g * fma(u, s - s * s, s);
+            store_bf16(n.out + at, g);
+        }
+        sum = sum + g;
+        products = fma(g, xhat, products);
+    });
+    const uint16_t* kept = n.swish ? n.out : n.dy;
     const double count = static_cast<double>(n.height * n.width * width);
     for (int64_t g = 0; g < n.groups; g++) {
         double mean = 0, product = 0;
-        for (int64_t c = g * width; c < (g + 1) * width; c++) {
+        for (int64_t c = g * width; c < (g + 1) * width; c++)
             mean += sums[c] * n.weight[c], product += sums[n.channels + c] * n.weight[c];
-        }
         for (int64_t c = g * width; c < (g + 1) * width; c++) {
             scale[c] = deviation[c] * n.weight[c];
             slope[c] = static_cast<float>(-deviation[c] * product / count);
@@ -206,21 +226,11 @@ void d_norm(const VqganNormArguments& n) {
             n.dbias[c] += static_cast<float>(sums[c]);
             n.dweight[c] += static_cast<float>(sums[n.channels + c]);
         }
-    if (n.operand) clear_frame(n.operand, n.height, n.width, n.depth);
-    for (int64_t y = 0; y < n.height; y++)
-        for (int64_t x = 0; x < n.width; x++) {
-            const int64_t pixel = (y * n.width + x) * n.channels;
-            uint16_t* to = n.operand ? n.operand + ((y + 1) * (n.width + 2) + x + 1) * n.depth : nullptr;
-            for (int64_t c = 0; c < n.channels; c += LANES) {
-                const Vec<LANES> xhat = normed(pixel + c, c), g = through_activation(pixel + c, c, xhat);
-                Vec<LANES> dx = fma(xhat, load<LANES>(slope + c), load<LANES>(offset + c));
-                dx = fma(g, load<LANES>(scale + c), dx);
-                if (n.residual) dx = dx + load<LANES>(n.residual + pixel + c);
-                if (n.dx) store(n.dx + pixel + c, dx);
-                if (to) store_bf16(to + c, dx);
-            }
-            if (to && n.channels < n.depth) clear(to + n.channels, n.depth - n.channels);
-        }
+    map_pixels<LANES>(n, [&](int64_t at, int64_t c) {
+        const Vec<LANES> inner = fma(normed(at, c), load<LANES>(slope + c), load<LANES>(offset + c));
+        const Vec<LANES> dx = fma(load_bf16<LANES>(kept + at), load<LANES>(scale + c), inner);
+        return n.residual ? dx + load_bf16<LANES>(n.residual + at) : dx;
+    });
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 // The definition of a VQGAN's gradients, channels last: plain loops, sums in double. Formulas and shapes stand at the
-// wrappers in training/vqgan/grad_kernels.h. Operands are f32 here, or bf16 as the fast backends have them.
+// wrappers in training/vqgan/grad_kernels.h. Maps are f32 here, or bf16 as the fast backends have them.
 #include <algorithm>
 #include <cmath>
 #include <vector>
@@ -19,80 +19,88 @@ void set(Tensor& t, int64_t i, double value) {
         static_cast<uint16_t*>(t.data)[i] = float_to_bf16(float(value));
 }
 
-// Where channel c of pixel (y, x), from -1 to the height and width, stands in an operand.
-int64_t place(const Tensor& operand, int64_t y, int64_t x, int64_t c) {
-    return ((y + 1) * operand.shape[1] + x + 1) * operand.shape[2] + c;
+// Where channel c of pixel (y, x), from -1 to the height and width, stands in a framed map.
+int64_t place(const Tensor& map, int64_t y, int64_t x, int64_t c) {
+    return ((y + 1) * map.shape[1] + x + 1) * map.shape[2] + c;
 }
 
+// f(y, x, c) for every value of a framed map that is not filling, of [height, width, channels].
 template <class F>
-void fill_operand(Tensor& out, int64_t height, int64_t width, int64_t channels, F f) {
-    for (int64_t i = 0; i < out.elements(); i++) set(out, i, 0);
-    for (int64_t y = 0; y < height; y++)
-        for (int64_t x = 0; x < width; x++)
-            for (int64_t c = 0; c < channels; c++) set(out, place(out, y, x, c), f((y * width + x) * channels + c, c));
+void each_value(const Tensor& map, int64_t channels, F f) {
+    for (int64_t y = 0; y < map.shape[0] - 2; y++)
+        for (int64_t x = 0; x < map.shape[1] - 2; x++)
+            for (int64_t c = 0; c < channels; c++) f(y, x, c);
+}
+void clear(Tensor& map) {
+    for (int64_t i = 0; i < map.elements(); i++) set(map, i, 0);
 }
 
-void to_operand(Tensor out, Tensor x) {
-    fill_operand(out, x.shape[0], x.shape[1], x.shape[2], [&](int64_t i, int64_t) { return double(x.f32()[i]); });
+void frame(Tensor out, Tensor x) {
+    clear(out);
+    each_value(out, x.shape[2], [&](int64_t y, int64_t col, int64_t c) {
+        set(out, place(out, y, col, c), x.f32()[(y * x.shape[1] + col) * x.shape[2] + c]);
+    });
 }
 
 double sigmoid(double x) {
     return 1.0 / (1.0 + std::exp(-x));
 }
 
-void norm_operand(Tensor out, Tensor statistics, Tensor x, const GroupNorm& norm) {
-    const int64_t pixels = x.rows(), channels = x.cols(), width = channels / norm.groups;
+void norm_map(Tensor out, Tensor statistics, Tensor x, const GroupNorm& norm) {
+    const int64_t channels = norm.weight.elements(), width = channels / norm.groups;
+    const double count = double((x.shape[0] - 2) * (x.shape[1] - 2) * width);
     std::vector<double> mean(static_cast<size_t>(norm.groups)), deviation(mean);
+    each_value(x, channels,
+               [&](int64_t y, int64_t col, int64_t c) { mean[c / width] += value(x, place(x, y, col, c)) / count; });
+    each_value(x, channels, [&](int64_t y, int64_t col, int64_t c) {
+        const double centred = value(x, place(x, y, col, c)) - mean[c / width];
+        deviation[c / width] += centred * centred / count;
+    });
     for (int64_t g = 0; g < norm.groups; g++) {
-        double sum = 0, squares = 0;
-        for (int64_t i = 0; i < pixels * channels; i++)
-            if (i % channels / width == g) sum += x.f32()[i];
-        mean[g] = sum / double(pixels * width);
-        for (int64_t i = 0; i < pixels * channels; i++)
-            if (i % channels / width == g) squares += (x.f32()[i] - mean[g]) * (x.f32()[i] - mean[g]);
-        deviation[g] = 1.0 / std::sqrt(squares / double(pixels * width) + norm.eps);
+        deviation[g] = 1.0 / std::sqrt(deviation[g] + norm.eps);
         statistics.f32()[2 * g] = float(mean[g]);
         statistics.f32()[2 * g + 1] = float(deviation[g]);
     }
-    fill_operand(out, x.shape[0], x.shape[1], channels, [&](int64_t i, int64_t c) {
-        const int64_t g = c / width;
-        const double u = (x.f32()[i] - mean[g]) * deviation[g] * norm.weight.f32()[c] + norm.bias.f32()[c];
-        return norm.activation == Activation::Swish ? u * sigmoid(u) : u;
+    clear(out);
+    each_value(x, channels, [&](int64_t y, int64_t col, int64_t c) {
+        const int64_t i = place(x, y, col, c), g = c / width;
+        const double u = (value(x, i) - mean[g]) * deviation[g] * norm.weight.f32()[c] + norm.bias.f32()[c];
+        set(out, i, norm.activation == Activation::Swish ? u * sigmoid(u) : u);
     });
 }
 
-void d_norm(Tensor dx, Tensor dx_operand, Tensor dweight, Tensor dbias, Tensor dy, Tensor x, Tensor statistics,
-            const GroupNorm& norm, Tensor residual) {
-    const int64_t channels = x.cols(), width = channels / norm.groups, count = x.rows() * width;
-    std::vector<double> g(static_cast<size_t>(x.elements())), xhat(g);
+void d_norm_map(Tensor dx, Tensor dweight, Tensor dbias, Tensor dy, Tensor x, Tensor statistics, const GroupNorm& norm,
+                Tensor residual) {
+    const int64_t channels = norm.weight.elements(), width = channels / norm.groups;
+    const double count = double((x.shape[0] - 2) * (x.shape[1] - 2) * width);
+    std::vector<double> g(static_cast<size_t>(x.elements())), xhat(g);  // frames included
     std::vector<double> sum(static_cast<size_t>(channels)), products(sum);
     std::vector<double> mean(static_cast<size_t>(norm.groups)), product(mean);
-    for (int64_t i = 0; i < x.elements(); i++) {
-        const int64_t c = i % channels;
+    each_value(x, channels, [&](int64_t y, int64_t col, int64_t c) {
+        const int64_t i = place(x, y, col, c);
         const float* s = statistics.f32() + 2 * (c / width);
-        xhat[i] = (double(x.f32()[i]) - s[0]) * s[1];
+        xhat[i] = (value(x, i) - s[0]) * s[1];
         const double u = xhat[i] * norm.weight.f32()[c] + norm.bias.f32()[c], o = sigmoid(u);
-        g[i] = dy.f32()[i] * (norm.activation == Activation::Swish ? o + u * o * (1 - o) : 1.0);
+        g[i] = value(dy, i) * (norm.activation == Activation::Swish ? o + u * o * (1 - o) : 1.0);
         sum[c] += g[i];
         products[c] += g[i] * xhat[i];
-    }
+    });
     for (int64_t c = 0; c < channels; c++) {
-        mean[c / width] += sum[c] * norm.weight.f32()[c] / double(count);
-        product[c / width] += products[c] * norm.weight.f32()[c] / double(count);
+        mean[c / width] += sum[c] * norm.weight.f32()[c] / count;
+        product[c / width] += products[c] * norm.weight.f32()[c] / count;
         if (dweight) dweight.f32()[c] += float(products[c]);
         if (dbias) dbias.f32()[c] += float(sum[c]);
     }
-    auto gradient = [&](int64_t i, int64_t c) {
-        const int64_t group = c / width;
+    std::vector<double> result(static_cast<size_t>(x.elements()));
+    each_value(x, channels, [&](int64_t y, int64_t col, int64_t c) {
+        const int64_t i = place(x, y, col, c), group = c / width;
         const double inner = g[i] * norm.weight.f32()[c] - mean[group] - xhat[i] * product[group];
-        return (residual ? residual.f32()[i] : 0.0) + statistics.f32()[2 * group + 1] * inner;
-    };
-    if (dx_operand) fill_operand(dx_operand, x.shape[0], x.shape[1], channels, gradient);
-    if (dx)
-        for (int64_t i = 0; i < x.elements(); i++) dx.f32()[i] = float(gradient(i, i % channels));
+        result[i] = (residual ? value(residual, i) : 0.0) + statistics.f32()[2 * group + 1] * inner;
+    });
+    for (int64_t i = 0; i < dx.elements(); i++) set(dx, i, result[i]);
 }
 
-// [out, kernel, kernel, operand_channels(in)], zeros behind; both directions read the same.
+// [out, kernel, kernel, map_channels(in)], zeros behind; both directions read the same.
 int64_t weight_place(const Convolution& shape, int64_t ins, int64_t o, int64_t i, int64_t j, int64_t c) {
     return ((o * shape.kernel + i) * shape.kernel + j) * ins + c;
 }
@@ -102,8 +110,7 @@ void pack(Tensor packed, Tensor weight, const Convolution& shape) {
     for (int64_t row = 0; row < weight.elements() / in; row++)
         for (int64_t c = 0; c < in; c++)
             set(packed,
-                weight_place(shape, operand_channels(in), row / (kernel * kernel), row / kernel % kernel, row % kernel,
-                             c),
+                weight_place(shape, map_channels(in), row / (kernel * kernel), row / kernel % kernel, row % kernel, c),
                 weight.f32()[row * in + c]);
 }
 
@@ -122,36 +129,55 @@ void each_tap(const Convolution& shape, int64_t height, int64_t width, Use use) 
                 }
 }
 
-// out [pixels, channels] = residual + sums
-void write_sums(Tensor& out, const std::vector<double>& sums, const Tensor& residual) {
-    for (int64_t i = 0; i < out.elements(); i++) out.f32()[i] = float(sums[i] + (residual ? residual.f32()[i] : 0.0));
-}
+// Sums of a result, [height, width, channels], plus the residual, into the result, framed or plain.
+struct Result {
+    Tensor out;
+    int64_t height, width, channels;
+    std::vector<double> sums;
+
+    Result(Tensor o, int64_t h, int64_t w, int64_t c) : out(o), height(h), width(w), channels(c) {
+        sums.assign(static_cast<size_t>(h * w * c), 0.0);
+    }
+    double& at(int64_t y, int64_t x, int64_t c) { return sums[(y * width + x) * channels + c]; }
+    void write(const Tensor& residual) {
+        const bool plain = is_plain(out, height, width);
+        for (int64_t y = 0; y < height; y++)
+            for (int64_t x = 0; x < width; x++)
+                for (int64_t c = 0; c < channels; c++)
+                    at(y, x, c) += residual ? value(residual, place(residual, y, x, c)) : 0.0;
+        clear(out);
+        for (int64_t y = 0; y < height; y++)
+            for (int64_t x = 0; x < width; x++)
+                for (int64_t c = 0; c < channels; c++)
+                    set(out, plain ? (y * width + x) * channels + c : place(out, y, x, c), at(y, x, c));
+    }
+};
 
 void conv2d(Tensor out, Tensor x, Tensor packed, Tensor bias, const Convolution& shape, Tensor residual) {
-    const int64_t channels = out.shape[2], ins = x.shape[2];
-    std::vector<double> sums(static_cast<size_t>(out.elements()));
-    for (int64_t i = 0; i < out.elements(); i++) sums[i] = bias.f32()[i % channels];
-    each_tap(shape, x.shape[0] - 2, x.shape[1] - 2,
-             [&](int64_t y, int64_t xo, int64_t i, int64_t j, int64_t row, int64_t col) {
-                 for (int64_t o = 0; o < channels; o++)
-                     for (int64_t c = 0; c < ins; c++)
-                         sums[(y * out.shape[1] + xo) * channels + o] +=
-                             value(x, place(x, row, col, c)) * value(packed, weight_place(shape, ins, o, i, j, c));
-             });
-    write_sums(out, sums, residual);
+    const int64_t height = x.shape[0] - 2, width = x.shape[1] - 2, ins = x.shape[2];
+    Result result(out, convolved(height, shape), convolved(width, shape), bias.elements());
+    for (size_t i = 0; i < result.sums.size(); i++) result.sums[i] = bias.f32()[int64_t(i) % result.channels];
+    each_tap(shape, height, width, [&](int64_t y, int64_t xo, int64_t i, int64_t j, int64_t row, int64_t col) {
+        for (int64_t o = 0; o < result.channels; o++)
+            for (int64_t c = 0; c < ins; c++)
+                result.at(y, xo, o) +=
+                    value(x, place(x, row, col, c)) * value(packed, weight_place(shape, ins, o, i, j, c));
+    });
+    result.write(residual);
 }
 
 void d_conv2d_input(Tensor dx, Tensor dy, Tensor packed, const Convolution& shape, Tensor residual) {
-    const int64_t in = dx.shape[2], ins = operand_channels(in), outs = dy.shape[2];
-    std::vector<double> sums(static_cast<size_t>(dx.elements()));
-    each_tap(shape, dx.shape[0], dx.shape[1],
-             [&](int64_t y, int64_t xo, int64_t i, int64_t j, int64_t row, int64_t col) {
-                 for (int64_t o = 0; o < outs; o++)
-                     for (int64_t c = 0; c < in; c++)
-                         sums[(row * dx.shape[1] + col) * in + c] +=
-                             value(dy, place(dy, y, xo, o)) * value(packed, weight_place(shape, ins, o, i, j, c));
-             });
-    write_sums(dx, sums, residual);
+    const int64_t height = (dy.shape[0] - 2) * shape.stride / shape.upsample;
+    const int64_t width = (dy.shape[1] - 2) * shape.stride / shape.upsample;
+    const int64_t ins = map_channels(dx.shape[2]), outs = dy.shape[2];
+    Result result(dx, height, width, dx.shape[2]);  // a framed one's filling, too: its weights are zeros
+    each_tap(shape, height, width, [&](int64_t y, int64_t xo, int64_t i, int64_t j, int64_t row, int64_t col) {
+        for (int64_t o = 0; o < outs; o++)
+            for (int64_t c = 0; c < result.channels; c++)
+                result.at(row, col, c) +=
+                    value(dy, place(dy, y, xo, o)) * value(packed, weight_place(shape, ins, o, i, j, c));
+    });
+    result.write(residual);
 }
 
 void d_conv2d_weight(Tensor dweight, Tensor dbias, Tensor dy, Tensor x, const Convolution& shape) {
@@ -201,17 +227,17 @@ void d_spatial_attention(Tensor dq, Tensor dk, Tensor dv, Tensor dout, Tensor q,
                 sums[2][j * channels + c] += p[j] * dout.f32()[i * channels + c];
             }
     }
-    write_sums(dq, sums[0], {});
-    write_sums(dk, sums[1], {});
-    write_sums(dv, sums[2], {});
+    Tensor outs[3] = {dq, dk, dv};
+    for (int part = 0; part < 3; part++)
+        for (int64_t i = 0; i < q.elements(); i++) outs[part].f32()[i] = float(sums[part][i]);
 }
 
-constexpr VqganGradKernels table(const char* name, DType operand) {
+constexpr VqganGradKernels table(const char* name, DType element) {
     return {.name = name,
-            .operand = operand,
-            .to_operand = to_operand,
-            .norm_operand = norm_operand,
-            .d_norm = d_norm,
+            .element = element,
+            .frame = frame,
+            .norm_map = norm_map,
+            .d_norm_map = d_norm_map,
             .pack = pack,
             .conv2d = conv2d,
             .d_conv2d_input = d_conv2d_input,

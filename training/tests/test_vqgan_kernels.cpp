@@ -30,6 +30,10 @@ void fill(Tensor t, uint32_t seed, float scale = 1.0f, float shift = 0.0f) {
     for (int64_t i = 0; i < t.elements(); i++) t.f32()[i] = shift + scale * normal(random);
 }
 
+void fill_halves(Tensor t, uint16_t value) {
+    for (int64_t i = 0; i < t.elements(); i++) static_cast<uint16_t*>(t.data)[i] = value;
+}
+
 float at(const Tensor& t, int64_t i) {
     return t.dtype == DType::F32 ? t.f32()[i] : bf16_to_float(static_cast<const uint16_t*>(t.data)[i]);
 }
@@ -89,29 +93,39 @@ TEST_CASE("vqgan kernels: convolutions and their gradients equal the definition"
                     results[side].push_back(std::make_unique<Block>(dtype, shape));
                     return results[side].back()->tensor;
                 };
-                Tensor& operand = make(DType::BF16, {c.height + 2, c.width + 2, operand_channels(c.in)});
-                Tensor& dy_operand = make(DType::BF16, {height + 2, width + 2, operand_channels(c.out)});
-                Tensor& out = make(DType::F32, {height, width, c.out});
+                const std::initializer_list<int64_t> inner = {c.height + 2, c.width + 2, map_channels(c.in)};
+                const std::initializer_list<int64_t> outer = {height + 2, width + 2, map_channels(c.out)};
+                Tensor& x_map = make(DType::BF16, inner);
+                Tensor& dy_map = make(DType::BF16, outer);
+                Tensor& residual_map = make(DType::BF16, outer);
+                Tensor& before_map = make(DType::BF16, inner);
+                Tensor& out = make(DType::BF16, outer);
                 Tensor& plain = make(DType::F32, {height, width, c.out});
-                Tensor& dx = make(DType::F32, {c.height, c.width, c.in});
+                Tensor& dx = make(DType::BF16, inner);
                 Tensor& dx_plain = make(DType::F32, {c.height, c.width, c.in});
                 Tensor& dweight = make(DType::F32, {c.out, c.shape.kernel, c.shape.kernel, c.in});
                 Tensor& dbias = make(DType::F32, {c.out});
                 Block packed(DType::BF16, {packed_elements(c.out, c.in, c.shape)});
                 pack(table, packed.tensor, weight.tensor, c.shape);
-                to_operand(table, operand, x.tensor);
-                to_operand(table, dy_operand, dy.tensor);
-                conv2d(table, out, operand, packed.tensor, bias.tensor, c.shape, residual.tensor);
-                conv2d(table, plain, operand, packed.tensor, bias.tensor, c.shape, {});
-                d_conv2d_input(table, dx, dy_operand, packed.tensor, c.shape, before.tensor);
-                d_conv2d_input(table, dx_plain, dy_operand, packed.tensor, c.shape, {});
+                frame(table, x_map, x.tensor);
+                frame(table, dy_map, dy.tensor);
+                frame(table, residual_map, residual.tensor);
+                frame(table, before_map, before.tensor);
+                for (Tensor* t : {&out, &dx}) fill_halves(*t, 0x3f80);  // what was there is written over, frame and all
+                conv2d(table, out, x_map, packed.tensor, bias.tensor, c.shape, residual_map);
+                conv2d(table, plain, x_map, packed.tensor, bias.tensor, c.shape, {});
+                d_conv2d_input(table, dx, dy_map, packed.tensor, c.in, c.shape, before_map);
+                d_conv2d_input(table, dx_plain, dy_map, packed.tensor, c.in, c.shape, {});
                 fill(dweight, 7), fill(dbias, 8);
-                d_conv2d_weight(table, dweight, dbias, dy_operand, operand, c.shape);
+                d_conv2d_weight(table, dweight, dbias, dy_map, x_map, c.shape);
             }
-            const double measured = c.shape.upsample == 2 ? 1.2e-2 : 1e-5;
+            // Of enlarged pictures, sums of weights are rounded, not weights.
+            const bool sums = c.shape.upsample == 2;
             for (size_t i = 0; i < results[0].size(); i++) {
                 CAPTURE(i);
-                CHECK(error(results[0][i]->tensor, results[1][i]->tensor) < measured);
+                const bool half = results[0][i]->tensor.dtype == DType::BF16;
+                CHECK(error(results[0][i]->tensor, results[1][i]->tensor) <
+                      (half ? (sums ? 5e-2 : 3e-2) : (sums ? 1.2e-2 : 1e-5)));
             }
         }
 }
@@ -144,20 +158,33 @@ TEST_CASE("vqgan kernels: normalisations and attention equal the definition") {
                     results[side].push_back(std::make_unique<Block>(dtype, shape));
                     return results[side].back()->tensor;
                 };
-                const int64_t depth = operand_channels(s.channels);
-                Tensor& operand = make(DType::BF16, {s.height + 2, s.width + 2, depth});
+                const std::initializer_list<int64_t> shape = {s.height + 2, s.width + 2, map_channels(s.channels)};
+                Tensor& x_map = make(DType::BF16, shape);
+                Tensor& dy_map = make(DType::BF16, shape);
+                Tensor& residual_map = make(DType::BF16, shape);
+                Tensor& normed = make(DType::BF16, shape);
                 Tensor& statistics = make(DType::F32, {s.groups, 2});
-                Tensor& dx = make(DType::F32, {s.height, s.width, s.channels});
-                Tensor& dx_operand = make(DType::BF16, {s.height + 2, s.width + 2, depth});
+                Tensor& dx = make(DType::BF16, shape);
                 Tensor& dweight = make(DType::F32, {s.channels});
                 Tensor& dbias = make(DType::F32, {s.channels});
-                norm_operand(table, operand, statistics, x.tensor, norm);
-                d_norm(table, dx, dx_operand, dweight, dbias, dy.tensor, x.tensor, statistics, norm, residual.tensor);
+                frame(table, x_map, x.tensor);
+                frame(table, dy_map, dy.tensor);
+                frame(table, residual_map, residual.tensor);
+                for (Tensor* t : {&normed, &dx}) fill_halves(*t, 0x3f80);
+                norm_map(table, normed, statistics, x_map, norm);
+                d_norm_map(table, dx, dweight, dbias, dy_map, x_map, statistics, norm, residual_map);
+                // In place, and without what may be left out.
+                Tensor& plain_dx = make(DType::BF16, shape);
+                frame(table, plain_dx, dy.tensor);
+                d_norm_map(table, plain_dx, {}, {}, plain_dx, x_map, statistics, norm, {});
             }
             for (size_t i = 0; i < results[0].size(); i++) {
                 CAPTURE(i);
                 const bool half = results[0][i]->tensor.dtype == DType::BF16;
-                CHECK(error(results[0][i]->tensor, results[1][i]->tensor) < (half ? 3e-2 : 5e-4));
+                // The last is dx alone: what is rounded is larger than what means leave of it, most of all in one
+                // pixel.
+                const double limit = i == 8 ? 0.15 : half ? 3e-2 : 5e-4;
+                CHECK(error(results[0][i]->tensor, results[1][i]->tensor) < limit);
             }
             if (s.height * s.width < 2) continue;
             const int64_t pixels = s.height * s.width;

@@ -16,21 +16,20 @@ constexpr int GROUPS = 32;
 constexpr float GROUP_NORM_EPS = 1e-6f;
 
 struct NormHistory {
-    Map x, operand, statistics;  // operand: what the convolution behind it reads
+    Map x, normed, statistics;
 };
 struct ResBlockHistory {
     NormHistory first, second;
-    Map shortcut;  // operand of the 1x1 convolution, if there is one
 };
 struct AttentionHistory {
     NormHistory norm;
-    Map q, k, v, mixed;  // mixed: operand
+    Map q, k, v, mixed;
 };
 struct History {
     std::vector<ResBlockHistory> blocks;
     std::vector<AttentionHistory> attentions;
     std::vector<NormHistory> norms;
-    std::vector<Map> operands;  // of convolutions without a normalisation in front
+    std::vector<Map> inputs;  // of convolutions without a normalisation in front
 };
 template <class T>
 T take_last(std::vector<T>& all) {
@@ -39,11 +38,6 @@ T take_last(std::vector<T>& all) {
     all.pop_back();
     return last;
 }
-
-// The gradient of a map, with its operand if somebody has made it already.
-struct Gradient {
-    Map values, operand;
-};
 
 // A part of the network's weights in its three forms: as they are, packed, and the gradient's place (null: nowhere).
 //   w(&ResBlockWeights::conv1)   the same of a member
@@ -67,55 +61,59 @@ public:
     Pass(const VqganGradKernels& gradients, const Kernels& kernels, MapPool& pool)
         : g_(gradients), k_(kernels), pool_(pool) {}
 
-    Map make(int64_t height, int64_t width, int64_t channels) {
+    Map plain(int64_t height, int64_t width, int64_t channels) {
         return pool_.take(DType::F32, {height, width, channels});
     }
-    Map like(const Map& x) { return make(x.height(), x.width(), x.channels()); }
-    Map make_operand(int64_t height, int64_t width, int64_t channels) {
-        return pool_.take(g_.operand, {height + 2, width + 2, operand_channels(channels)});
+    Map framed(int64_t height, int64_t width, int64_t channels) {
+        return pool_.take(g_.element, {height + 2, width + 2, map_channels(channels)});
     }
-    Map operand_of(const Map& x) {
-        Map operand = make_operand(x.height(), x.width(), x.channels());
-        to_operand(g_, *operand, *x);
-        return operand;
-    }
-
-    // The convolution of an operand, added to `residual` if there is one.
-    Map conv(const Map& operand, Part<ConvWeights> w, const Convolution& shape, const Map* residual = nullptr) {
-        const int64_t height = (operand.height() - 2) * shape.upsample / shape.stride;
-        const int64_t width = (operand.width() - 2) * shape.upsample / shape.stride;
-        Map out = make(height, width, w.value->out());
-        conv2d(g_, *out, *operand, w.packed->weight, w.value->bias, shape, residual ? **residual : Tensor());
+    Map like(const Map& x) { return pool_.take((*x).dtype, {x.height(), x.width(), x.channels()}); }
+    Map frame(const Map& x) {
+        Map out = framed(x.height(), x.width(), x.channels());
+        leon::frame(g_, *out, *x);
         return out;
     }
-    void d_conv_weight(Part<ConvWeights> w, const Map& dy, const Map& operand, const Convolution& shape) {
-        if (w.gradient->weight) d_conv2d_weight(g_, w.gradient->weight, w.gradient->bias, *dy, *operand, shape);
+
+    // The convolution of a framed map, added to `residual` if there is one.
+    Map conv(const Map& x, Part<ConvWeights> w, const Convolution& shape, const Map* residual = nullptr) {
+        Map out = framed(convolved(x.height() - 2, shape), convolved(x.width() - 2, shape), w.value->out());
+        conv2d(g_, *out, *x, w.packed->weight, w.value->bias, shape, residual ? **residual : Tensor());
+        return out;
+    }
+    Map conv_to_plain(const Map& x, Part<ConvWeights> w, const Convolution& shape) {
+        Map out = plain(convolved(x.height() - 2, shape), convolved(x.width() - 2, shape), w.value->out());
+        conv2d(g_, *out, *x, w.packed->weight, w.value->bias, shape, {});
+        return out;
+    }
+    void d_conv_weight(Part<ConvWeights> w, const Map& dy, const Map& x, const Convolution& shape) {
+        if (w.gradient->weight) d_conv2d_weight(g_, w.gradient->weight, w.gradient->bias, *dy, *x, shape);
     }
     Map d_conv_input(const Map& dy, Part<ConvWeights> w, const Convolution& shape, const Map* residual = nullptr) {
-        const int64_t height = (dy.height() - 2) * shape.stride / shape.upsample;
-        const int64_t width = (dy.width() - 2) * shape.stride / shape.upsample;
-        Map dx = make(height, width, w.value->in());
-        d_conv2d_input(g_, *dx, *dy, w.packed->weight, shape, residual ? **residual : Tensor());
+        const int64_t up = shape.upsample, in = w.value->in();
+        Map dx = framed((dy.height() - 2) * shape.stride / up, (dy.width() - 2) * shape.stride / up, in);
+        d_conv2d_input(g_, *dx, *dy, w.packed->weight, in, shape, residual ? **residual : Tensor());
+        return dx;
+    }
+    Map d_conv_input_to_plain(const Map& dy, Part<ConvWeights> w, const Convolution& shape) {
+        Map dx = plain(dy.height() - 2, dy.width() - 2, w.value->in());
+        d_conv2d_input(g_, *dx, *dy, w.packed->weight, w.value->in(), shape, {});
         return dx;
     }
 
     NormHistory norm(Map x, Part<NormWeights> w, Activation activation) {
         NormHistory h;
-        h.operand = make_operand(x.height(), x.width(), x.channels());
+        h.normed = like(x);
         h.statistics = pool_.take(DType::F32, {GROUPS, 2});
-        norm_operand(g_, *h.operand, *h.statistics, *x, with_groups(w, activation));
+        norm_map(g_, *h.normed, *h.statistics, *x, with_groups(w, activation));
         h.x = std::move(x);
         return h;
     }
-    enum class Want { Operand, Both };
-    Gradient d_norm(const Map& dy, const NormHistory& h, Part<NormWeights> w, Activation activation, Want want,
-                    const Map* residual = nullptr) {
-        Gradient dx;
-        dx.operand = make_operand(h.x.height(), h.x.width(), h.x.channels());
-        if (want == Want::Both) dx.values = like(h.x);
-        leon::d_norm(g_, *dx.values, *dx.operand, w.gradient->weight, w.gradient->bias, *dy, *h.x, *h.statistics,
-                     with_groups(w, activation), residual ? **residual : Tensor());
-        return dx;
+    // In dy's place.
+    Map d_norm(Map dy, const NormHistory& h, Part<NormWeights> w, Activation activation,
+               const Map* residual = nullptr) {
+        d_norm_map(g_, *dy, w.gradient->weight, w.gradient->bias, *dy, *h.x, *h.statistics, with_groups(w, activation),
+                   residual ? **residual : Tensor());
+        return dy;
     }
 
     Map attention(const Map& q, const Map& k, const Map& v) {
@@ -133,7 +131,7 @@ public:
         nearest_code(k_, Tensor(codes.data(), DType::I32, {z.height() * z.width()}), z.rows(), codebook);
     }
     Map look_up(const std::vector<int32_t>& codes, int64_t rows, int64_t cols, Tensor codebook) {
-        Map out = make(rows, cols, codebook.cols());
+        Map out = plain(rows, cols, codebook.cols());
         Tensor ids(const_cast<int32_t*>(codes.data()), DType::I32, {rows * cols});
         gather(k_, out.rows(), codebook, ids);
         return out;
@@ -155,62 +153,55 @@ private:
 Map res_block(Pass& p, Map x, Part<ResBlockWeights> w) {
     ResBlockHistory h;
     h.first = p.norm(std::move(x), w(&ResBlockWeights::norm1), Activation::Swish);
-    Map inner = p.conv(h.first.operand, w(&ResBlockWeights::conv1), SAME);
-    h.second = p.norm(std::move(inner), w(&ResBlockWeights::norm2), Activation::Swish);
-    Map y;
-    if (w.value->nin_shortcut) {
-        h.shortcut = p.operand_of(h.first.x);
-        const Map shortcut = p.conv(h.shortcut, w(&ResBlockWeights::nin_shortcut), POINTWISE);
-        y = p.conv(h.second.operand, w(&ResBlockWeights::conv2), SAME, &shortcut);
-    } else {
-        y = p.conv(h.second.operand, w(&ResBlockWeights::conv2), SAME, &h.first.x);
-    }
+    h.second =
+        p.norm(p.conv(h.first.normed, w(&ResBlockWeights::conv1), SAME), w(&ResBlockWeights::norm2), Activation::Swish);
+    Map shortcut;
+    if (w.value->nin_shortcut) shortcut = p.conv(h.first.x, w(&ResBlockWeights::nin_shortcut), POINTWISE);
+    Map y = p.conv(h.second.normed, w(&ResBlockWeights::conv2), SAME, shortcut ? &shortcut : &h.first.x);
     p.history.blocks.push_back(std::move(h));
     return y;
 }
-Gradient d_res_block(Pass& p, Gradient dy, Part<ResBlockWeights> w) {
-    ResBlockHistory h = take_last(p.history.blocks);
-    if (!dy.operand) dy.operand = p.operand_of(dy.values);
-    p.d_conv_weight(w(&ResBlockWeights::conv2), dy.operand, h.second.operand, SAME);
-    Map normed = p.d_conv_input(dy.operand, w(&ResBlockWeights::conv2), SAME);
-    Gradient inner = p.d_norm(normed, h.second, w(&ResBlockWeights::norm2), Activation::Swish, Pass::Want::Operand);
-    p.d_conv_weight(w(&ResBlockWeights::conv1), inner.operand, h.first.operand, SAME);
-    normed = p.d_conv_input(inner.operand, w(&ResBlockWeights::conv1), SAME);
+Map d_res_block(Pass& p, Map dy, Part<ResBlockWeights> w) {
+    const ResBlockHistory h = take_last(p.history.blocks);
+    p.d_conv_weight(w(&ResBlockWeights::conv2), dy, h.second.normed, SAME);
+    Map d = p.d_conv_input(dy, w(&ResBlockWeights::conv2), SAME);
+    d = p.d_norm(std::move(d), h.second, w(&ResBlockWeights::norm2), Activation::Swish);
+    p.d_conv_weight(w(&ResBlockWeights::conv1), d, h.first.normed, SAME);
+    d = p.d_conv_input(d, w(&ResBlockWeights::conv1), SAME);
     if (w.value->nin_shortcut) {
-        p.d_conv_weight(w(&ResBlockWeights::nin_shortcut), dy.operand, h.shortcut, POINTWISE);
-        dy.values = p.d_conv_input(dy.operand, w(&ResBlockWeights::nin_shortcut), POINTWISE);
+        p.d_conv_weight(w(&ResBlockWeights::nin_shortcut), dy, h.first.x, POINTWISE);
+        dy = p.d_conv_input(dy, w(&ResBlockWeights::nin_shortcut), POINTWISE);
     }
-    return p.d_norm(normed, h.first, w(&ResBlockWeights::norm1), Activation::Swish, Pass::Want::Both, &dy.values);
+    return p.d_norm(std::move(d), h.first, w(&ResBlockWeights::norm1), Activation::Swish, &dy);
 }
 
 // x + proj_out(attention of every pixel to every pixel), one head.
 Map attention_block(Pass& p, Map x, Part<AttentionWeights> w) {
     AttentionHistory h;
     h.norm = p.norm(std::move(x), w(&AttentionWeights::norm), Activation::None);
-    h.q = p.conv(h.norm.operand, w(&AttentionWeights::q), POINTWISE);
-    h.k = p.conv(h.norm.operand, w(&AttentionWeights::k), POINTWISE);
-    h.v = p.conv(h.norm.operand, w(&AttentionWeights::v), POINTWISE);
-    h.mixed = p.operand_of(p.attention(h.q, h.k, h.v));
+    h.q = p.conv_to_plain(h.norm.normed, w(&AttentionWeights::q), POINTWISE);
+    h.k = p.conv_to_plain(h.norm.normed, w(&AttentionWeights::k), POINTWISE);
+    h.v = p.conv_to_plain(h.norm.normed, w(&AttentionWeights::v), POINTWISE);
+    h.mixed = p.frame(p.attention(h.q, h.k, h.v));
     Map y = p.conv(h.mixed, w(&AttentionWeights::proj_out), POINTWISE, &h.norm.x);
     p.history.attentions.push_back(std::move(h));
     return y;
 }
-Gradient d_attention_block(Pass& p, Gradient dy, Part<AttentionWeights> w) {
-    AttentionHistory h = take_last(p.history.attentions);
-    p.d_conv_weight(w(&AttentionWeights::proj_out), dy.operand, h.mixed, POINTWISE);
-    const Map mixed = p.d_conv_input(dy.operand, w(&AttentionWeights::proj_out), POINTWISE);
-    Map dq, dk, dv;
+Map d_attention_block(Pass& p, Map dy, Part<AttentionWeights> w) {
+    const AttentionHistory h = take_last(p.history.attentions);
+    p.d_conv_weight(w(&AttentionWeights::proj_out), dy, h.mixed, POINTWISE);
+    const Map mixed = p.d_conv_input_to_plain(dy, w(&AttentionWeights::proj_out), POINTWISE);
+    Map dq, dk, dv, sum;
     p.d_attention(dq, dk, dv, mixed, h.q, h.k, h.v);
-    Map sum;
     auto through = [&](const Map& d, Part<ConvWeights> projection) {
-        const Map operand = p.operand_of(d);
-        p.d_conv_weight(projection, operand, h.norm.operand, POINTWISE);
-        sum = p.d_conv_input(operand, projection, POINTWISE, sum ? &sum : nullptr);
+        const Map d_framed = p.frame(d);
+        p.d_conv_weight(projection, d_framed, h.norm.normed, POINTWISE);
+        sum = p.d_conv_input(d_framed, projection, POINTWISE, sum ? &sum : nullptr);
     };
     through(dq, w(&AttentionWeights::q));
     through(dk, w(&AttentionWeights::k));
     through(dv, w(&AttentionWeights::v));
-    return p.d_norm(sum, h.norm, w(&AttentionWeights::norm), Activation::None, Pass::Want::Both, &dy.values);
+    return p.d_norm(std::move(sum), h.norm, w(&AttentionWeights::norm), Activation::None, &dy);
 }
 
 Map mid(Pass& p, Map x, Part<MidWeights> w) {
@@ -218,42 +209,31 @@ Map mid(Pass& p, Map x, Part<MidWeights> w) {
     x = attention_block(p, std::move(x), w(&MidWeights::attn_1));
     return res_block(p, std::move(x), w(&MidWeights::block_2));
 }
-Gradient d_mid(Pass& p, Gradient dy, Part<MidWeights> w) {
+Map d_mid(Pass& p, Map dy, Part<MidWeights> w) {
     dy = d_res_block(p, std::move(dy), w(&MidWeights::block_2));
     dy = d_attention_block(p, std::move(dy), w(&MidWeights::attn_1));
     return d_res_block(p, std::move(dy), w(&MidWeights::block_1));
 }
 
 // A convolution of x itself.
-Map plain_conv(Pass& p, const Map& x, Part<ConvWeights> w, const Convolution& shape) {
-    p.history.operands.push_back(p.operand_of(x));
-    return p.conv(p.history.operands.back(), w, shape);
+Map bare_conv(Pass& p, Map x, Part<ConvWeights> w, const Convolution& shape) {
+    p.history.inputs.push_back(std::move(x));
+    return p.conv(p.history.inputs.back(), w, shape);
 }
-Gradient d_plain_conv(Pass& p, Gradient dy, Part<ConvWeights> w, const Convolution& shape) {
-    const Map x = take_last(p.history.operands);
-    if (!dy.operand) dy.operand = p.operand_of(dy.values);
-    p.d_conv_weight(w, dy.operand, x, shape);
-    return {p.d_conv_input(dy.operand, w, shape), Map()};
-}
-// The first convolution of all: nobody asks for the gradient of the picture.
-void d_first_conv(Pass& p, const Gradient& dy, Part<ConvWeights> w) {
-    const Map x = take_last(p.history.operands);
-    p.d_conv_weight(w, dy.operand, x, SAME);
+Map d_bare_conv(Pass& p, const Map& dy, Part<ConvWeights> w, const Convolution& shape) {
+    p.d_conv_weight(w, dy, take_last(p.history.inputs), shape);
+    return p.d_conv_input(dy, w, shape);
 }
 
-// conv_out(swish(norm_out(x)))
-Map last_conv(Pass& p, Map x, Part<NormWeights> norm, Part<ConvWeights> w) {
-    NormHistory h = p.norm(std::move(x), norm, Activation::Swish);
-    Map y = p.conv(h.operand, w, SAME);
-    p.history.norms.push_back(std::move(h));
-    return y;
+// norm_out and swish, of which conv_out is taken
+const Map& last_norm(Pass& p, Map x, Part<NormWeights> w) {
+    p.history.norms.push_back(p.norm(std::move(x), w, Activation::Swish));
+    return p.history.norms.back().normed;
 }
-Gradient d_last_conv(Pass& p, Gradient dy, Part<NormWeights> norm, Part<ConvWeights> w) {
-    NormHistory h = take_last(p.history.norms);
-    if (!dy.operand) dy.operand = p.operand_of(dy.values);
-    p.d_conv_weight(w, dy.operand, h.operand, SAME);
-    const Map normed = p.d_conv_input(dy.operand, w, SAME);
-    return p.d_norm(normed, h, norm, Activation::Swish, Pass::Want::Both);
+Map d_last_conv(Pass& p, const Map& dy, Part<NormWeights> norm, Part<ConvWeights> w) {
+    const NormHistory h = take_last(p.history.norms);
+    p.d_conv_weight(w, dy, h.normed, SAME);
+    return p.d_norm(p.d_conv_input(dy, w, SAME), h, norm, Activation::Swish);
 }
 
 Map levels(Pass& p, Map x, Part<std::vector<LevelWeights>> w, const Convolution& resample) {
@@ -261,50 +241,54 @@ Map levels(Pass& p, Map x, Part<std::vector<LevelWeights>> w, const Convolution&
         const Part<LevelWeights> level = element(w, i);
         const auto blocks = level(&LevelWeights::blocks);
         for (size_t b = 0; b < blocks.value->size(); b++) x = res_block(p, std::move(x), element(blocks, b));
-        if (level.value->resample) x = plain_conv(p, x, level(&LevelWeights::resample), resample);
+        if (level.value->resample) x = bare_conv(p, std::move(x), level(&LevelWeights::resample), resample);
     }
     return x;
 }
-Gradient d_levels(Pass& p, Gradient dy, Part<std::vector<LevelWeights>> w, const Convolution& resample) {
+Map d_levels(Pass& p, Map dy, Part<std::vector<LevelWeights>> w, const Convolution& resample) {
     for (size_t i = w.value->size(); i-- > 0;) {
         const Part<LevelWeights> level = element(w, i);
         const auto blocks = level(&LevelWeights::blocks);
-        if (level.value->resample) dy = d_plain_conv(p, std::move(dy), level(&LevelWeights::resample), resample);
+        if (level.value->resample) dy = d_bare_conv(p, dy, level(&LevelWeights::resample), resample);
         for (size_t b = blocks.value->size(); b-- > 0;) dy = d_res_block(p, std::move(dy), element(blocks, b));
     }
     return dy;
 }
 
-// picture [height, width, 3] -> latent [rows, cols, code_dim]
-Map encode(Pass& p, const Map& picture, Part<EncoderWeights> w) {
-    Map x = plain_conv(p, picture, w(&EncoderWeights::conv_in), SAME);
+// picture, framed -> latent [rows, cols, code_dim], plain
+Map encode(Pass& p, Map picture, Part<EncoderWeights> w) {
+    Map x = bare_conv(p, std::move(picture), w(&EncoderWeights::conv_in), SAME);
     x = levels(p, std::move(x), w(&EncoderWeights::levels), HALVE);
     x = mid(p, std::move(x), w(&EncoderWeights::mid));
-    x = last_conv(p, std::move(x), w(&EncoderWeights::norm_out), w(&EncoderWeights::conv_out));
-    return plain_conv(p, x, w(&EncoderWeights::quant_conv), POINTWISE);
+    x = p.conv(last_norm(p, std::move(x), w(&EncoderWeights::norm_out)), w(&EncoderWeights::conv_out), SAME);
+    p.history.inputs.push_back(std::move(x));
+    return p.conv_to_plain(p.history.inputs.back(), w(&EncoderWeights::quant_conv), POINTWISE);
 }
-void d_encode(Pass& p, Gradient dy, Part<EncoderWeights> w) {
-    dy = d_plain_conv(p, std::move(dy), w(&EncoderWeights::quant_conv), POINTWISE);
-    dy = d_last_conv(p, std::move(dy), w(&EncoderWeights::norm_out), w(&EncoderWeights::conv_out));
+void d_encode(Pass& p, Map dy, Part<EncoderWeights> w) {
+    dy = d_bare_conv(p, dy, w(&EncoderWeights::quant_conv), POINTWISE);
+    dy = d_last_conv(p, dy, w(&EncoderWeights::norm_out), w(&EncoderWeights::conv_out));
     dy = d_mid(p, std::move(dy), w(&EncoderWeights::mid));
     dy = d_levels(p, std::move(dy), w(&EncoderWeights::levels), HALVE);
-    d_first_conv(p, dy, w(&EncoderWeights::conv_in));
+    p.d_conv_weight(w(&EncoderWeights::conv_in), dy, take_last(p.history.inputs), SAME);  // of the picture nobody asks
 }
 
-// looked-up codes [rows, cols, code_dim] -> picture [height, width, 3]
-Map decode(Pass& p, const Map& quantised, Part<DecoderWeights> w) {
-    Map x = plain_conv(p, quantised, w(&DecoderWeights::post_quant_conv), POINTWISE);
-    x = plain_conv(p, x, w(&DecoderWeights::conv_in), SAME);
+// looked-up codes, framed -> picture [height, width, 3], plain
+Map decode(Pass& p, Map quantised, Part<DecoderWeights> w) {
+    Map x = bare_conv(p, std::move(quantised), w(&DecoderWeights::post_quant_conv), POINTWISE);
+    x = bare_conv(p, std::move(x), w(&DecoderWeights::conv_in), SAME);
     x = mid(p, std::move(x), w(&DecoderWeights::mid));
     x = levels(p, std::move(x), w(&DecoderWeights::levels), DOUBLE);
-    return last_conv(p, std::move(x), w(&DecoderWeights::norm_out), w(&DecoderWeights::conv_out));
+    return p.conv_to_plain(last_norm(p, std::move(x), w(&DecoderWeights::norm_out)), w(&DecoderWeights::conv_out),
+                           SAME);
 }
-Gradient d_decode(Pass& p, Gradient dy, Part<DecoderWeights> w) {
-    dy = d_last_conv(p, std::move(dy), w(&DecoderWeights::norm_out), w(&DecoderWeights::conv_out));
+// -> gradient of the looked-up codes, plain
+Map d_decode(Pass& p, Map dy, Part<DecoderWeights> w) {
+    dy = d_last_conv(p, dy, w(&DecoderWeights::norm_out), w(&DecoderWeights::conv_out));
     dy = d_levels(p, std::move(dy), w(&DecoderWeights::levels), DOUBLE);
     dy = d_mid(p, std::move(dy), w(&DecoderWeights::mid));
-    dy = d_plain_conv(p, std::move(dy), w(&DecoderWeights::conv_in), SAME);
-    return d_plain_conv(p, std::move(dy), w(&DecoderWeights::post_quant_conv), POINTWISE);
+    dy = d_bare_conv(p, dy, w(&DecoderWeights::conv_in), SAME);
+    p.d_conv_weight(w(&DecoderWeights::post_quant_conv), dy, take_last(p.history.inputs), POINTWISE);
+    return p.d_conv_input_to_plain(dy, w(&DecoderWeights::post_quant_conv), POINTWISE);
 }
 
 Convolution shape_of(const std::string& name, std::initializer_list<int64_t> shape) {
@@ -346,7 +330,7 @@ VqganNetwork::VqganNetwork(const VqganConfig& config, const VqganGradKernels& gr
     auto make_packed = [&](const std::string& name, std::initializer_list<int64_t> shape) {
         const int64_t out = *shape.begin(), in = *(shape.begin() + 3);
         const int64_t elements = packed_elements(out, in, shape_of(name, shape));
-        packed_.emplace_back(kernels, gradients.operand, std::initializer_list<int64_t>{elements});
+        packed_.emplace_back(kernels, gradients.element, std::initializer_list<int64_t>{elements});
         return packed_.back().tensor();
     };
     auto nothing = [&](const std::string&, std::initializer_list<int64_t> shape) {
@@ -407,8 +391,8 @@ struct VqganLane::Impl {
         return {&(network.values_.*member), &(network.packed_weights_.*member), &(gradient.*member)};
     }
     const VqganPass& finish_decoding(int64_t rows, int64_t cols, Tensor codebook) {
-        const Map quantised = pass.look_up(result.codes, rows, cols, codebook);
-        picture = decode(pass, quantised, part(&VqganWeights::decoder, nowhere));
+        Map quantised = pass.frame(pass.look_up(result.codes, rows, cols, codebook));
+        picture = decode(pass, std::move(quantised), part(&VqganWeights::decoder, nowhere));
         result.picture = *picture;
         return result;
     }
@@ -423,9 +407,9 @@ const VqganPass& VqganLane::forward(std::span<const float> pixels, int height, i
     CHECK(height % patch == 0 && width % patch == 0 && m.network.values_.codebook.rank == 2);
     CHECK(pixels.size() == static_cast<size_t>(height) * static_cast<size_t>(width) * 3);
     m.pass.history = {};
-    Map picture = m.pass.make(height, width, 3);
+    const Map picture = m.pass.plain(height, width, 3);
     std::copy(pixels.begin(), pixels.end(), (*picture).f32());
-    m.latent = encode(m.pass, picture, m.part(&VqganWeights::encoder, m.nowhere));
+    m.latent = encode(m.pass, m.pass.frame(picture), m.part(&VqganWeights::encoder, m.nowhere));
     m.result.latent = m.latent.rows();
     m.pass.nearest(m.result.codes, m.latent, codebook);
     m.has_encoded = true;
@@ -446,12 +430,12 @@ void VqganLane::backward(Tensor dpicture, Tensor dlatent, float* gradient, Vqgan
     Impl& m = *impl_;
     CHECK(m.picture && same_shape(dpicture, *m.picture) && (half == VqganHalf::Decoder || m.has_encoded));
     const VqganWeights d = m.network.bind(gradient);
-    Gradient dy = {m.pass.like(m.picture), Map()};
-    std::copy_n(dpicture.f32(), dpicture.elements(), (*dy.values).f32());
-    dy = d_decode(m.pass, std::move(dy), m.part(&VqganWeights::decoder, d));
+    Map plain = m.pass.like(m.picture);
+    std::copy_n(dpicture.f32(), dpicture.elements(), (*plain).f32());
+    plain = d_decode(m.pass, m.pass.frame(plain), m.part(&VqganWeights::decoder, d));
     if (half == VqganHalf::Decoder) return;
-    if (dlatent) add(m.network.kernels_, dy.values.rows(), dlatent);
-    d_encode(m.pass, std::move(dy), m.part(&VqganWeights::encoder, d));
+    if (dlatent) add(m.network.kernels_, plain.rows(), dlatent);
+    d_encode(m.pass, m.pass.frame(plain), m.part(&VqganWeights::encoder, d));
 }
 
 }  // namespace leon
