@@ -56,6 +56,9 @@ void add_eval_command(CLI::App& app, CommonOptions& common) {
     command->add_option("--rows-per-kind", e.rows, "rows of each kind")->capture_default_str();
     command->add_option("--first-seed", e.first_seed, "seed of the first row; the others follow")
         ->capture_default_str();
+    command->add_flag_callback(
+        "--held-out-compositions", [o] { o->evaluation.compositions = Compositions::HeldOut; },
+        "only rows whose first two objects and place training never shows together");
     command->add_option("--seed", e.seed, "of the draws")->capture_default_str();
     command->add_option("--batch", e.rows_at_once, "rows in one batch: 1 to 64")->capture_default_str();
     command->add_flag("--ablations", e.ablations, "also without guidance, with contrast, candidates, documents");

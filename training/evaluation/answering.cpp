@@ -24,13 +24,6 @@ bool is_fill(const Row& row) {
     return row.task == Task::FillPicture;
 }
 
-void check_model(const Model& model) {
-    if (!model.documents().joins_by_break() || model.grid() != CELLS || model.config().vqgan.patch() != CELL)
-        throw Error("the model does not draw storybook scenes: it takes CM3Leon's documents and pictures of " +
-                        std::to_string(SCENE_SIZE) + " pixels in cells of " + std::to_string(CELL),
-                    model.path());
-}
-
 CodeGrid encoded(const Model& model, const Picture& picture) {
     return picture_part_of(model, picture).picture;
 }
@@ -166,8 +159,15 @@ size_t work_of(RowKind kind) {
     }
 }
 
+void check_storybook_model(const Model& model) {
+    if (!model.documents().joins_by_break() || model.grid() != CELLS || model.config().vqgan.patch() != CELL)
+        throw Error("the model does not draw storybook scenes: it takes CM3Leon's documents and pictures of " +
+                        std::to_string(SCENE_SIZE) + " pixels in cells of " + std::to_string(CELL),
+                    model.path());
+}
+
 std::vector<AnsweredRow> answer_rows(const Model& model, std::span<const Row> rows, const AskSettings& how) {
-    check_model(model);
+    check_storybook_model(model);
     std::vector<Asking> queries;
     size_t total = 0;
     for (const Row& row : rows) {

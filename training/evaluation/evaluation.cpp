@@ -2,6 +2,7 @@
 #include "training/evaluation/evaluation.h"
 
 #include <algorithm>
+#include <array>
 #include <optional>
 #include <set>
 
@@ -114,9 +115,6 @@ NamedScore score_named(const Section& section, const std::string& name,
 void check_options(const EvaluationOptions& options) {
     if (options.rows < 1 || options.rows > 100000)
         throw Error(std::to_string(options.rows) + " is out of range", "--rows-per-kind", "choose from 1 to 100000");
-    if (options.first_seed + static_cast<uint64_t>(options.rows) > FIRST_TRAINING_SEED)
-        throw Error("rows from seed " + std::to_string(FIRST_TRAINING_SEED) + " on are for training", "--first-seed",
-                    "begin earlier");
     if (options.rows_at_once < 1 || options.rows_at_once > 64)
         throw Error(std::to_string(options.rows_at_once) + " is out of range", "--batch", "choose from 1 to 64");
     const std::vector<std::string> known = section_names();
@@ -161,19 +159,40 @@ size_t Section::right() const {
     return static_cast<size_t>(std::count_if(rows.begin(), rows.end(), [](auto& row) { return row.is_right; }));
 }
 
+std::vector<uint64_t> evaluation_seeds(const World& world, RowKind kind, const EvaluationOptions& options) {
+    constexpr size_t BLOCK = 64;
+    const size_t count = static_cast<size_t>(options.rows);
+    std::vector<uint64_t> seeds;
+    for (uint64_t first = options.first_seed; seeds.size() < count; first += BLOCK) {
+        if (first >= FIRST_TRAINING_SEED)
+            throw Error("there are only " + std::to_string(seeds.size()) + " rows for evaluation from this seed on",
+                        "--first-seed", "begin earlier, or ask for fewer rows");
+        std::array<uint8_t, BLOCK> wanted{};
+        parallel(BLOCK, [&](int64_t i, int) {
+            const uint64_t seed = first + static_cast<uint64_t>(i);
+            wanted[static_cast<size_t>(i)] =
+                seed < FIRST_TRAINING_SEED && (options.compositions == Compositions::Any || kind == RowKind::Sign ||
+                                               is_held_out(make_row(world, kind, seed)));
+        });
+        for (size_t i = 0; i < BLOCK && seeds.size() < count; i++)
+            if (wanted[i]) seeds.push_back(first + i);
+    }
+    return seeds;
+}
+
 Section evaluate_kind(const Model& model, const Judge& judge, RowKind kind, const EvaluationOptions& options,
                       const AskSettings& given, const std::function<void(size_t, size_t)>& progress) {
     const double start = now();
     Section section;
     section.name = kind_facts(kind).name;
     section.kind = kind;
-    const size_t all = static_cast<size_t>(options.rows), work = work_of(kind);
+    const std::vector<uint64_t> seeds = evaluation_seeds(judge.world(), kind, options);
+    const size_t all = seeds.size(), work = work_of(kind);
     for (size_t first = 0; first < all; first += static_cast<size_t>(options.rows_at_once)) {
         const size_t count = std::min(static_cast<size_t>(options.rows_at_once), all - first);
         std::vector<Row> rows(count);
         parallel(static_cast<int64_t>(count), [&](int64_t i, int) {
-            rows[static_cast<size_t>(i)] =
-                make_row(judge.world(), kind, options.first_seed + first + static_cast<uint64_t>(i));
+            rows[static_cast<size_t>(i)] = make_row(judge.world(), kind, seeds[first + static_cast<size_t>(i)]);
         });
         AskSettings how = given;
         if (progress)
@@ -224,6 +243,7 @@ std::vector<std::string> section_names() {
 StorybookReport evaluate_storybook(const Model& model, const World& world, const EvaluationOptions& options,
                                    const EvaluationProgress& progress) {
     check_options(options);
+    check_storybook_model(model);
     StorybookReport report;
     report.model = model.path();
     report.options = options;

@@ -21,14 +21,18 @@
 
 namespace leon {
 
+// Which rows: any, or only those of scenes whose composition training never shows (held_out()); signs have none.
+enum class Compositions { Any, HeldOut };
+
 struct EvaluationOptions {
     std::vector<std::string> sections;  // of section_names(); empty: all
     int rows = 100;                     // of each section
     uint64_t first_seed = 0;            // of the rows; none may reach FIRST_TRAINING_SEED
-    uint64_t seed = 0;                  // of the draws
-    int rows_at_once = 32;              // in one batch of the engine; changes the speed only
-    bool ablations = false;             // and the sections of ablations.h
-    int exhibits = 4;                   // pictures that are kept, of right and of wrong rows each
+    Compositions compositions = Compositions::Any;
+    uint64_t seed = 0;       // of the draws
+    int rows_at_once = 32;   // in one batch of the engine; changes the speed only
+    bool ablations = false;  // and the sections of ablations.h
+    int exhibits = 4;        // pictures that are kept, of right and of wrong rows each
 };
 
 struct RowOutcome {
@@ -89,7 +93,11 @@ using EvaluationProgress = std::function<void(const std::string& label, size_t d
 StorybookReport evaluate_storybook(const Model& model, const World& world, const EvaluationOptions& options,
                                    const EvaluationProgress& progress = {});
 
-// One section: rows first_seed, first_seed + 1, ... of a kind, `how` they are asked. For a training loop that wants one
+// The seeds of a kind's rows: first_seed and those that follow, without those that `compositions` leaves out. Error if
+// there are not enough below FIRST_TRAINING_SEED.
+std::vector<uint64_t> evaluation_seeds(const World& world, RowKind kind, const EvaluationOptions& options);
+
+// One section: the rows of a kind, `how` they are asked. For a training loop that wants one
 // number now and then.
 Section evaluate_kind(const Model& model, const Judge& judge, RowKind kind, const EvaluationOptions& options,
                       const AskSettings& how, const std::function<void(size_t done, size_t total)>& progress = {});

@@ -105,6 +105,7 @@ std::string report_json(const StorybookReport& report, Detail detail) {
                          {"model", report.model},
                          {"rows_per_kind", report.options.rows},
                          {"first_seed", report.options.first_seed},
+                         {"compositions", report.options.compositions == Compositions::HeldOut ? "held out" : "any"},
                          {"seed", report.options.seed},
                          {"sections", ordered_json::array()}};
     ordered_json definitions = ordered_json::object();

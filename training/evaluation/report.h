@@ -8,8 +8,8 @@
 
 namespace leon {
 
-// {"kind": "storybook", "model", "rows_per_kind", "first_seed", "seed", "sections": [{"name", "rows", "right",
-// "seconds",
+// {"kind": "storybook", "model", "rows_per_kind", "first_seed", "compositions", "seed", "sections": [{"name", "rows",
+// "right", "seconds",
 //  "scores": [{"name", "value", "interval": [low, high], "rows", "tokenizer", "held_out_compositions", "goal"}],
 //  "groups": {...}}], "ablations": [...], "definitions": {...}}; with Detail::Each every section has "each": a row's
 //  seed,

@@ -65,11 +65,13 @@ std::string figure_of(const Section& section, const Exhibit& exhibit) {
 std::string write_report_page(const StorybookReport& report, const std::string& folder) {
     make_folder(folder);
     std::string page = html_head("leon: the storybook world, row by row") + STYLE;
-    page += "<h1>The storybook world, row by row</h1>\n<p>Model: " + html_escaped(report.model) + ". " +
-            std::to_string(report.options.rows) + " rows of each kind from seed " +
-            std::to_string(report.options.first_seed) +
-            ", none of which training has seen; leon's default settings, one candidate. Shown are the first rows that "
-            "came out right (green) and the first that did not (red): nothing is picked.</p>\n";
+    page +=
+        "<h1>The storybook world, row by row</h1>\n<p>Model: " + html_escaped(report.model) + ". " +
+        std::to_string(report.options.rows) + " rows of each kind from seed " +
+        std::to_string(report.options.first_seed) +
+        (report.options.compositions == Compositions::HeldOut ? ", of compositions that training never shows" : "") +
+        ", none of which training has seen; leon's default settings, one candidate. Shown are the first rows that "
+        "came out right (green) and the first that did not (red): nothing is picked.</p>\n";
     for (const Section& section : report.sections) {
         page += "<h2>" + html_escaped(section.name) + "</h2>\n" + table_of(section) + "<div class=grid>\n";
         for (const bool is_right : {true, false})

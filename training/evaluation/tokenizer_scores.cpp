@@ -62,13 +62,13 @@ Section evaluate_tokenizer(const Model& model, const Judge& judge, const std::st
     const bool decodes = name != "recogniser";
     Section section;
     section.name = name;
-    const size_t all = static_cast<size_t>(options.rows);
+    const std::vector<uint64_t> seeds = evaluation_seeds(judge.world(), found->rows, options);
+    const size_t all = seeds.size();
     for (size_t first = 0; first < all; first += AT_ONCE) {
         const size_t count = std::min(AT_ONCE, all - first);
         std::vector<Row> rows(count);
         parallel(static_cast<int64_t>(count), [&](int64_t i, int) {
-            rows[static_cast<size_t>(i)] =
-                make_row(judge.world(), found->rows, options.first_seed + first + static_cast<uint64_t>(i));
+            rows[static_cast<size_t>(i)] = make_row(judge.world(), found->rows, seeds[first + static_cast<size_t>(i)]);
         });
         std::vector<Picture> pictures;
         for (const Row& row : rows) {

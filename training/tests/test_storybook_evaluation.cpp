@@ -163,8 +163,7 @@ TEST_CASE("evaluation: an empty answer has nothing right") {
         for (const char* name : {"objects and place", "objects", "order", "all right", "object recall", "exact",
                                  "holes", "facts right", "facts found", "word", "letters", "edit right", "rest kept",
                                  "visible kept", "box overlap", "mask overlap", "rare thing"})
-            if (const Mark* mark = find_mark(verdict.marks, name))
-                CHECK(mark->part == 0);
+            if (const Mark* mark = find_mark(verdict.marks, name)) CHECK(mark->part == 0);
     }
 }
 
@@ -411,10 +410,19 @@ TEST_CASE("evaluation: sections, the same whatever the batch") {
     CHECK(recall->goal == .99);
     CHECK(recall->score.value == 1);
 
+    options.compositions = Compositions::HeldOut;
+    const std::vector<uint64_t> seeds = evaluation_seeds(world(), RowKind::Draw, options);
+    REQUIRE(seeds.size() == 3);
+    CHECK(seeds[0] >= 20);
+    for (uint64_t seed = 20; seed <= seeds[2]; seed++)
+        CHECK(held_out(scene(world(), seed)) == (std::count(seeds.begin(), seeds.end(), seed) == 1));
+    options.compositions = Compositions::Any;
+
     options.sections = {"draw", "dance"};
     CHECK(error_of([&] { evaluate_storybook(box_model(), world(), options); }).find("'dance'") != std::string::npos);
     options.sections = {};
     options.first_seed = FIRST_TRAINING_SEED - 2;
+    options.sections = {"recogniser"};
     CHECK(error_of([&] { evaluate_storybook(box_model(), world(), options); }).find("--first-seed") == 0);
     options.first_seed = 0;
     options.rows = 0;
