@@ -43,6 +43,14 @@ inline void copy_transposed(float* to, int64_t to_stride, const float* from, int
         for (int64_t c = 0; c < columns; c++) to[c * to_stride + r] = from[r * from_stride + c];
 }
 
+// Rows of a head are short runs, far apart, which the processor does not foresee: they are asked for a block ahead.
+enum class Use : uint8_t { Read, Write };
+template <Use USE>
+inline void expect_rows(const float* rows, int64_t stride, int64_t count, int64_t dim) {
+    for (int64_t r = 0; r < count; r++)
+        for (int64_t d = 0; d < dim; d += 16) __builtin_prefetch(rows + r * stride + d, USE == Use::Write);
+}
+
 // A diagonal block of S^T: keys after the query do not count.
 template <class P>
 inline void hide_later_keys(float* scores, int64_t keys) {
@@ -129,8 +137,10 @@ inline void attend(const PackedAttention& a, const AttentionMemory<P>& m, int64_
         P::a_from_columns(m.v + i / B * m.v_size, v + i * k_stride, k_stride, dim, keys);
     }
     for (int64_t j = 0; j < seq; j += B) {
-        const int64_t queries = smaller(B, seq - j), row = first + j;
-        P::b_from_rows(m.q, a.q + row * q_stride + head * dim, q_stride, queries, dim);
+        const int64_t queries = smaller(B, seq - j), row = first + j, place = row * q_stride + head * dim;
+        expect_rows<Use::Write>(a.out + place, q_stride, queries, dim);
+        expect_rows<Use::Read>(a.q + place + B * q_stride, q_stride, smaller(B, seq - j - queries), dim);
+        P::b_from_rows(m.q, a.q + place, q_stride, queries, dim);
         for (int64_t i = 0; i < B; i++) m.largest[i] = -__builtin_inff(), m.total[i] = 0.0f;
         for (int64_t i = 0; i <= j; i += B) {
             const int64_t keys = smaller(B, seq - i);
@@ -153,7 +163,7 @@ inline void attend(const PackedAttention& a, const AttentionMemory<P>& m, int64_
         }
         for (int64_t d = 0; d < dim; d++)
             for (int64_t q = 0; q < queries; q++) m.sums[d * B + q] *= m.factor[q];
-        copy_transposed(a.out + row * q_stride + head * dim, q_stride, m.sums, B, dim, queries);
+        copy_transposed(a.out + place, q_stride, m.sums, B, dim, queries);
     }
 }
 
@@ -234,6 +244,14 @@ inline void attend_backward(const PackedAttentionBackward& b, const BackwardMemo
     for (int64_t j = 0; j < seq; j += B) {
         const int64_t queries = smaller(B, seq - j), place = (first + j) * q_stride + head * dim;
         const float *q = a.q + place, *dout = b.dout + place, *out = a.out + place;
+        const int64_t key_place = kv_place + j * k_stride;
+        expect_rows<Use::Write>(b.dq + place, q_stride, queries, dim);
+        expect_rows<Use::Write>(b.dk + key_place, k_stride, queries, dim);
+        expect_rows<Use::Write>(b.dv + key_place, k_stride, queries, dim);
+        const int64_t next = smaller(B, seq - j - queries);
+        expect_rows<Use::Read>(q + B * q_stride, q_stride, next, dim);
+        expect_rows<Use::Read>(dout + B * q_stride, q_stride, next, dim);
+        expect_rows<Use::Read>(out + B * q_stride, q_stride, next, dim);
         P::b_from_rows(m.q, q, q_stride, queries, dim);
         P::b_from_rows(m.dout, dout, q_stride, queries, dim);
         P::b_from_columns(m.q_across, q, q_stride, dim, queries);
