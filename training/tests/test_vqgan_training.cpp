@@ -43,7 +43,10 @@ struct RecipeText {
                "\", \"half\": \"" + half + "\", \"pictures\": {" + mixture + "}, \"batch\": " + std::to_string(batch) +
                ", \"steps\": " + std::to_string(steps) +
                ", \"seed\": 5, \"loss\": {\"squares\": 1, \"absolutes\": 0.1, \"edges\": 0.05, \"object_weight\": 4, "
-               "\"commitment\": 0.25}, \"codebook\": {\"decay\": 0.9, \"epsilon\": 1e-5, \"revive_below\": 0.5}, "
+               "\"commitment\": 0.25, \"weights\": {\"scene\": 1, \"segmentation\": 1, \"edges\": 0.2, \"scribble\": "
+               "0.3, "
+               "\"depth\": 1, \"sign\": 0.5, \"novel\": 1}}, \"codebook\": {\"decay\": 0.9, \"epsilon\": 1e-5, "
+               "\"revive_below\": 0.5}, "
                "\"optimiser\": {\"learning_rate\": " +
                std::to_string(rate) +
                ", \"warm_up\": 1, \"schedule\": \"cosine\", \"end\": 0.1, \"beta_1\": 0.9, \"beta_2\": 0.99, "

@@ -32,6 +32,15 @@ int MovingCodebook::update(std::span<const float> latents, std::span<const int32
         taken[code] += 1;
         for (size_t i = 0; i < width; i++) added[code * width + i] += latents[row * width + i];
     }
+    std::vector<double> errors(codes.size());  // summed up
+    double error = 0;
+    for (size_t row = 0; row < codes.size(); row++) {
+        for (size_t i = 0; i < width; i++) {
+            const double e = latents[row * width + i] - values[static_cast<size_t>(codes[row]) * width + i];
+            error += e * e;
+        }
+        errors[row] = error;
+    }
     double total = 0;
     for (size_t k = 0; k < counts.size(); k++) {
         counts[k] = static_cast<float>(rule.decay * counts[k] + (1 - rule.decay) * taken[k]);
@@ -43,7 +52,8 @@ int MovingCodebook::update(std::span<const float> latents, std::span<const int32
     int revived = 0;
     for (size_t k = 0; k < counts.size(); k++) {
         if (counts[k] < rule.revive_below && !codes.empty()) {
-            const size_t row = static_cast<size_t>(random.below(static_cast<int64_t>(codes.size())));
+            const auto found = std::upper_bound(errors.begin(), errors.end(), random.uniform() * error);
+            const size_t row = std::min(static_cast<size_t>(found - errors.begin()), codes.size() - 1);
             counts[k] = static_cast<float>(std::max(1.0, 2 * rule.revive_below));
             for (size_t i = 0; i < width; i++) {
                 values[k * width + i] = latents[row * width + i];

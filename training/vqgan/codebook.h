@@ -4,8 +4,10 @@
 //   sum_k   <- decay sum_k + (1 - decay) sum of them
 //   entry_k = sum_k / count'_k,   count'_k = (count_k + epsilon) / (total + codes epsilon) * total      (Laplace)
 //
-// An entry whose count falls below a limit is dead: it begins anew as one of the step's latents.
-// van den Oord, Vinyals, Kavukcuoglu, arXiv 1711.00937, appendix A.1; revival as in Jukebox (arXiv 2005.00341).
+// An entry whose count falls below a limit is dead: it begins anew as one of the step's latents, drawn with chances
+// that are their squared distances to their codes, so that entries go to where they are missed. van den Oord, Vinyals,
+// Kavukcuoglu, arXiv 1711.00937, appendix A.1; revival as in Jukebox (arXiv 2005.00341), with the draw of k-means++
+// (Arthur and Vassilvitskii, 2007).
 #pragma once
 
 #include <cstdint>

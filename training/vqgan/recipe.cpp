@@ -60,6 +60,10 @@ VqganRecipe parse_vqgan_recipe(const std::string& text, const std::string& where
     recipe.loss.edges = loss.number("edges", 0, 1e6);
     recipe.object_weight = loss.number("object_weight", 0, 1e6);
     recipe.commitment = loss.number("commitment", 0, 1e6);
+    ConfigReader weights(loss.value("weights"), "loss.weights", where);
+    for (int kind = 0; kind < PICTURE_KINDS; kind++)
+        recipe.weights[static_cast<size_t>(kind)] = weights.number(name_of(static_cast<PictureKind>(kind)), 0, 1e6);
+    weights.finish();
     loss.finish();
 
     ConfigReader codebook(r.value("codebook"), "codebook", where);

@@ -23,8 +23,9 @@ struct VqganRecipe {
     uint64_t seed = 0;
 
     PictureLossRule loss;
-    double object_weight = 1;  // of a pixel that matters; all others 1
-    double commitment = 0;     // beta: weight of the mean of (latent - its code)^2
+    std::array<double, PICTURE_KINDS> weights{};  // of each kind's losses
+    double object_weight = 1;                     // of a pixel that matters; all others 1
+    double commitment = 0;                        // beta: weight of the mean of (latent - its code)^2
     CodebookRule codebook;
     OptimiserRule optimiser;
 

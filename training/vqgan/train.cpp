@@ -259,13 +259,17 @@ private:
     std::span<float> shipped() { return recipe_.optimiser.average > 0 ? average_ : values_; }
 
     // The picture `number` of the run: its kind and seed are drawn.
-    TrainingPicture picture_of(uint64_t number) const {
+    struct Choice {
+        PictureKind kind;
+        uint64_t seed;
+    };
+    Choice choose(uint64_t number) const {
         RandomDraws random(recipe_.seed, number);
         double left = random.uniform();
         int kind = 0;
         while (kind + 1 < PICTURE_KINDS && (left -= recipe_.shares[static_cast<size_t>(kind)]) >= 0) kind++;
-        return training_picture(world_, static_cast<PictureKind>(kind),
-                                FIRST_TRAINING_SEED + static_cast<uint64_t>(random.below(int64_t{1} << 40)));
+        return {static_cast<PictureKind>(kind),
+                FIRST_TRAINING_SEED + static_cast<uint64_t>(random.below(int64_t{1} << 40))};
     }
 
     struct PictureResult {
@@ -273,8 +277,9 @@ private:
         double commitment = 0;
     };
     PictureResult train_picture(Lane& lane, int index) {
-        const TrainingPicture sample = picture_of(static_cast<uint64_t>(step_) * static_cast<uint64_t>(recipe_.batch) +
-                                                  static_cast<uint64_t>(index));
+        const Choice choice =
+            choose(static_cast<uint64_t>(step_) * static_cast<uint64_t>(recipe_.batch) + static_cast<uint64_t>(index));
+        const TrainingPicture sample = training_picture(world_, choice.kind, choice.seed);
         const std::vector<float> pixels = to_floats(sample.picture);
         for (size_t p = 0; p < lane.weights.size(); p++)
             lane.weights[p] = sample.matters[p] ? static_cast<float>(recipe_.object_weight) : 1.0f;
@@ -283,7 +288,8 @@ private:
         Tensor dpicture(lane.dpicture.data(), DType::F32, {SCENE_SIZE, SCENE_SIZE, 3});
         PictureResult result;
         const double share = 1.0 / recipe_.batch;
-        result.loss = picture_loss(dpicture, pass.picture, pixels, lane.weights, recipe_.loss, share);
+        result.loss = picture_loss(dpicture, pass.picture, pixels, lane.weights, recipe_.loss,
+                                   share * recipe_.weights[static_cast<size_t>(choice.kind)]);
 
         const size_t cells = pass.codes.size(), width = static_cast<size_t>(pass.latent.cols());
         const float* z = pass.latent.f32();
