@@ -8,8 +8,11 @@
 #include <vector>
 
 #include "kernels/check.h"
+#include "runtime/config.h"
 #include "runtime/strict_json.h"
+#include "tokenizer/bpe.h"
 #include "tokenizer/pretokenizer.h"
+#include "tokenizer/vocabulary.h"
 
 namespace leon {
 namespace {
@@ -121,6 +124,26 @@ std::string train_tokenizer(std::string_view base, const std::string& where, con
     }
     file["model"]["merges"] = merges;
     return file.dump();
+}
+
+void write_with_tokenizer(const std::string& path, const WeightsFile& model, const std::string& tokenizer) {
+    ModelConfig config = parse_config(model.config_json(), model.path());
+    config.has_transformer = false;
+    const Tokenizer checked(tokenizer, model.path());
+    if (read_vocabulary(checked).codes != config.vqgan.codes)
+        throw Error("its tokenizer and its VQGAN have other numbers of codes", model.path());
+    WeightsWriter file(path, print_config(config), tokenizer);
+    std::vector<const StoredTensor*> kept;
+    for (const auto& [name, tensor] : model.file().tensors()) {
+        if (name.starts_with(PADDING_PREFIX) || name.starts_with("transformer.")) continue;
+        kept.push_back(&tensor);
+        if (tensor.dtype != "F32" && tensor.dtype != "BF16")
+            throw Error("tensor " + in_quotes(name) + " is of type " + tensor.dtype, model.path());
+        file.declare(name, tensor.dtype == "F32" ? DType::F32 : DType::BF16, tensor.shape);
+    }
+    file.begin();
+    for (const StoredTensor* tensor : kept) file.write(tensor->name, model.file().data(*tensor));
+    file.commit();
 }
 
 }  // namespace leon

@@ -10,13 +10,15 @@
 #include "training/data_build.h"
 #include "training/data_show.h"
 #include "training/storybook/build.h"
+#include "training/storybook/texts.h"
+#include "training/tokenizer_training.h"
 
 namespace leon {
 namespace {
 
 struct DataOptions {
     std::string input, output, task, bank, embedder, kinds;
-    int documents = 3, items_per_shard = ITEMS_PER_SHARD, count = 2;
+    int documents = 3, items_per_shard = ITEMS_PER_SHARD, count = 2, size = 0;
     int64_t rows = 0;
     std::optional<uint64_t> first_seed;
     bool held_out = false;
@@ -86,6 +88,15 @@ void storybook_command(const CommonOptions& common, const DataOptions& o) {
     tell(common, report);
 }
 
+void tokenizer_command(const CommonOptions& common, const DataOptions& o) {
+    check_writable(o.output);
+    const WeightsFile model(common.model_path());
+    const KindShares kinds = o.kinds.empty() ? default_kinds() : parse_kinds(o.kinds);
+    const World world;
+    const TextCounts texts = storybook_texts(world, kinds, FIRST_TRAINING_SEED, o.rows);
+    write_with_tokenizer(o.output, model, train_tokenizer(model.tokenizer_json(), model.path(), texts, o.size));
+}
+
 void show_command(const CommonOptions& common, const DataOptions& o) {
     if (!o.output.empty()) check_picture_path(o.output);
     const Model model(common.model_path(), common.kernels());
@@ -132,6 +143,17 @@ void add_data_command(CLI::App& app, CommonOptions& common) {
     command->add_flag("--held-out", o->held_out, "for evaluation: seeds below 1000000");
     add_building_options(*command, common, *o);
     command->callback([&common, o] { storybook_command(common, *o); });
+
+    command = add_command(*data, "tokenizer", "a tokenizer for the storybook world, in a model without transformer",
+                          "leon data tokenizer -o base.leon --size 1792");
+    command->add_option("--documents", o->rows, "documents whose texts are learnt from")
+        ->check(CLI::Range(int64_t{1}, int64_t{1} << 30))
+        ->default_val(20000);
+    command->add_option("--kinds", o->kinds, "kinds of rows with their shares, draw=3,ask=1; else the usual mixture");
+    command->add_option("--size", o->size, "ids in all")->required()->check(CLI::Range(1, 1 << 20));
+    command->add_option("-o,--output", o->output, "model to write: the VQGAN, and the tokenizer")->required();
+    add_model_option(*command, common);
+    command->callback([&common, o] { tokenizer_command(common, *o); });
 
     command =
         add_command(*data, "show", "what a dataset holds", "leon data show data/photos --task draw -n 3 -o draw.png");

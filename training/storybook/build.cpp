@@ -16,15 +16,6 @@ namespace {
 
 constexpr uint64_t KIND_SEED = 0x73746f7279;  // "story": rows draw from other generators
 
-KindShares default_kinds() {
-    KindShares kinds;
-    for (const std::string& name : row_kind_names()) {
-        const RowKindFacts& facts = kind_facts(*find_row_kind(name));
-        if (facts.share > 0) kinds.push_back({facts.kind, facts.share});
-    }
-    return kinds;
-}
-
 std::string words_of_kinds(const KindShares& kinds) {
     std::ostringstream words;
     for (const auto& [kind, share] : kinds)
@@ -33,6 +24,15 @@ std::string words_of_kinds(const KindShares& kinds) {
 }
 
 }  // namespace
+
+KindShares default_kinds() {
+    KindShares kinds;
+    for (const std::string& name : row_kind_names()) {
+        const RowKindFacts& facts = kind_facts(*find_row_kind(name));
+        if (facts.share > 0) kinds.push_back({facts.kind, facts.share});
+    }
+    return kinds;
+}
 
 KindShares parse_kinds(const std::string& text) {
     const auto fail = [&](const std::string& why) {

@@ -30,6 +30,8 @@ struct StorybookBuild {
 ShardReport build_storybook(const Model& model, const StorybookBuild& build,
                             const std::function<void(size_t done, size_t total)>& progress = {});
 
+KindShares default_kinds();  // those of rows.h
+
 // "draw=30,ask=10"; a kind may stand there once. Error naming the kinds otherwise.
 KindShares parse_kinds(const std::string& text);
 

@@ -1,10 +1,15 @@
 // Tokenizers learnt from texts: what must stay stays, what is frequent becomes one token, and every text comes back.
 #include "training/tokenizer_training.h"
 
+#include <cstring>
+
 #include "runtime/weights_file.h"
+#include "tasks/model.h"
+#include "tests/temporary_folder.h"
 #include "tests/testing.h"
 #include "tokenizer/bpe.h"
 #include "tokenizer/vocabulary.h"
+#include "training/storybook/texts.h"
 
 using namespace leon;
 
@@ -56,4 +61,33 @@ TEST_CASE("tokenizer training: the most frequent pair is first, and it ends wher
     CHECK(error_of([] { train_tokenizer(base(), "base", TEXTS, 1000); }).find("1318") != std::string::npos);
     CHECK(error_of([] { train_tokenizer("{}", "empty", TEXTS, 2000); }) != "");
     CHECK(error_of([] { train_tokenizer("{", "broken", TEXTS, 2000); }) != "");
+}
+
+TEST_CASE("tokenizer training: a model with another tokenizer keeps its VQGAN, and has no transformer") {
+    TemporaryFolder folder;
+    const WeightsFile old("models/storybook.leon");
+    const std::string tokenizer = train_tokenizer(base(), "base", TEXTS, 1400);
+    write_with_tokenizer(folder / "base.leon", old, tokenizer);
+    const WeightsFile fresh(folder / "base.leon");
+    CHECK(fresh.tokenizer_json() == tokenizer);
+    CHECK(!fresh.has_prefix("transformer."));
+    for (const auto& [name, tensor] : old.file().tensors()) {
+        if (!name.starts_with("vqgan.")) continue;
+        const StoredTensor* kept = fresh.file().find(name);
+        REQUIRE(kept);
+        CHECK(std::memcmp(fresh.file().data(*kept), old.file().data(tensor), tensor.bytes) == 0);
+    }
+    CHECK(Model(folder / "base.leon", cpu_kernels()).decoder().config().codes == 1024);
+}
+
+TEST_CASE("tokenizer training: the storybook's words become tokens, its signs stay letters") {
+    const World world;
+    const TextCounts texts = storybook_texts(world, default_kinds(), FIRST_TRAINING_SEED, 400);
+    const Tokenizer tokenizer(train_tokenizer(base(), "base", texts, 1792), "storybook");
+    CHECK(
+        tokenizer.encode("Describe all the objects in the given image in very detail. ", ControlTokens::AsText).size() <
+        25);
+    CHECK(tokenizer.encode("draw \"QXZWK\"", ControlTokens::AsText).size() >= 8);
+    for (const auto& text : texts)
+        CHECK(tokenizer.decode(tokenizer.encode(text.first, ControlTokens::AsText)) == text.first);
 }
