@@ -1,12 +1,23 @@
-// leon train-vqgan RECIPE.json
+// train-vqgan, bench-vqgan: the picture tokenizer's training.
 #include <cstdio>
 #include <memory>
 
 #include "runtime/files.h"
+#include "runtime/weights_file.h"
 #include "training/commands/commands.h"
+#include "training/vqgan/benchmark.h"
 #include "training/vqgan/train.h"
 
 namespace leon {
+
+namespace {
+
+void say(const std::string& line) {
+    std::printf("%s\n", line.c_str());
+    std::fflush(stdout);
+}
+
+}  // namespace
 
 void add_vqgan_command(CLI::App& app, CommonOptions& common) {
     struct Options {
@@ -24,11 +35,27 @@ void add_vqgan_command(CLI::App& app, CommonOptions& common) {
     command->callback([&common, o] {
         set_cpu_threads(common.threads);
         const std::vector<uint8_t> text = read_file(o->recipe);
-        o->run.say = [](const std::string& line) {
-            std::printf("%s\n", line.c_str());
-            std::fflush(stdout);
-        };
+        o->run.say = say;
         train_vqgan(parse_vqgan_recipe(std::string(text.begin(), text.end()), o->recipe), o->run);
+    });
+
+    auto bench = std::make_shared<VqganBench>();
+    command = app.add_subcommand("bench-vqgan", "training pictures a second of a model's picture tokenizer");
+    command->add_option("-m,--model", common.model, "leon file whose VQGAN's shape it is");
+    command->add_option("--side", bench->side, "of the pictures, pixels")
+        ->check(CLI::Range(1, 4096))
+        ->capture_default_str();
+    command->add_option("--pictures", bench->pictures, "of a step")->check(CLI::Range(1, 4096))->capture_default_str();
+    command->add_option("--steps", bench->steps)->check(CLI::Range(1, 100000))->capture_default_str();
+    command->add_option("--threads", common.threads, "processors to use; 0: all");
+    command->footer("Example:\n  leon bench-vqgan -m models/storybook.leon --pictures 8");
+    command->callback([&common, bench] {
+        set_cpu_threads(common.threads);
+        const std::string path = common.model_path();
+        const ModelConfig config = parse_config(WeightsFile(path).config_json(), path);
+        if (!config.has_vqgan) throw Error("the model has no VQGAN", path);
+        bench->config = config.vqgan;
+        benchmark_vqgan(*bench, say);
     });
 }
 
