@@ -183,7 +183,7 @@ TEST_CASE("storybook build: killed again and again, it ends in the same bytes") 
     for (const std::string& word : command("b/data")) killed += " " + quoted(word);
     int kills = 0;
     for (int i = 0; i < 4; i++) {
-        const std::string limited = "timeout -s KILL 0." + std::to_string(2 * i + 1) + " " + killed + " 2>/dev/null";
+        const std::string limited = "timeout -s KILL " + std::to_string(0.02 + 0.3 * i) + " " + killed + " 2>/dev/null";
         kills += std::system(limited.c_str()) != 0;
     }
     CHECK(kills > 0);
