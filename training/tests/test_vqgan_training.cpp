@@ -12,6 +12,7 @@
 #include "tests/tiny_model.h"
 #include "training/checkpoint.h"
 #include "training/training_log.h"
+#include "training/vqgan/benchmark.h"
 #include "training/vqgan/train.h"
 
 #include "tests/testing.h"
@@ -185,6 +186,29 @@ TEST_CASE("vqgan training: a recipe says what is wrong with it") {
           }).find("add up to 1") != std::string::npos);
     CHECK(error_of([] { parse_vqgan_recipe("{\"kind\": \"transformer\"}", "recipe"); }).find("'kind'") !=
           std::string::npos);
+}
+
+TEST_CASE("vqgan training: the recipe of the model in the box can be read") {
+    const std::string path = "training/recipes/vqgan.json";
+    const VqganRecipe recipe = parse_vqgan_recipe(read_text(path), path);
+    CHECK(recipe.half == VqganHalf::Both);
+    CHECK(recipe.steps > 1000);
+}
+
+TEST_CASE("vqgan training: the benchmark says how fast steps and operations are") {
+    VqganBench bench;
+    bench.config.channels = 32, bench.config.multipliers = {1, 1}, bench.config.res_blocks = 1;
+    bench.config.z_channels = bench.config.code_dim = 8, bench.config.codes = 16, bench.config.resolution = 16;
+    bench.config.encoder = bench.config.decoder = true;
+    bench.side = 16, bench.steps = 2;
+    std::vector<std::string> lines;
+    benchmark_vqgan(bench, [&](const std::string& line) { lines.push_back(line); });
+    REQUIRE(lines.size() == 11);  // two steps, the fastest, seven operations, and a picture
+    CHECK(lines[0].find("pictures/s") != std::string::npos);
+    CHECK(lines[2].find("fastest") != std::string::npos);
+    CHECK(lines[10].find("a picture") == 0);
+    bench.side = 17;
+    CHECK(error_of([&] { benchmark_vqgan(bench, [](const std::string&) {}); }).find("--side") != std::string::npos);
 }
 
 TEST_CASE("vqgan training: a resumed run is the uninterrupted one, on any number of threads") {
