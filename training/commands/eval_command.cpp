@@ -48,7 +48,7 @@ void add_eval_command(CLI::App& app, CommonOptions& common) {
     CLI::App* command = eval->add_subcommand("storybook", "every task of the storybook world, on held-out rows");
     command->footer(
         "Example:\n  leon eval storybook -m models/storybook.leon --kinds draw,ask --page build/report\n"
-        "Rules of all scores: docs/training.md, and the report's \"definitions\".");
+        "Rules of all scores: docs/evaluation.md, and the report's \"definitions\".");
     EvaluationOptions& e = o->evaluation;
     add_model_option(*command, common);
     command->add_option("--kinds", e.sections, "kinds of rows, by name, with commas between; all by default")

@@ -1,4 +1,4 @@
-// See marks.h. The table of definitions is what the report prints and docs/training.md repeats.
+// See marks.h. The table of definitions is what the report prints and docs/evaluation.md repeats.
 #include "training/evaluation/marks.h"
 
 #include <algorithm>
@@ -136,6 +136,10 @@ Score difference_of(std::span<const Mark> a, std::span<const Mark> b) {
     score.low = score.value - reach;
     score.high = score.value + reach;
     return score;
+}
+
+std::span<const MarkDefinition> mark_definitions() {
+    return DEFINITIONS;
 }
 
 const MarkDefinition& definition_of(const std::string& mark) {

@@ -47,6 +47,7 @@ struct MarkDefinition {
     Scale scale;
     const char* rule;  // exactly how it is counted, one sentence
 };
+std::span<const MarkDefinition> mark_definitions();
 // Of every mark that scores.h and tokenizer_scores.h give; a bug if there is none of that name.
 const MarkDefinition& definition_of(const std::string& mark);
 

@@ -109,6 +109,15 @@ TEST_CASE("evaluation: shares have Wilson's interval, other means that of their 
     CHECK(score_of({}, Scale::Share).rows == 0);
 }
 
+TEST_CASE("evaluation: the page about scores has every rule as it is") {
+    const std::string page = read_text("docs/evaluation.md");
+    for (const MarkDefinition& definition : mark_definitions()) {
+        CAPTURE(std::string(definition.name));
+        CHECK(page.find(std::string("\n| ") + definition.name + " | ") != std::string::npos);
+        CHECK(page.find(std::string(" | ") + definition.rule + " |\n") != std::string::npos);
+    }
+}
+
 TEST_CASE("evaluation: differences are paired") {
     std::vector<Mark> a, b;
     for (int i = 0; i < 50; i++) {
