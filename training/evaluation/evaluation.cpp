@@ -64,12 +64,12 @@ std::optional<Picture> given_picture(const Row& row, const AnsweredRow& answered
     return contact_sheet(pictures, static_cast<int>(pictures.size()));
 }
 
-// How many of the documents that a search found show what the row is about.
+// Whether a document that the search found shows what the row is about.
 Mark documents_mark(const Row& row, const AnsweredRow& answered) {
-    Mark mark{"documents", 0, double(answered.found.size())};
-    for (const RetrievedDocument& document : answered.found)
-        mark.part += document.text.find(article(row.object)) != std::string::npos;
-    return mark;
+    const auto shows_it = [&](const RetrievedDocument& document) {
+        return document.text.find(article(row.object)) != std::string::npos;
+    };
+    return yes_or_no("documents", std::any_of(answered.found.begin(), answered.found.end(), shows_it));
 }
 
 // CIDEr-D needs the frequencies of all captions.
@@ -218,7 +218,8 @@ Section evaluate_kind(const Model& model, const Judge& judge, RowKind kind, cons
                        verdict.is_right && answered.fits,
                        std::move(verdict.marks),
                        {}};
-            if (!answered.found.empty()) outcome.marks.push_back(documents_mark(rows[i], answered));
+            if (kind == RowKind::RetrieveRare && how.bank && how.documents > 0)
+                outcome.marks.push_back(documents_mark(rows[i], answered));
             if (tokenizer) outcome.tokenizer = judge.of(rows[i], {*answered.tokenizer, {}}, tokenizer).marks;
         });
         for (size_t i = 0; i < count; i++) {

@@ -31,7 +31,7 @@ constexpr MarkDefinition DEFINITIONS[] = {
     {"mask overlap", Scale::Overlap,
      "the same of the pixels that the two sprites cover (alpha above 127) instead of their boxes"},
     {"rare thing", Scale::Share, "pictures in which the thing that the documents show is found"},
-    {"documents", Scale::Share, "documents found in the bank that show the rare thing over documents found"},
+    {"documents", Scale::Share, "rows for which a document that the search found in the bank shows the rare thing"},
     // holes
     {"visible kept", Scale::Share, "pictures whose pixels outside the hole are the given ones, bit for bit"},
     // edits

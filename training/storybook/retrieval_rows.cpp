@@ -126,7 +126,7 @@ void make_retrieve_rare(Stage& stage, Row& row) {
     row.object = thing.name;
     put_query(row, scene_with(stage, thing, used));
     for (int i = 0; row.retrieved.size() < 2; i++) {
-        CHECK(i < RARE_DOCUMENTS);
+        CHECK(i < rare_documents(static_cast<int>(which)));
         RowDocument document = rare_document(stage.world(), static_cast<int>(which), i);
         if (document.scene.background.place != used.front()) row.retrieved.push_back(std::move(document));
     }
@@ -149,15 +149,25 @@ void make_ask_novel(Stage& stage, Row& row) {
     row.text = {{"question", row.question->text}, {"answer", row.question->answer}};
 }
 
-RowDocument rare_document(const World& world, int thing, int number) {
-    CHECK(thing >= 0 && thing < RARE_KINDS && number >= 0 && number < RARE_DOCUMENTS);
-    // Places by turns, so that the documents of a thing differ in theirs.
-    const ObjectKind& kind = rare_kinds()[static_cast<size_t>(thing)];
+// By turns, so that the documents of a thing do not begin in the same place as those of the next.
+static std::vector<Place> rare_places(int thing) {
+    CHECK(thing >= 0 && thing < RARE_KINDS);
     std::vector<Place> places;
     for (int i = 0; i < PLACE_COUNT; i++)
-        if (const auto place = static_cast<Place>((thing + 3 * i) % PLACE_COUNT); can_stand(kind, place))
+        if (const auto place = static_cast<Place>((thing + 3 * i) % PLACE_COUNT);
+            can_stand(rare_kinds()[static_cast<size_t>(thing)], place))
             places.push_back(place);
-    const Place place = places[static_cast<size_t>(number)];
+    return places;
+}
+
+int rare_documents(int thing) {
+    return static_cast<int>(rare_places(thing).size());
+}
+
+RowDocument rare_document(const World& world, int thing, int number) {
+    CHECK(number >= 0 && number < rare_documents(thing));
+    const ObjectKind& kind = rare_kinds()[static_cast<size_t>(thing)];
+    const Place place = rare_places(thing)[static_cast<size_t>(number)];
     Stage stage(world, static_cast<uint64_t>(thing), 0x7a7e + static_cast<uint64_t>(number));
     for (;;) {
         std::vector<ObjectKind> kinds{in_place(kind, place)};
@@ -169,7 +179,7 @@ RowDocument rare_document(const World& world, int thing, int number) {
 std::vector<RowDocument> rare_bank(const World& world) {
     std::vector<RowDocument> bank;
     for (int thing = 0; thing < RARE_KINDS; thing++)
-        for (int i = 0; i < RARE_DOCUMENTS; i++) bank.push_back(rare_document(world, thing, i));
+        for (int i = 0; i < rare_documents(thing); i++) bank.push_back(rare_document(world, thing, i));
     return bank;
 }
 
