@@ -13,6 +13,7 @@
 #include "training/checkpoint.h"
 #include "training/training_log.h"
 #include "training/vqgan/benchmark.h"
+#include "training/vqgan/score.h"
 #include "training/vqgan/train.h"
 
 #include "tests/testing.h"
@@ -159,6 +160,38 @@ TEST_CASE("vqgan training: pictures are functions of kind and seed") {
         CHECK(seen[0] != seen[1]);
         CHECK(seen[1] != seen[2]);
     }
+}
+
+TEST_CASE("vqgan training: scores of reconstructions") {
+    const World world;
+    const TrainingPicture map = training_picture(world, PictureKind::Segmentation, 3);
+    VqganScore same = score_picture(map, map.picture);
+    CHECK(same.psnr == MOST_DECIBELS);
+    CHECK(same.object_psnr == MOST_DECIBELS);
+    CHECK(same.ssim == doctest::Approx(1));
+    CHECK(same.iou == 1);
+
+    // Ten levels off where it matters, nowhere else.
+    Picture off = map.picture;
+    size_t pixels = 0;
+    for (size_t p = 0; p < map.matters.size(); p++) {
+        if (!map.matters[p]) continue;
+        pixels++;
+        for (size_t i = 3 * p; i < 3 * p + 3; i++)
+            off.rgb[i] = static_cast<uint8_t>(off.rgb[i] < 128 ? off.rgb[i] + 10 : off.rgb[i] - 10);
+    }
+    const VqganScore score = score_picture(map, off);
+    CHECK(score.object_psnr == doctest::Approx(20 * std::log10(25.5)));
+    CHECK(score.psnr ==
+          doctest::Approx(20 * std::log10(25.5) +
+                          10 * std::log10(static_cast<double>(map.matters.size()) / static_cast<double>(pixels))));
+    same += score;
+    CHECK(same.pictures == 2);
+    CHECK(same.mean().psnr == doctest::Approx((MOST_DECIBELS + score.psnr) / 2));
+
+    LabelMap want = {4, 1, {0, 0, 1, 1}}, got = {4, 1, {0, 2, 1, 1}};
+    CHECK(mean_iou(got, want) == doctest::Approx((0.5 + 1.0) / 2));  // what nobody wanted is no label of its own
+    CHECK(mean_iou(want, got) == doctest::Approx((0.5 + 0 + 1.0) / 3));
 }
 
 TEST_CASE("vqgan training: a recipe says what is wrong with it") {

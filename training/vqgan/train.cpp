@@ -6,18 +6,18 @@
 #include <cmath>
 #include <cstdarg>
 #include <cstdio>
-#include <cstring>
 #include <filesystem>
 #include <memory>
 #include <optional>
 
 #include "kernels/cpu/threads.h"
-#include "metrics/likeness.h"
 #include "runtime/files.h"
 #include "training/adamw.h"
 #include "training/checkpoint.h"
 #include "training/draws.h"
 #include "training/training_log.h"
+#include "training/vqgan/model_file.h"
+#include "training/vqgan/score.h"
 
 namespace leon {
 namespace {
@@ -41,107 +41,10 @@ std::string format(const char* text, ...) {
     return line;
 }
 
-// The VQGAN of a leon file in float32.
-struct StoredVqgan {
-    std::vector<float> values;
-    std::vector<float> codebook;
-};
-
-std::vector<float> floats_of(const Tensor& t) {
-    std::vector<float> values(static_cast<size_t>(t.elements()));
-    for (int64_t i = 0; i < t.elements(); i++)
-        values[static_cast<size_t>(i)] =
-            t.dtype == DType::F32 ? t.f32()[i] : bf16_to_float(static_cast<const uint16_t*>(t.data)[i]);
-    return values;
-}
-
-StoredVqgan read_vqgan(const WeightsFile& file, const VqganNetwork& network) {
-    StoredVqgan stored;
-    for (const VqganParameter& p : network.layout()) {
-        const std::string name = "vqgan." + p.name;
-        const std::vector<int64_t>& s = p.shape;
-        const std::vector<float> values =
-            floats_of(p.is_matrix ? file.matrix(name, {s[0], s[1], s[2], s[3]}) : file.vector(name, {s[0]}));
-        stored.values.insert(stored.values.end(), values.begin(), values.end());
-    }
-    const VqganConfig& c = network.config();
-    stored.codebook = floats_of(file.vector("vqgan.codebook", {c.codes, c.code_dim}));
-    return stored;
-}
-
-// The file `from` with another VQGAN in it, of the same types.
-void write_model(const std::string& path, const WeightsFile& from, const VqganNetwork& network,
-                 std::span<const float> values, std::span<const float> codebook) {
-    std::map<std::string, std::span<const float>> fresh = {{"vqgan.codebook", codebook}};
-    for (const VqganParameter& p : network.layout())
-        fresh["vqgan." + p.name] = values.subspan(static_cast<size_t>(p.offset), static_cast<size_t>(p.count));
-    std::vector<const StoredTensor*> tensors;
-    for (const auto& [name, tensor] : from.file().tensors())
-        if (name.rfind(PADDING_PREFIX, 0) != 0) tensors.push_back(&tensor);
-    std::sort(tensors.begin(), tensors.end(),
-              [](const StoredTensor* a, const StoredTensor* b) { return a->offset < b->offset; });
-
-    WeightsWriter writer(path, from.config_json(), from.tokenizer_json());
-    auto dtype_of = [&](const StoredTensor& t) {
-        for (DType type : {DType::F32, DType::BF16, DType::F16, DType::I32, DType::U8, DType::I8})
-            if (t.dtype == name_of(type)) return type;
-        throw Error("holds " + in_quotes(t.name) + " of the unknown type " + in_quotes(t.dtype), from.path());
-    };
-    for (const StoredTensor* t : tensors) writer.declare(t->name, dtype_of(*t), t->shape);
-    writer.begin();
-    for (const StoredTensor* t : tensors) {
-        const auto found = fresh.find(t->name);
-        if (found == fresh.end()) {
-            writer.write(t->name, from.file().data(*t));
-        } else if (t->dtype == "BF16") {
-            std::vector<uint16_t> halves(found->second.size());
-            std::transform(found->second.begin(), found->second.end(), halves.begin(), float_to_bf16);
-            writer.write(t->name, halves.data());
-        } else {
-            writer.write(t->name, found->second.data());
-        }
-    }
-    writer.commit();
-}
-
 struct ScoreOfKind {
     PictureKind kind;
     VqganScore score;
 };
-
-double mean_iou(const LabelMap& got, const LabelMap& want) {
-    std::map<int32_t, std::array<int64_t, 2>> counts;  // label -> both, either
-    for (size_t i = 0; i < want.labels.size(); i++) {
-        if (got.labels[i] == want.labels[i]) {
-            counts[want.labels[i]][0]++, counts[want.labels[i]][1]++;
-        } else {
-            counts[want.labels[i]][1]++, counts[got.labels[i]][1]++;
-        }
-    }
-    double sum = 0;
-    for (const auto& [label, n] : counts) sum += static_cast<double>(n[0]) / static_cast<double>(n[1]);
-    return sum / static_cast<double>(counts.size());
-}
-
-VqganScore score_picture(const TrainingPicture& wanted, const Picture& got) {
-    VqganScore s;
-    s.pictures = 1;
-    s.psnr = std::min(60.0, psnr(got, wanted.picture));
-    s.ssim = ssim(got, wanted.picture);
-    double squares = 0, pixels = 0;
-    for (size_t p = 0; p < wanted.matters.size(); p++) {
-        if (!wanted.matters[p]) continue;
-        pixels++;
-        for (size_t i = p * 3; i < p * 3 + 3; i++) {
-            const double d = double(got.rgb[i]) - wanted.picture.rgb[i];
-            squares += d * d;
-        }
-    }
-    if (pixels > 0)
-        s.object_psnr = std::min(60.0, 10 * std::log10(255.0 * 255.0 * 3 * pixels / std::max(squares, 1e-9)));
-    if (wanted.labels) s.iou = mean_iou(classify_map(got, storybook_legend()), *wanted.labels);
-    return s;
-}
 
 // One lane's memory and what it gathers in a step.
 struct Lane {
@@ -451,12 +354,9 @@ private:
             VqganScore sum;
             for (const Job& job : jobs) {
                 if (job.kind != static_cast<PictureKind>(k)) continue;
-                sum.pictures++;
-                sum.psnr += job.score.psnr, sum.ssim += job.score.ssim;
-                sum.object_psnr += job.score.object_psnr, sum.iou += job.score.iou;
+                sum += job.score;
             }
-            const double n = sum.pictures;
-            sum.psnr /= n, sum.ssim /= n, sum.object_psnr /= n, sum.iou /= n;
+            sum = sum.mean();
             scores_.push_back({static_cast<PictureKind>(k), sum});
             run_.say(format(
                 "  held out, %-12s  %.2f dB  ssim %.4f  objects %.2f dB%s", name_of(static_cast<PictureKind>(k)),

@@ -19,12 +19,4 @@ struct VqganRun {
 // to the bit, for every number of threads. Error if a file does not fit.
 void train_vqgan(const VqganRecipe& recipe, const VqganRun& run);
 
-// What a VQGAN keeps of held-out pictures. PSNR and SSIM are means over pictures, in dB and of 1.
-struct VqganScore {
-    int pictures = 0;
-    double psnr = 0, ssim = 0;
-    double object_psnr = 0;  // of the mean squared error where it matters
-    double iou = 0;          // Segmentation: mean over labels of drawn maps, read by classify_map
-};
-
 }  // namespace leon
