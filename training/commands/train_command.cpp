@@ -2,7 +2,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <csignal>
 #include <cstdio>
 #include <memory>
 #include <string>
@@ -12,6 +11,7 @@
 #include "cli/terminal.h"
 #include "kernels/roof.h"
 #include "training/commands/commands.h"
+#include "training/commands/stop_at_signals.h"
 #include "training/train.h"
 
 namespace leon {
@@ -20,30 +20,6 @@ namespace {
 struct TrainOptions {
     std::string recipe, folder;
     bool resume = false;
-};
-
-volatile std::sig_atomic_t interrupted = 0;
-
-// The first Ctrl-C ends the run after this step, with a checkpoint; the second one at once.
-class StopAtSignals {
-public:
-    StopAtSignals() {
-        for (size_t i = 0; i < std::size(SIGNALS); i++) old_[i] = std::signal(SIGNALS[i], remember);
-    }
-    ~StopAtSignals() { restore(); }
-    StopAtSignals(const StopAtSignals&) = delete;
-    StopAtSignals& operator=(const StopAtSignals&) = delete;
-
-private:
-    static constexpr int SIGNALS[] = {SIGINT, SIGTERM};
-    static inline void (*old_[2])(int) = {};
-    static void restore() {
-        for (size_t i = 0; i < std::size(SIGNALS); i++) std::signal(SIGNALS[i], old_[i]);
-    }
-    static void remember(int) {
-        interrupted = 1;
-        restore();
-    }
 };
 
 std::string loss_text(const std::map<std::string, MeanLoss>& losses) {
@@ -101,7 +77,7 @@ void train_command(const CommonOptions& common, const TrainOptions& o) {
     TrainingScreen screen(display, run.steps());
     StopAtSignals stop;
     std::map<std::string, MeanLoss> recent;  // of the last steps, as a step may have no document of a task
-    while (run.step() < run.steps() && !interrupted) {
+    while (run.step() < run.steps() && !StopAtSignals::asked()) {
         const StepReport report = run.advance();
         for (const auto& [task, loss] : report.of_task) {
             MeanLoss& of_task = recent[task];
@@ -112,7 +88,7 @@ void train_command(const CommonOptions& common, const TrainOptions& o) {
         screen.update(report, recent);
     }
     screen.close({});
-    if (interrupted) {
+    if (StopAtSignals::asked()) {
         run.checkpoint();
         std::fprintf(stderr, "leon: stopped after step %lld; go on with: leon train %s --run %s --resume\n",
                      static_cast<long long>(run.step()), o.recipe.c_str(), o.folder.c_str());

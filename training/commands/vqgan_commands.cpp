@@ -1,10 +1,12 @@
 // train-vqgan, bench-vqgan: the picture tokenizer's training.
 #include <cstdio>
+#include <cstdlib>
 #include <memory>
 
 #include "runtime/files.h"
 #include "runtime/weights_file.h"
 #include "training/commands/commands.h"
+#include "training/commands/stop_at_signals.h"
 #include "training/vqgan/benchmark.h"
 #include "training/vqgan/train.h"
 
@@ -27,16 +29,27 @@ void add_vqgan_command(CLI::App& app, CommonOptions& common) {
     auto o = std::make_shared<Options>();
     CLI::App* command = app.add_subcommand("train-vqgan", "train a model's picture tokenizer by a recipe");
     command->add_option("recipe", o->recipe, "a JSON file: see docs/training.md")->required();
-    command->add_option("-o,--output", o->run.folder, "folder of the checkpoint and the log")->required();
+    command->add_option("--run", o->run.folder, "folder of the run")->required();
     command->add_flag("--resume", o->run.resume, "go on from the folder's checkpoint");
     command->add_option("--stop-after", o->run.stop_after, "end after so many steps, with a checkpoint");
     command->add_option("--threads", common.threads, "processors to use; 0: all");
-    command->footer("Example:\n  leon train-vqgan vqgan.json -o runs/vqgan");
+    command->footer(
+        "Example:\n  leon train-vqgan training/recipes/vqgan.json --run build/vqgan\n"
+        "The folder holds checkpoint.safetensors, log.csv and held_out.png; --resume goes on where a run stopped, or "
+        "was "
+        "killed.");
     command->callback([&common, o] {
         set_cpu_threads(common.threads);
         const std::vector<uint8_t> text = read_file(o->recipe);
         o->run.say = say;
-        train_vqgan(parse_vqgan_recipe(std::string(text.begin(), text.end()), o->recipe), o->run);
+        const VqganRecipe recipe = parse_vqgan_recipe(std::string(text.begin(), text.end()), o->recipe);
+        StopAtSignals stop;
+        o->run.is_stopped = StopAtSignals::asked;
+        const int64_t steps = train_vqgan(recipe, o->run);
+        if (!StopAtSignals::asked()) return;
+        std::fprintf(stderr, "leon: stopped after step %lld; go on with: leon train-vqgan %s --run %s --resume\n",
+                     static_cast<long long>(steps), o->recipe.c_str(), o->run.folder.c_str());
+        std::exit(130);
     });
 
     auto bench = std::make_shared<VqganBench>();

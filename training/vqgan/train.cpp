@@ -80,14 +80,16 @@ public:
         log_ = std::make_unique<TrainingLog>(run.folder + "/log.csv", columns(), step_ - 1);
     }
 
-    void go() {
+    int64_t go() {
         const int last = run_.stop_after > 0 ? std::min(recipe_.steps, run_.stop_after) : recipe_.steps;
         double checkpointed = seconds_now(), reported = checkpointed;
         int64_t reported_step = step_;
         if (step_ == 0) evaluate();
-        while (step_ < last) {
+        bool stopped = false;
+        while (step_ < last && !stopped) {
             train_step();
             step_++;
+            stopped = run_.is_stopped();
             const bool evaluated = step_ % recipe_.evaluate_every == 0 || step_ == last;
             const double now = seconds_now();
             if (evaluated || now - reported > 20) {
@@ -99,11 +101,12 @@ public:
                 reported = seconds_now();
             }
             log_line();
-            if (step_ == last || seconds_now() - checkpointed > recipe_.checkpoint_minutes * 60) {
+            if (step_ == last || stopped || seconds_now() - checkpointed > recipe_.checkpoint_minutes * 60) {
                 save();
                 checkpointed = seconds_now();
             }
         }
+        return step_;
     }
 
 private:
@@ -398,9 +401,9 @@ private:
 
 }  // namespace
 
-void train_vqgan(const VqganRecipe& recipe, const VqganRun& run) {
+int64_t train_vqgan(const VqganRecipe& recipe, const VqganRun& run) {
     check_writable(recipe.output);
-    Training(recipe, run).go();
+    return Training(recipe, run).go();
 }
 
 }  // namespace leon
