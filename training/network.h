@@ -7,7 +7,7 @@
 // every layer what its way back reads, and backward() is its mirror image, each call beside the one that it undoes.
 // Evaluation runs the same code with one layer's memory for all.
 //
-// Bound by the products: 6 operations a parameter and row. What is kept is about 4 (12 dim + 3 ffn_dim) bytes a layer
+// Bound by the products: 6 operations a parameter and row. What is kept is about 4 (10 dim + 3 ffn_dim) bytes a layer
 // and row. Scores over the vocabulary exist for a few hundred rows at a time. Nothing is allocated after construction,
 // and all memory is the host's.
 #pragma once
