@@ -7,7 +7,7 @@
 //   packed A   tiles of ROW_UNIT rows, k-major, the last padded         row r at a + a_size(r, depth)
 //   packed B   panels of COLUMN_UNIT columns, k-major, the last padded  column c at b + b_size(c, depth)
 //
-// where r and c are multiples of the units.
+// where r and c are multiples of the units. Copies inlined here and there would triple the binary for nothing.
 //
 // Either operand may lie in memory either way round, so there are four ways to pack. Where ROUNDED, operands are
 // rounded to bf16 as they are packed: the definition of cpu_bf16_grad_kernels() for processors without matrix units.
@@ -39,7 +39,8 @@ struct FloatProducts {
     static constexpr int64_t b_size(int64_t columns, int64_t depth) { return round_up(columns, COLUMN_UNIT) * depth; }
 
     // A[m][k] = from[m * stride + k]
-    static void a_from_rows(float* to, const float* from, int64_t stride, int64_t rows, int64_t depth) {
+    [[gnu::noinline]] static void a_from_rows(float* to, const float* from, int64_t stride, int64_t rows,
+                                              int64_t depth) {
         float* const first = to;
         for (int64_t m = 0; m < rows; m += ROW_UNIT, to += ROW_UNIT * depth) {
             const float* tile = from + m * stride;
@@ -64,7 +65,8 @@ struct FloatProducts {
         finish(first, a_size(rows, depth));
     }
     // A[m][k] = from[k * stride + m]
-    static void a_from_columns(float* to, const float* from, int64_t stride, int64_t rows, int64_t depth) {
+    [[gnu::noinline]] static void a_from_columns(float* to, const float* from, int64_t stride, int64_t rows,
+                                                 int64_t depth) {
         const int64_t whole = rows - rows % ROW_UNIT;
         for (int64_t k = 0; k < depth; k++, from += stride) {
             for (int64_t m = 0; m < whole; m += ROW_UNIT)
@@ -75,12 +77,14 @@ struct FloatProducts {
         finish(to, a_size(rows, depth));
     }
     // B[k][n] = from[n * stride + k]
-    static void b_from_rows(float* to, const float* from, int64_t stride, int64_t columns, int64_t depth) {
+    [[gnu::noinline]] static void b_from_rows(float* to, const float* from, int64_t stride, int64_t columns,
+                                              int64_t depth) {
         pack_weights<LANES>(to, from, stride, columns, depth);
         finish(to, b_size(columns, depth));
     }
     // B[k][n] = from[k * stride + n]
-    static void b_from_columns(float* to, const float* from, int64_t stride, int64_t columns, int64_t depth) {
+    [[gnu::noinline]] static void b_from_columns(float* to, const float* from, int64_t stride, int64_t columns,
+                                                 int64_t depth) {
         const int64_t whole = columns - columns % COLUMN_UNIT;
         for (int64_t k = 0; k < depth; k++) {
             const float* row = from + k * stride;
@@ -101,8 +105,8 @@ struct FloatProducts {
     }
 
     // depth <= DEPTH_BLOCK
-    static void multiply(float* c, int64_t c_stride, const float* a, const float* b, int64_t rows, int64_t columns,
-                         int64_t depth, Start start) {
+    [[gnu::noinline]] static void multiply(float* c, int64_t c_stride, const float* a, const float* b, int64_t rows,
+                                           int64_t columns, int64_t depth, Start start) {
         for (int64_t j = 0; j < columns; j += COLUMN_UNIT, b += COLUMN_UNIT * depth)
             for (int64_t i = 0; i < rows; i += ROW_UNIT) {
                 const int64_t m = smaller(ROW_UNIT, rows - i), n = smaller(COLUMN_UNIT, columns - j);

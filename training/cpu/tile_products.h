@@ -96,7 +96,8 @@ struct TileProducts {
     }
 
     // A[m][k] = from[m * stride + k]
-    static void a_from_rows(uint16_t* to, const float* from, int64_t stride, int64_t rows, int64_t depth) {
+    [[gnu::noinline]] static void a_from_rows(uint16_t* to, const float* from, int64_t stride, int64_t rows,
+                                              int64_t depth) {
         const int64_t tiles = ceil_div(depth, AMX_DEPTH), whole = depth / AMX_DEPTH;
         for (int64_t r = 0; r < round_up(rows, AMX_ROWS); r++) {
             uint16_t* line = to + r / AMX_ROWS * tiles * TILE_ELEMENTS + r % AMX_ROWS * AMX_DEPTH;
@@ -117,7 +118,8 @@ struct TileProducts {
         }
     }
     // B[k][n] = from[k * stride + n]
-    static void b_from_columns(uint16_t* to, const float* from, int64_t stride, int64_t columns, int64_t depth) {
+    [[gnu::noinline]] static void b_from_columns(uint16_t* to, const float* from, int64_t stride, int64_t columns,
+                                                 int64_t depth) {
         const int64_t tiles = ceil_div(depth, AMX_DEPTH), whole = columns / AMX_COLUMNS;
         for (int64_t k = 0; k < tiles * AMX_DEPTH; k += 2) {
             uint16_t* line = to + k / AMX_DEPTH * TILE_ELEMENTS + k % AMX_DEPTH / 2 * AMX_DEPTH;
@@ -136,7 +138,8 @@ struct TileProducts {
         }
     }
     // A[m][k] = from[k * stride + m]
-    static void a_from_columns(uint16_t* to, const float* from, int64_t stride, int64_t rows, int64_t depth) {
+    [[gnu::noinline]] static void a_from_columns(uint16_t* to, const float* from, int64_t stride, int64_t rows,
+                                                 int64_t depth) {
         const int64_t tiles = ceil_div(depth, AMX_DEPTH);
         for (int64_t k = 0; k < depth; k += AMX_DEPTH)  // outside, so that memory is read along its rows
             for (int64_t m = 0; m < rows; m += AMX_ROWS) {
@@ -157,7 +160,8 @@ struct TileProducts {
             }
     }
     // B[k][n] = from[n * stride + k]
-    static void b_from_rows(uint16_t* to, const float* from, int64_t stride, int64_t columns, int64_t depth) {
+    [[gnu::noinline]] static void b_from_rows(uint16_t* to, const float* from, int64_t stride, int64_t columns,
+                                              int64_t depth) {
         for (int64_t n = 0; n < columns; n += AMX_COLUMNS)
             for (int64_t k = 0; k < depth; k += AMX_DEPTH, to += TILE_ELEMENTS) {
                 const float* corner = from + n * stride + k;
@@ -181,8 +185,8 @@ struct TileProducts {
         return {{rounded_to_bf16(x.part[0])}};
     }
 
-    static void multiply(float* c, int64_t c_stride, const uint16_t* a, const uint16_t* b, int64_t rows,
-                         int64_t columns, int64_t depth, Start start) {
+    [[gnu::noinline]] static void multiply(float* c, int64_t c_stride, const uint16_t* a, const uint16_t* b,
+                                           int64_t rows, int64_t columns, int64_t depth, Start start) {
         const int64_t tiles = ceil_div(depth, AMX_DEPTH), row_of_tiles = tiles * TILE_ELEMENTS;
         for (int64_t j = 0; j < columns; j += 2 * AMX_COLUMNS)
             for (int64_t i = 0; i < rows; i += 2 * AMX_ROWS) {
