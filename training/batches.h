@@ -52,7 +52,7 @@ private:
     std::vector<StepBatch> stream_step(Cursor& cursor) const;
 
     const Dataset& data_;
-    const TransformerRecipe& recipe_;
+    const TransformerRecipe recipe_;
     const CutIds control_;
     std::vector<std::string> tasks_;
     std::vector<double> shares_;  // cumulative
