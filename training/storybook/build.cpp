@@ -4,12 +4,14 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <optional>
 #include <sstream>
 
 #include "kernels/check.h"
 #include "kernels/random.h"
 #include "runtime/weights_file.h"
 #include "training/example.h"
+#include "training/vqgan/coder.h"
 
 namespace leon {
 namespace {
@@ -74,10 +76,15 @@ RowKind kind_of_seed(const KindShares& kinds, uint64_t seed) {
     return std::find_if(kinds.rbegin(), kinds.rend(), [](const auto& k) { return k.second > 0; })->first;
 }
 
-Example example_of_row(const Model& model, const Row& row) {
-    const Fields fields = fields_of(row, [&](const Picture& picture) {
-        return CodeGrid{CELLS, CELLS, model.encoder().encode(to_floats(picture), picture.height, picture.width)};
-    });
+PictureEncoder exact_encoder(const Model& model) {
+    const Vqgan& encoder = model.encoder();  // or an Error
+    return [&encoder](const Picture& picture) {
+        return CodeGrid{CELLS, CELLS, encoder.encode(to_floats(picture), picture.height, picture.width)};
+    };
+}
+
+Example example_of_row(const Model& model, const Row& row, const PictureEncoder& encode) {
+    const Fields fields = fields_of(row, encode);
     const Layout layout = model.config().layout;
     TaskDocument d;
     d.task = kind_facts(row.kind).name;
@@ -112,20 +119,29 @@ ShardReport build_storybook(const Model& model, const StorybookBuild& build,
                 throw Error("rows of " + in_quotes(kind_facts(kind).name) + " are for evaluation only", "--kinds",
                             "build them with --held-out");
         }
-    model.encoder();  // or an Error; and what is made on first use is made before threads ask for it
-    model.documents();
+    PictureEncoder encode = exact_encoder(model);
+    std::optional<VqganCoder> coder;
+    if (build.products == Products::BFloat16) {
+        coder.emplace(model.config().vqgan, model.file());
+        encode = [&coder](const Picture& picture) {
+            return CodeGrid{CELLS, CELLS, coder->codes(to_floats(picture), picture.height, picture.width)};
+        };
+    }
+    model.documents();  // what is made on first use is made before threads ask for it
     const World world;
-    const ShardBuild shards = {
-        .folder = build.output,
-        .mark = model_mark(model.file()),
-        .items = build.documents,
-        .items_per_shard = build.items_per_shard,
-        .what = {{"world", "storybook"}, {"kinds", words_of_kinds(kinds)}, {"first_seed", build.first_seed}}};
+    const ShardBuild shards = {.folder = build.output,
+                               .mark = model_mark(model.file()),
+                               .items = build.documents,
+                               .items_per_shard = build.items_per_shard,
+                               .what = {{"world", "storybook"},
+                                        {"kinds", words_of_kinds(kinds)},
+                                        {"first_seed", build.first_seed},
+                                        {"products", build.products == Products::BFloat16 ? "bfloat16" : "float32"}}};
     return build_shards(
         shards,
         [&](int64_t item) {
             const uint64_t seed = build.first_seed + static_cast<uint64_t>(item);
-            return example_of_row(model, make_row(world, kind_of_seed(kinds, seed), seed));
+            return example_of_row(model, make_row(world, kind_of_seed(kinds, seed), seed), encode);
         },
         progress);
 }

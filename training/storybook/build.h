@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tasks/model.h"
+#include "training/recipe.h"
 #include "training/shard_build.h"
 #include "training/storybook/rows.h"
 
@@ -23,6 +24,7 @@ struct StorybookBuild {
     KindShares kinds;         // in proportion; empty: those of rows.h
     uint64_t first_seed = 0;  // from FIRST_TRAINING_SEED on for training; below it for evaluation
     int items_per_shard = ITEMS_PER_SHARD;
+    Products products = Products::Float32;  // of the encoder; BFloat16: training/vqgan/coder.h
 };
 
 // Error if a seed of evaluation would be one of training, if the model draws pictures of another size, or if its family
@@ -39,6 +41,8 @@ KindShares parse_kinds(const std::string& text);
 RowKind kind_of_seed(const KindShares& kinds, uint64_t seed);
 
 // One row as a training example. Its task is the kind's name, its source "storybook SEED".
-Example example_of_row(const Model& model, const Row& row);
+using PictureEncoder = std::function<CodeGrid(const Picture&)>;
+Example example_of_row(const Model& model, const Row& row, const PictureEncoder& encode);
+PictureEncoder exact_encoder(const Model& model);  // the model's own, which must outlive it
 
 }  // namespace leon

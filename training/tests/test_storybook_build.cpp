@@ -9,8 +9,10 @@
 #include <set>
 #include <string>
 
+#include "kernels/cpu/threads.h"
 #include "runtime/files.h"
 #include "training/draws.h"
+#include "training/vqgan/coder.h"
 #include "weights_converter/random_model.h"
 
 #include "tests/command_line.h"
@@ -71,7 +73,7 @@ TEST_CASE("storybook build: an example of every kind is its row, as it is asked 
         const RowKindFacts& facts = kind_facts(*find_row_kind(name));
         const uint64_t seed = facts.kind == RowKind::RetrieveRare ? 3 : FIRST_TRAINING_SEED + 3;
         const Row row = make_row(world, facts.kind, seed);
-        const Example e = example_of_row(*model, row);
+        const Example e = example_of_row(*model, row, exact_encoder(*model));
         CHECK(e.task == name);
         CHECK(e.source == "storybook " + std::to_string(seed));
         const Fields fields = fields_of(row, [&](const Picture& picture) {
@@ -204,4 +206,28 @@ TEST_CASE("storybook build: killed again and again, it ends in the same bytes") 
                                   "--held-out", "--kinds", "draw=1"});
     CHECK(held.status == 0);
     CHECK(Dataset({folder / "d"}, "").source("draw", 0) == "storybook 0");
+}
+
+TEST_CASE("storybook build: the coder of bf16 gives nearly the same codes, and the same whoever asks") {
+    const Model model("models/storybook.leon", cpu_kernels());
+    const World world;
+    VqganCoder coder(model.config().vqgan, model.file());
+    const PictureEncoder exact = exact_encoder(model);
+    std::vector<std::vector<float>> pictures;
+    std::vector<std::vector<int32_t>> alone;
+    int same = 0, cells = 0;
+    for (uint64_t seed = 0; seed < 6; seed++) {
+        const Scene s = scene(world, seed);
+        pictures.push_back(to_floats(s.picture));
+        alone.push_back(coder.codes(pictures.back(), SCENE_SIZE, SCENE_SIZE));
+        const CodeGrid want = exact(s.picture);
+        for (int i = 0; i < want.cells(); i++) same += want.codes[i] == alone.back()[i];
+        cells += want.cells();
+    }
+    MESSAGE("the same codes: ", same, " of ", cells);
+    CHECK(same > cells * 0.93);
+    std::vector<std::vector<int32_t>> together(pictures.size());
+    parallel(static_cast<int64_t>(pictures.size()),
+             [&](int64_t i, int) { together[i] = coder.codes(pictures[i], SCENE_SIZE, SCENE_SIZE); });
+    CHECK(together == alone);
 }

@@ -401,7 +401,7 @@ struct VqganLane::Impl {
 VqganLane::VqganLane(const VqganNetwork& network) : impl_(new Impl(network)) {}
 VqganLane::~VqganLane() = default;
 
-const VqganPass& VqganLane::forward(std::span<const float> pixels, int height, int width, Tensor codebook) {
+const std::vector<int32_t>& VqganLane::encode(std::span<const float> pixels, int height, int width, Tensor codebook) {
     Impl& m = *impl_;
     const int patch = m.network.config_.patch();
     CHECK(height % patch == 0 && width % patch == 0 && m.network.values_.codebook.rank == 2);
@@ -409,11 +409,17 @@ const VqganPass& VqganLane::forward(std::span<const float> pixels, int height, i
     m.pass.history = {};
     const Map picture = m.pass.plain(height, width, 3);
     std::copy(pixels.begin(), pixels.end(), (*picture).f32());
-    m.latent = encode(m.pass, m.pass.frame(picture), m.part(&VqganWeights::encoder, m.nowhere));
+    m.latent = leon::encode(m.pass, m.pass.frame(picture), m.part(&VqganWeights::encoder, m.nowhere));
     m.result.latent = m.latent.rows();
     m.pass.nearest(m.result.codes, m.latent, codebook);
     m.has_encoded = true;
-    return m.finish_decoding(height / patch, width / patch, codebook);
+    return m.result.codes;
+}
+
+const VqganPass& VqganLane::forward(std::span<const float> pixels, int height, int width, Tensor codebook) {
+    encode(pixels, height, width, codebook);
+    const int patch = impl_->network.config_.patch();
+    return impl_->finish_decoding(height / patch, width / patch, codebook);
 }
 
 const VqganPass& VqganLane::forward(std::span<const int32_t> codes, int rows, int cols, Tensor codebook) {

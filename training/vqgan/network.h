@@ -82,6 +82,8 @@ public:
 
     // pixels [height, width, 3] in [-1, 1]; codebook [codes, code_dim]. The result holds until the next call.
     const VqganPass& forward(std::span<const float> pixels, int height, int width, Tensor codebook);
+    // The first half alone: the codes.
+    const std::vector<int32_t>& encode(std::span<const float> pixels, int height, int width, Tensor codebook);
     // From given codes on: for training the decoder alone.
     const VqganPass& forward(std::span<const int32_t> codes, int rows, int cols, Tensor codebook);
 
