@@ -79,7 +79,7 @@ struct Candidate {
 class DecodeLoop {
 public:
     DecodeLoop(const TransformerConfig& config, const TransformerWeights& weights, const Kernels& kernels,
-               std::vector<Start> starts, const NextRun& next_run, const GenerateOptions& options,
+               std::vector<CandidateStart> starts, const NextRun& next_run, const GenerateOptions& options,
                GenerateStatistics& statistics, int positions, int longest)
         : starts_(std::move(starts)),
           candidate_count_(static_cast<int>(starts_.size())),
@@ -311,7 +311,7 @@ private:
         return false;
     }
 
-    const std::vector<Start> starts_;
+    const std::vector<CandidateStart> starts_;
     const int candidate_count_;
     const GenerateOptions& options_;
     const NextRun& next_run_;
@@ -332,7 +332,7 @@ std::vector<Generated> generate(const TransformerConfig& config, const Transform
                                 const GenerateOptions& options, GenerateStatistics* statistics) {
     CHECK(options.candidates > 0 && options.max_tokens > 0);
     CHECK(options.seeds.empty() || static_cast<int>(options.seeds.size()) == options.candidates);
-    std::vector<Start> starts;
+    std::vector<CandidateStart> starts;
     for (int i = 0; i < options.candidates; i++)
         starts.push_back({prompt, options.seeds.empty() ? options.seed + static_cast<uint64_t>(i) : options.seeds[i],
                           options.max_tokens});
@@ -340,11 +340,11 @@ std::vector<Generated> generate(const TransformerConfig& config, const Transform
 }
 
 std::vector<Generated> generate(const TransformerConfig& config, const TransformerWeights& weights,
-                                const Kernels& kernels, std::vector<Start> starts, const NextRun& next_run,
+                                const Kernels& kernels, std::vector<CandidateStart> starts, const NextRun& next_run,
                                 const GenerateOptions& options, GenerateStatistics* statistics) {
     CHECK(!starts.empty());
     int64_t positions = 0;
-    for (const Start& start : starts) {
+    for (const CandidateStart& start : starts) {
         CHECK(start.max_tokens > 0);
         if (start.prompt.empty()) throw Error("the prompt is empty", "prompt");
         const int64_t wanted = static_cast<int64_t>(start.prompt.size()) + start.max_tokens - 1;

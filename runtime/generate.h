@@ -42,7 +42,7 @@ struct GenerateOptions {
 };
 
 // What one candidate begins with.
-struct Start {
+struct CandidateStart {
     std::vector<int32_t> prompt;
     uint64_t seed = 0;
     int max_tokens = 0;  // the most that it may add
@@ -69,7 +69,7 @@ std::vector<Generated> generate(const TransformerConfig& config, const Transform
 // The same from a start for each candidate; of the options only the type of the cache and on_token are read. Each
 // candidate equals a run of its own, whatever stands beside it.
 std::vector<Generated> generate(const TransformerConfig& config, const TransformerWeights& weights,
-                                const Kernels& kernels, std::vector<Start> starts, const NextRun& next_run,
+                                const Kernels& kernels, std::vector<CandidateStart> starts, const NextRun& next_run,
                                 const GenerateOptions& options, GenerateStatistics* statistics = nullptr);
 
 }  // namespace leon

@@ -349,7 +349,7 @@ std::vector<Completions> complete(const Model& model, std::span<const Completion
     check_settings(settings);
     CHECK(!requests.empty());
     std::deque<Asked> asked;  // conductors refer to the steps beside them
-    std::vector<Start> starts;
+    std::vector<CandidateStart> starts;
     for (const CompletionRequest& request : requests) {
         const Asked& a = asked.emplace_back(model, request, settings, progress);
         for (int i = 0; i < settings.candidates; i++)

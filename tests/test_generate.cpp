@@ -139,7 +139,7 @@ TEST_CASE("generate: prompts of their own in one batch equal single runs") {
     const TinyTransformer tiny(Family::CM3Leon, VOCAB);
     // More different prompts than are kept to fork from, of all lengths, the first once more at the end; lengths of
     // runs differ, and one candidate is cut by its own limit while the others go on.
-    std::vector<Start> starts;
+    std::vector<CandidateStart> starts;
     std::vector<std::vector<Run>> plans;
     for (int i = 0; i < 9; i++) {
         starts.push_back({random_tokens(2 + 13 * (i % 8), VOCAB, i % 8), static_cast<uint64_t>(70 + i), 60});
