@@ -20,6 +20,9 @@ struct CommonOptions {
     const Kernels& kernels() const;  // sets the thread count too
 };
 
+// A subcommand whose help ends with an example.
+CLI::App* add_command(CLI::App& app, const char* name, const char* what, const char* example);
+
 void add_model_option(CLI::App& command, CommonOptions& common);
 void add_compute_options(CLI::App& command, CommonOptions& common);  // --backend, --compute, --threads
 

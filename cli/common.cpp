@@ -33,6 +33,12 @@ const Kernels& CommonOptions::kernels() const {
     return leon::backend(backend);
 }
 
+CLI::App* add_command(CLI::App& app, const char* name, const char* what, const char* example) {
+    CLI::App* command = app.add_subcommand(name, what);
+    command->footer(std::string("Example:\n  ") + example);
+    return command;
+}
+
 void add_model_option(CLI::App& command, CommonOptions& common) {
     command.add_option("-m,--model", common.model, "model file (else $LEON_MODEL, else the model in the box)");
 }

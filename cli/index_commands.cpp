@@ -16,12 +16,6 @@ struct IndexOptions {
     bool json = false, exact = false, documents = false;
 };
 
-CLI::App* add_command(CLI::App& app, const char* name, const char* what, const char* example) {
-    CLI::App* command = app.add_subcommand(name, what);
-    command->footer(std::string("Example:\n  ") + example);
-    return command;
-}
-
 void build_command(const CommonOptions& common, const IndexOptions& o) {
     const Model model(common.model_path(), common.kernels());
     const std::unique_ptr<Embedder> embedder = open_embedder(o.embedder, model);

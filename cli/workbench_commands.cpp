@@ -23,12 +23,6 @@ struct WorkbenchOptions {
 };
 using Shared = std::shared_ptr<WorkbenchOptions>;
 
-CLI::App* add_command(CLI::App& app, const char* name, const char* what, const char* example) {
-    CLI::App* command = app.add_subcommand(name, what);
-    command->footer(std::string("Example:\n  ") + example);
-    return command;
-}
-
 void add_tokenizer_commands(CLI::App& app, CommonOptions& common, const Shared& o) {
     CLI::App* command =
         add_command(app, "tokenize", "standard input to token ids", "echo -n \"a red car\" | leon tokenize");

@@ -5,18 +5,13 @@
 
 #include "kernels/check.h"
 #include "runtime/strict_json.h"
+#include "training/metadata.h"
 
 namespace leon {
 namespace {
 
 constexpr const char* FORMAT = "leon-checkpoint";
 constexpr const char* VERSION = "1";
-
-const std::string& metadata(const SafetensorsFile& file, const char* key) {
-    const auto found = file.metadata().find(key);
-    if (found == file.metadata().end()) throw Error(std::string("lacks the metadata '") + key + "'", file.path());
-    return found->second;
-}
 
 }  // namespace
 

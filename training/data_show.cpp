@@ -11,10 +11,6 @@
 namespace leon {
 namespace {
 
-CutIds cut_ids(const Vocabulary& v) {
-    return {v.eos, v.brk, v.eoss, v.sentinels};
-}
-
 // A document with its holes filled, and the kind of every id.
 struct Whole {
     std::vector<int32_t> ids;

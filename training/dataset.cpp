@@ -9,6 +9,7 @@
 
 #include "kernels/check.h"
 #include "runtime/strict_json.h"
+#include "training/metadata.h"
 
 namespace leon {
 namespace {
@@ -27,12 +28,6 @@ std::span<const T> array_of(const SafetensorsFile& file, const char* name, const
     const bool shaped = cols == 1 ? t->shape.size() == 1 : t->shape.size() == 2 && t->shape[1] == cols;
     if (t->dtype != dtype || !shaped) throw Error(std::string("'") + name + "' has another type or shape", file.path());
     return {reinterpret_cast<const T*>(file.data(*t)), t->bytes / sizeof(T)};
-}
-
-const std::string& metadata(const SafetensorsFile& file, const char* key) {
-    const auto found = file.metadata().find(key);
-    if (found == file.metadata().end()) throw Error(std::string("lacks the metadata '") + key + "'", file.path());
-    return found->second;
 }
 
 // FNV-1a over 64-bit words (the last padded with zeros): fast enough for a model's bytes, and no more is needed.

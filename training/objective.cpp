@@ -57,6 +57,10 @@ int number_of_spans(const CutRule& rule, int sentinels, RandomDraws& draws) {
 
 }  // namespace
 
+CutIds cut_ids(const Vocabulary& v) {
+    return {.end_of_document = v.eos, .brk = v.brk, .end_of_span = v.eoss, .sentinels = v.sentinels};
+}
+
 std::vector<Span> segments_of(std::span<const int32_t> ids, int32_t brk, int end) {
     std::vector<Span> segments;
     int first = 1;

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "tokenizer/vocabulary.h"
 #include "training/draws.h"
 
 namespace leon {
@@ -40,6 +41,8 @@ struct CutIds {
     int32_t end_of_document = -1, brk = -1, end_of_span = -1;
     std::vector<int32_t> sentinels;
 };
+
+CutIds cut_ids(const Vocabulary& vocabulary);
 
 struct CutRule {
     enum class Spans { Poisson, Fixed, Always };  // how many: Poisson(mean), exactly `mean`, or one (FIM)

@@ -53,15 +53,14 @@ bool is_transformers(const std::string& name) {
     return name.starts_with(PREFIX);
 }
 
-// The dtype of a tensor that is taken over as it is.
+}  // namespace
+
 DType stored_dtype(const StoredTensor& tensor, const std::string& where) {
     for (DType type : {DType::F32, DType::BF16})
         if (tensor.dtype == name_of(type)) return type;
     throw Error("tensor " + in_quotes(tensor.name) + " has dtype " + tensor.dtype, where,
                 "a leon file holds F32 and BF16");
 }
-
-}  // namespace
 
 ParameterLayout::ParameterLayout(const TransformerConfig& config) : config_(config) {
     ModelConfig model;

@@ -97,6 +97,9 @@ void load(ParameterVector& values, const WeightsFile& file);
 // What load() checks, for other sources: Error naming `where`.
 void check_same_transformer(const TransformerConfig& wanted, const ModelConfig& found, const std::string& where);
 
+// The dtype of a tensor of a leon file that is taken over as it is; Error if leon files hold no such.
+DType stored_dtype(const StoredTensor& tensor, const std::string& where);
+
 // Writes a leon file: `config` (whose transformer is the layout's), the transformer from `values` with matrices as
 // `matrices` (F32 or BF16), and all else, the tokenizer and the other tensors that `config` names, as `rest` has it.
 // Error if `rest` lacks one of them.

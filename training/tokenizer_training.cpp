@@ -13,6 +13,7 @@
 #include "tokenizer/bpe.h"
 #include "tokenizer/pretokenizer.h"
 #include "tokenizer/vocabulary.h"
+#include "training/parameters.h"
 
 namespace leon {
 namespace {
@@ -137,9 +138,7 @@ void write_with_tokenizer(const std::string& path, const WeightsFile& model, con
     for (const auto& [name, tensor] : model.file().tensors()) {
         if (name.starts_with(PADDING_PREFIX) || name.starts_with("transformer.")) continue;
         kept.push_back(&tensor);
-        if (tensor.dtype != "F32" && tensor.dtype != "BF16")
-            throw Error("tensor " + in_quotes(name) + " is of type " + tensor.dtype, model.path());
-        file.declare(name, tensor.dtype == "F32" ? DType::F32 : DType::BF16, tensor.shape);
+        file.declare(name, stored_dtype(tensor, model.path()), tensor.shape);
     }
     file.begin();
     for (const StoredTensor* tensor : kept) file.write(tensor->name, model.file().data(*tensor));

@@ -1,12 +1,12 @@
 // The loop: batches, forward, backward, clip, AdamW, log, checkpoint. See train.h.
 #include "training/train.h"
 
-#include <chrono>
 #include <cmath>
 #include <filesystem>
 
 #include "kernels/check.h"
 #include "runtime/strict_json.h"
+#include "tasks/common.h"
 #include "tokenizer/bpe.h"
 #include "tokenizer/vocabulary.h"
 #include "training/adamw.h"
@@ -24,14 +24,6 @@ namespace {
 
 namespace fs = std::filesystem;
 constexpr const char* KIND = "transformer";
-
-double seconds_now() {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-CutIds cut_ids(const Vocabulary& v) {
-    return {.end_of_document = v.eos, .brk = v.brk, .end_of_span = v.eoss, .sentinels = v.sentinels};
-}
 
 // The model's configuration with the recipe's transformer in it.
 ModelConfig configuration(const TransformerRecipe& recipe, const WeightsFile& file, const Tokenizer& tokenizer) {
@@ -67,7 +59,7 @@ struct TransformerTraining::State {
     Network network;
     Cursor cursor;
     int64_t step = 0;
-    double last_checkpoint = seconds_now();
+    double last_checkpoint = now();
     std::unique_ptr<TrainingLog> log;
 
     State(const TransformerRecipe& r, const std::string& run_folder)
@@ -152,7 +144,7 @@ struct TransformerTraining::State {
             path("checkpoint.leon"), KIND,
             {{"identity", identity()}, {"step", step}, {"documents", cursor.documents}, {"of_task", cursor.of_task}},
             arrays);
-        last_checkpoint = seconds_now();
+        last_checkpoint = now();
     }
 
     std::vector<std::string> log_columns() const {
@@ -190,15 +182,17 @@ struct TransformerTraining::State {
 
     void update(double rate, double scale) {
         const OptimiserRule& o = recipe.optimiser;
-        for (const Parameter& p : layout.parameters())
-            adamw(values.of(p), gradients.of(p), first_moment.of(p), second_moment.of(p),
+        for (const ParameterLayout::Run& run : layout.runs()) {
+            const auto part = [&](ParameterVector& vector) { return vector.floats().subspan(run.first, run.floats); };
+            adamw(part(values), part(gradients), part(first_moment), part(second_moment),
                   {.learning_rate = rate,
                    .beta_1 = o.beta_1,
                    .beta_2 = o.beta_2,
                    .epsilon = o.epsilon,
-                   .weight_decay = p.decays ? o.weight_decay : 0,
+                   .weight_decay = run.decays ? o.weight_decay : 0,
                    .gradient_scale = scale,
                    .step = step + 1});
+        }
         if (!averages()) return;
         // Short at first, so that the average does not remember how the run began.
         const double decay =
@@ -244,7 +238,7 @@ const std::vector<std::string>& TransformerTraining::tasks() const {
 StepReport TransformerTraining::advance() {
     State& s = *state_;
     CHECK(s.step < s.recipe.steps);
-    const double began = seconds_now();
+    const double began = now();
     const std::vector<StepBatch> batches = s.batches.step(s.cursor);
 
     StepReport report;
@@ -279,13 +273,13 @@ StepReport TransformerTraining::advance() {
 
     report.step = s.step++;
     report.documents = s.cursor.documents;
-    report.seconds = seconds_now() - began;
+    report.seconds = now() - began;
     report.tokens_per_second = static_cast<double>(report.tokens) / report.seconds;
     report.flops_per_second = operations / report.seconds;
     const int every = s.recipe.evaluate_every;
     if (s.step == s.recipe.steps || (every > 0 && s.step % every == 0)) report.held_out = evaluate();
     s.add_to_log(report);
-    if (seconds_now() - s.last_checkpoint > 60 * s.recipe.checkpoint_minutes) s.write_checkpoint();
+    if (now() - s.last_checkpoint > 60 * s.recipe.checkpoint_minutes) s.write_checkpoint();
     return report;
 }
 

@@ -24,12 +24,6 @@ struct DataOptions {
     bool held_out = false, fast = false;
 };
 
-CLI::App* add_command(CLI::App& app, const char* name, const char* what, const char* example) {
-    CLI::App* command = app.add_subcommand(name, what);
-    command->footer(std::string("Example:\n  ") + example);
-    return command;
-}
-
 void add_building_options(CLI::App& command, CommonOptions& common, DataOptions& o) {
     command.add_option("-o,--output", o.output, "folder to write; one that was begun is gone on with")->required();
     command.add_option("--shard-documents", o.items_per_shard, "documents in a file")

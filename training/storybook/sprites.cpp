@@ -135,7 +135,7 @@ Sprite resize_sprite(const Sprite& sprite, int width, int height) {
 
 struct World::Files {
     std::string font_path, list_path;
-    FT_Library library = nullptr;
+    FT_Library freetype = nullptr;
     FT_Face face = nullptr;
     std::vector<Emoji> emoji;  // of the list, first come first
     std::vector<ListedEmoji> drawable;
@@ -147,7 +147,7 @@ struct World::Files {
 
     ~Files() {
         if (face) FT_Done_Face(face);
-        if (library) FT_Done_FreeType(library);
+        if (freetype) FT_Done_FreeType(freetype);
     }
 
     FT_UInt glyph_of(const Emoji& emoji) const {
@@ -219,8 +219,8 @@ World::World(const std::string& font_path, const std::string& emoji_list_path) :
     if (files.emoji.empty())
         throw Error("lists no fully-qualified emoji", emoji_list_path, "take emoji-test.txt of Unicode");
 
-    if (FT_Init_FreeType(&files.library)) throw Error("FreeType does not start");
-    if (FT_New_Face(files.library, font_path.c_str(), 0, &files.face))
+    if (FT_Init_FreeType(&files.freetype)) throw Error("FreeType does not start");
+    if (FT_New_Face(files.freetype, font_path.c_str(), 0, &files.face))
         throw Error("is not a font", font_path, "take NotoColorEmoji.ttf of fonts-noto-color-emoji");
     bool has_size = false;
     for (int i = 0; i < files.face->num_fixed_sizes && !has_size; i++)

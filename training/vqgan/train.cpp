@@ -2,9 +2,7 @@
 #include "training/vqgan/train.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
-#include <cstdarg>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
@@ -12,6 +10,8 @@
 
 #include "kernels/cpu/threads.h"
 #include "runtime/files.h"
+#include "runtime/format.h"
+#include "tasks/common.h"
 #include "training/adamw.h"
 #include "training/checkpoint.h"
 #include "training/draws.h"
@@ -26,20 +26,6 @@ namespace {
 // on the number of threads.
 constexpr int LANES = 2;
 constexpr const char* KIND = "vqgan";
-
-double seconds_now() {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-std::string format(const char* text, ...) __attribute__((format(printf, 1, 2)));
-std::string format(const char* text, ...) {
-    char line[512];
-    va_list values;
-    va_start(values, text);
-    std::vsnprintf(line, sizeof line, text, values);
-    va_end(values);
-    return line;
-}
 
 struct ScoreOfKind {
     PictureKind kind;
@@ -82,7 +68,7 @@ public:
 
     int64_t go() {
         const int last = run_.stop_after > 0 ? std::min(recipe_.steps, run_.stop_after) : recipe_.steps;
-        double checkpointed = seconds_now(), reported = checkpointed;
+        double checkpointed = now(), reported = checkpointed;
         int64_t reported_step = step_;
         if (step_ == 0) evaluate();
         bool stopped = false;
@@ -91,19 +77,19 @@ public:
             step_++;
             stopped = run_.is_stopped();
             const bool evaluated = step_ % recipe_.evaluate_every == 0 || step_ == last;
-            const double now = seconds_now();
-            if (evaluated || now - reported > 20) {
-                report(static_cast<double>(step_ - reported_step) * recipe_.batch / (now - reported));
-                reported = now, reported_step = step_;
+            const double at = now();
+            if (evaluated || at - reported > 20) {
+                report(static_cast<double>(step_ - reported_step) * recipe_.batch / (at - reported));
+                reported = at, reported_step = step_;
             }
             if (evaluated) {
                 evaluate();
-                reported = seconds_now();
+                reported = now();
             }
             log_line();
-            if (step_ == last || stopped || seconds_now() - checkpointed > recipe_.checkpoint_minutes * 60) {
+            if (step_ == last || stopped || now() - checkpointed > recipe_.checkpoint_minutes * 60) {
                 save();
-                checkpointed = seconds_now();
+                checkpointed = now();
             }
         }
         return step_;
