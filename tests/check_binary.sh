@@ -4,8 +4,9 @@
 #   tests/check_binary.sh build/leon
 set -eu
 # The goal is 6 MB, and missed: 3.5 MB are machine code for three generations and PTX, packed; 1.6 MB the kernels of four
-# instruction sets of the CPU, one of them for tests alone; 0.7 MB the static CUDA runtime; the rest are commands and tasks.
-MOST_BYTES=9500000
+# instruction sets of the CPU, one of them for tests alone; 0.7 MB the static CUDA runtime; 1.7 MB the trainer with its
+# kernels and the storybook world; the rest are commands and tasks.
+MOST_BYTES=12500000
 binary=$1
 model=$(dirname "$0")/../models/storybook.leon
 fail() {
