@@ -65,7 +65,11 @@ else
 SOURCES  += kernels/cuda_absent.cpp
 OBJECTS  += $(BUILD)/obj/kernels/cuda_absent.o
 endif
-TRAINING_OBJECTS := $(patsubst %.cpp,$(BUILD)/obj/%.o,$(wildcard $(addprefix training/,*.cpp reference/*.cpp cpu/*.cpp storybook/*.cpp vqgan/*.cpp evaluation/*.cpp)))
+TRAINING_OBJECTS := $(patsubst %.cpp,$(BUILD)/obj/%.o,$(filter-out training/cuda_%.cpp,$(wildcard $(addprefix training/,*.cpp reference/*.cpp cpu/*.cpp storybook/*.cpp vqgan/*.cpp evaluation/*.cpp))))
+TRAINING_CUDA := $(wildcard training/cuda/*.cu)
+ifneq ($(TRAINING),)
+TRAINING_OBJECTS += $(if $(filter 1,$(CUDA)),$(BUILD)/obj/training/cuda_present.o $(TRAINING_CUDA:%.cu=$(BUILD)/obj/%.o),$(BUILD)/obj/training/cuda_absent.o)
+endif
 COMMANDS := $(wildcard cli/*.cpp training/commands/*.cpp)
 CLI      := $(patsubst %.cpp,$(BUILD)/obj/%.o,$(if $(TRAINING),$(filter-out cli/training_absent.cpp,$(COMMANDS)),$(COMMANDS)))
 TRAINER  := $(if $(TRAINING),$(BUILD)/libleon_training.a)
@@ -73,6 +77,7 @@ TRAINING_TESTS := $(patsubst %.cpp,$(BUILD)/obj/%.o,$(wildcard training/tests/te
 TESTS    := $(patsubst %.cpp,$(BUILD)/obj/%.o,$(wildcard tests/test_*.cpp))
 # The kernels of kernels/cuda once more, for this processor, and what executes them.
 EMULATED := $(CUDA_SOURCES:%.cu=$(BUILD)/obj/emulated/%.o)
+TRAINING_EMULATED := $(TRAINING_CUDA:%.cu=$(BUILD)/obj/emulated/%.o)
 RACE_TESTS := tests/test_cuda_emulator.cpp $(wildcard tests/cuda_on_cpu/test_*.cpp)
 EMULATOR := $(patsubst %.cpp,$(BUILD)/obj/%.o,$(filter-out %/race.cpp %/traffic.cpp $(RACE_TESTS),$(wildcard tests/cuda_on_cpu/*.cpp)))
 WATCH    := $(BUILD)/obj/tests/cuda_on_cpu/race.o $(BUILD)/obj/tests/cuda_on_cpu/traffic.o
@@ -148,9 +153,13 @@ $(BUILD)/obj/%.o: %.c | $(SETUP)
 	$(CC) -std=c11 -Wall -Wextra -Wpedantic -Werror -O2 -Iinclude -MMD -MP -c $< -o $@
 
 # What ptxas says of each kernel is kept beside the object, for make cuda-resources.
+KEEP_LOG = $(NVCC) $(NVCC_FLAGS) -Xptxas -v -MMD -MP -c $< -o $@ 2>$@.log || { cat $@.log >&2; rm -f $@; exit 1; }
 $(BUILD)/obj/kernels/cuda/%.o: kernels/cuda/%.cu
 	@mkdir -p $(@D)
-	$(NVCC) $(NVCC_FLAGS) -Xptxas -v -MMD -MP -c $< -o $@ 2>$@.log || { cat $@.log >&2; rm -f $@; exit 1; }
+	$(KEEP_LOG)
+$(BUILD)/obj/training/cuda/%.o: training/cuda/%.cu
+	@mkdir -p $(@D)
+	$(KEEP_LOG)
 $(BUILD)/obj/pic/kernels/cuda/%.o: kernels/cuda/%.cu
 	@mkdir -p $(@D)
 	$(NVCC) $(NVCC_FLAGS) -Xcompiler -fPIC,-fvisibility=hidden -MMD -MP -c $< -o $@
@@ -222,12 +231,12 @@ $(BUILD)/libleon.so: $(PIC) tasks/c_api.map $(BUILD)/.cuda
 	$(CXX) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=tasks/c_api.map $(if $(SANITIZE),,-Wl,-z,defs -s) \
 	    $(filter %.o,$^) -o $@ $(LIBS)
 # Without symbols: they are a tenth of it.
-$(BUILD)/libleon_training.a: $(TRAINING_OBJECTS)
+$(BUILD)/libleon_training.a: $(TRAINING_OBJECTS) $(BUILD)/.cuda
 	@rm -f $@
-	ar rcs $@ $^
+	ar rcs $@ $(filter %.o,$^)
 $(BUILD)/leon: $(CLI) $(TRAINER) $(BUILD)/libleon.a
 	$(CXX) $^ -o $@ $(LIBS) $(if $(TRAINER),-lfreetype) $(if $(SANITIZE),,-s)
-$(BUILD)/training_tests: $(TRAINING_TESTS) $(BUILD)/obj/tests/test_main.o $(BUILD)/obj/cli/terminal.o $(TRAINER) $(BUILD)/libleon.a
+$(BUILD)/training_tests: $(TRAINING_TESTS) $(BUILD)/obj/tests/test_main.o $(BUILD)/obj/cli/terminal.o $(TRAINING_EMULATED) $(EMULATED) $(EMULATOR) $(TRAINER) $(BUILD)/libleon.a
 	$(CXX) $^ -o $@ $(LIBS) -lfreetype
 TEST_PROGRAM := $(TESTS) $(BUILD)/obj/tests/c_header.o $(BUILD)/obj/cli/terminal.o $(EMULATED) $(EMULATOR) $(BUILD)/libleon.a
 $(BUILD)/leon_tests: $(TEST_PROGRAM)
@@ -320,7 +329,7 @@ gpu:
 	@tests/gpu.sh --check
 	$(MAKE) gpu-build CUDA=1
 	tests/gpu.sh $(BUILD)
-gpu-build: $(BUILD)/leon $(BUILD)/leon_tests $(BUILD)/ptx_tests $(BUILD)/bench_cuda $(LADDERS)
+gpu-build: $(BUILD)/leon $(BUILD)/leon_tests $(if $(TRAINING),$(BUILD)/training_tests) $(BUILD)/ptx_tests $(BUILD)/bench_cuda $(LADDERS)
 # tests/test_cuda_emulator.cpp once more, for the hardware itself; and the kernels one by one against cuBLAS.
 NATIVE = $(NVCC) -x cu -std=c++20 -O2 -I. -Itests $(GENERATIONS) -MMD -MP -c $< -o $@
 $(BUILD)/obj/native/%.o: %.cpp
@@ -350,4 +359,4 @@ lint: layers | $(SETUP)
 clean:
 	rm -rf build $(BUILD)
 
--include $(OBJECTS:.o=.d) $(TRAINING_OBJECTS:.o=.d) $(TRAINING_TESTS:.o=.d) $(PIC:.o=.d) $(BUILD)/obj/tests/c_header.d $(CLI:.o=.d) $(TESTS:.o=.d) $(EMULATED:.o=.d) $(EMULATOR:.o=.d) $(WATCH:.o=.d) $(RACES:.o=.d) $(LADDERS:$(BUILD)/ladder/%=$(BUILD)/obj/races/kernels/ladder/%.d) $(BUILD)/obj/tests/bench_kernels.d $(CUDA_OBJECTS:.o=.d) $(wildcard $(BUILD)/obj/native/tests/*.d) $(EXAMPLES:$(BUILD)/examples/%=$(BUILD)/obj/examples/%.d)
+-include $(OBJECTS:.o=.d) $(TRAINING_OBJECTS:.o=.d) $(TRAINING_TESTS:.o=.d) $(PIC:.o=.d) $(BUILD)/obj/tests/c_header.d $(CLI:.o=.d) $(TESTS:.o=.d) $(EMULATED:.o=.d) $(TRAINING_EMULATED:.o=.d) $(EMULATOR:.o=.d) $(WATCH:.o=.d) $(RACES:.o=.d) $(LADDERS:$(BUILD)/ladder/%=$(BUILD)/obj/races/kernels/ladder/%.d) $(BUILD)/obj/tests/bench_kernels.d $(CUDA_OBJECTS:.o=.d) $(wildcard $(BUILD)/obj/native/tests/*.d) $(EXAMPLES:$(BUILD)/examples/%=$(BUILD)/obj/examples/%.d)

@@ -1,8 +1,8 @@
 // What training computes beyond inference: one table of operations, and one documented wrapper per operation.
 //
 // The manner is that of kernels/kernels.h: a backend is one filled table, the wrapper is the contract and the only
-// caller of its slot, training/reference/ is the definition in plain loops, and training/cpu/ is a claim that
-// training/tests/test_grad_kernels.cpp holds to it.
+// caller of its slot, training/reference/ is the definition in plain loops, and training/cpu/ and training/cuda/ are
+// claims that training/tests/test_grad_kernels.cpp holds to it. Tensors lie in the memory of the Kernels of that name.
 //
 // The law of gradients, stated once: the gradient of `thing` is `dthing`; gradients of parameters accumulate (+=),
 // since a step may be the sum of many batches; gradients of activations are assigned (=), unless the call says
@@ -35,7 +35,7 @@ struct CrossEntropy {
 };
 
 struct GradKernels {
-    const char* name;  // "reference", "cpu", "cpu-bf16"
+    const char* name;  // "reference", "cpu-avx2", "cuda-bf16", ...
 
     void (*linear)(std::span<const Tensor> outs, Tensor x, std::span<const Tensor> weights, Accumulate accumulate);
     void (*linear_dx)(Tensor dx, std::span<const Tensor> douts, std::span<const Tensor> weights, Accumulate accumulate);
@@ -57,6 +57,10 @@ const GradKernels& reference_grad_kernels();       // the definition: plain loop
 const GradKernels& reference_bf16_grad_kernels();  // the same over operands of products rounded to bf16
 const GradKernels& cpu_grad_kernels();             // float32, the widest instruction set of this processor
 const GradKernels& cpu_bf16_grad_kernels();  // products of bf16 on tensor tiles (AMX) where the processor has them
+
+// The GPU's, through training/cuda; null where cuda_kernels() is.
+const GradKernels* cuda_grad_kernels();       // float32
+const GradKernels* cuda_bf16_grad_kernels();  // products of bf16 on tensor cores
 
 constexpr size_t MOST_LINEAR = 3;  // projections of one input: q, k, v
 

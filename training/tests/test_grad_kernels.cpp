@@ -2,29 +2,62 @@
 #include "training/tests/grad_harness.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <map>
+#include <set>
 
 #include "tests/compare.h"
+#include "tests/cuda_on_cpu/core.h"
 #include "tests/testing.h"
 #include "training/cpu/amx.h"
 #include "training/cpu/variants.h"
 
 namespace leon {
 
-std::vector<const GradKernels*> grad_tables() {
-    std::vector<const GradKernels*> tables;
+namespace cuda_emulated::grad {
+const GradKernels& table();
+const GradKernels& bf16_table();
+}  // namespace cuda_emulated::grad
+
+std::vector<GradTable> grad_tables() {
+    static const std::vector<GradKernels> emulated = [] {
+        std::vector<GradKernels> renamed = {cuda_emulated::grad::table(), cuda_emulated::grad::bf16_table()};
+        renamed[0].name = "cuda-emulated";
+        renamed[1].name = "cuda-emulated-bf16";
+        return renamed;
+    }();
+    std::vector<GradTable> all;
     for (const auto& variants : {cpu_grad_variants(), cpu_bf16_grad_variants()})
-        tables.insert(tables.end(), variants.begin(), variants.end());
+        for (const GradKernels* variant : variants) all.push_back({&cpu_kernels(), variant});
     if (static bool told = false; !amx_granted() && !told) {
         told = true;
         MESSAGE("this machine has no AMX: its table is not tested");
     }
-    return tables;
+    for (const GradKernels& table : emulated) all.push_back({&emulated_cuda_kernels(), &table});
+    for (const GradKernels* table : {cuda_grad_kernels(), cuda_bf16_grad_kernels()})
+        if (table) all.push_back({cuda_kernels(), table});
+    const std::vector<const Kernels*> wanted = backends();
+    std::erase_if(
+        all, [&](const GradTable& t) { return std::find(wanted.begin(), wanted.end(), t.kernels) == wanted.end(); });
+    return all;
 }
 
-bool is_bf16(const GradKernels& table) {
-    return std::string(table.name).starts_with("cpu-bf16");
+std::vector<GradWay> ways(const GradTable& table) {
+    using cuda_emulated::emu::Order;
+    std::vector<GradWay> list;
+    if (table.kernels == &emulated_cuda_kernels()) {
+        if (std::getenv("EMU_SCHED")) return {{"as EMU_SCHED says", [] {}}};
+        for (auto [name, order] : {std::pair("in reverse", Order::Reverse), std::pair("at random", Order::Random),
+                                   std::pair("forward", Order::Forward)})
+            list.push_back({name, [order = order] { cuda_emulated::emu::set_schedule({order, 1}); }});
+        return list;
+    }
+    if (table.kernels == cuda_kernels()) return {{"at first", [] {}}, {"again", [] {}}};
+    const int threads_before = cpu_threads();
+    for (int threads : {1, 2, 3, threads_before})
+        list.push_back({text("with ", threads, " threads"), [=] { set_cpu_threads(threads); }});
+    return list;
 }
 
 namespace {
@@ -50,19 +83,31 @@ const std::map<std::string, Tolerances> TOLERANCES = {
     {"cross_entropy", {{1.2e-6, 6e-10}, {1.2e-6, 6e-10}}},  // 3.8e-7, 1.8e-10
 };
 
-Tolerance tolerance_of(const GradKernels& table, const GradCase& c) {
+Tolerance tolerance_of(const GradTable& table, const GradCase& c) {
     const auto found = TOLERANCES.find(c.operation);
     REQUIRE_MESSAGE(found != TOLERANCES.end(), "no tolerance for ", c.operation);
-    return is_bf16(table) ? found->second.bf16 : found->second.f32;
+    return table.is_bf16() ? found->second.bf16 : found->second.f32;
 }
 
-std::vector<Host> results_of(const GradCase& c, const GradKernels& table) {
-    Memory memory(reference_kernels());
-    const std::vector<Tensor> tensors = c.call(table, memory);
+std::vector<Host> results_of(const GradCase& c, const GradTable& table) {
+    Memory memory(*table.kernels);
+    const std::vector<Tensor> tensors = c.call(*table.grads, memory);
     std::vector<Host> results;
     for (const Tensor& tensor : tensors) results.push_back(memory.get(tensor));
-    CHECK_MESSAGE(memory.intact(), table.name, " ", c.operation, " ", c.what, ": wrote beside its arrays");
+    CHECK_MESSAGE(memory.intact(), table.grads->name, " ", c.operation, " ", c.what, ": wrote beside its arrays");
     return results;
+}
+
+bool is_cuda(const GradTable& table) {
+    return std::string_view(table.grads->name).starts_with("cuda");
+}
+
+// Operations that the CUDA tables still lack.
+bool is_pending(const GradTable& table, const GradCase& c) {
+    static const std::set<std::string> pending = {
+        "linear", "linear_dx",       "linear_dw",       "attention",     "attention_backward", "norm_backward",
+        "rotate", "rotate_backward", "swiglu_backward", "relu_backward", "gather_backward",    "cross_entropy"};
+    return is_cuda(table) && pending.contains(c.operation);
 }
 
 std::map<std::string, Comparison>& measured() {
@@ -73,41 +118,41 @@ std::map<std::string, Comparison>& measured() {
 }  // namespace
 
 void hold(const std::vector<GradCase>& cases) {
-    const int threads_before = cpu_threads();
     for (const GradCase& c : cases) {
-        std::map<const GradKernels*, std::vector<Host>> wanted;
+        std::map<bool, std::vector<Host>> wanted;  // of tables of bf16, and of the others
         for (const GradKernels* definition : {&reference_grad_kernels(), &reference_bf16_grad_kernels()})
-            for (const Host& host : wanted[definition] = results_of(c, *definition)) {
+            for (const Host& host : wanted[definition == &reference_bf16_grad_kernels()] =
+                                        results_of(c, {&reference_kernels(), definition})) {
                 const std::vector<float> values = host.floats();
                 REQUIRE(std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); }));
             }
-        for (const GradKernels* table : grad_tables()) {
-            const std::vector<Host>& want =
-                wanted[is_bf16(*table) ? &reference_bf16_grad_kernels() : &reference_grad_kernels()];
+        for (const GradTable& table : grad_tables()) {
+            if (is_pending(table, c)) continue;
+            const std::vector<Host>& want = wanted[table.is_bf16()];
             std::vector<Host> first;
-            for (int threads : {1, 2, 3}) {
-                set_cpu_threads(threads);
-                const std::vector<Host> got = results_of(c, *table);
+            for (const GradWay& way : ways(table)) {
+                way.choose();
+                const std::vector<Host> got = results_of(c, table);
                 REQUIRE(got.size() == want.size());
-                const std::string where = text(table->name, " ", c.operation, " ", c.what, ", ", threads, " threads");
+                const std::string where = text(table.grads->name, " ", c.operation, " ", c.what, ", ", way.name);
                 for (size_t i = 0; i < got.size(); i++) {
-                    if (threads > 1) {
+                    if (!first.empty()) {
                         const std::string fault = first_difference(got[i].floats(), first[i].floats(), got[i].shape);
-                        CHECK_MESSAGE(fault.empty(), where, ", result ", i, ": depends on the threads: ", fault);
+                        CHECK_MESSAGE(fault.empty(), where, ", result ", i, ": other bits: ", fault);
                         continue;
                     }
                     const Comparison comparison =
-                        compare(got[i].floats(), want[i].floats(), want[i].shape, tolerance_of(*table, c), c.scale);
+                        compare(got[i].floats(), want[i].floats(), want[i].shape, tolerance_of(table, c), c.scale);
                     CHECK_MESSAGE(comparison.fault.empty(), where, ", result ", i, ": ", comparison.fault);
-                    Comparison& worst = measured()[text(c.operation, " ", is_bf16(*table) ? "bf16" : "f32")];
+                    Comparison& worst = measured()[text(c.operation, is_cuda(table) ? " cuda" : " cpu",
+                                                        table.is_bf16() ? " bf16" : " f32")];
                     worst.error = std::max(worst.error, comparison.error);
                     worst.cosine = std::max(worst.cosine, comparison.cosine);
                 }
-                if (threads == 1) first = got;
+                if (first.empty()) first = got;
             }
         }
     }
-    set_cpu_threads(threads_before);
 }
 
 namespace {
@@ -323,6 +368,16 @@ std::vector<Packed> packed() {
             {2, 2, 48, {0, 200}}};
 }
 
+// What attention() writes of q, k and v by the definition.
+std::array<Host, 2> defined_attention(const Packed& p, const std::array<Host, 3>& in) {
+    Memory memory(reference_kernels());
+    const int64_t rows = p.starts.back();
+    const Tensor out = memory.make({rows, p.heads, p.head_dim}), log_sums = memory.make({rows, p.heads});
+    attention(reference_grad_kernels(), out, log_sums, memory.put(in[0]), memory.put(in[1]), memory.put(in[2]),
+              memory.put(int_host(p.starts)));
+    return {memory.get(out), memory.get(log_sums)};
+}
+
 }  // namespace
 
 TEST_CASE("grad kernels: attention and its way back") {
@@ -342,11 +397,12 @@ TEST_CASE("grad kernels: attention and its way back") {
             {"attention_backward", p.what(), [=](const GradKernels& k, Memory& memory) {
                  Random random(28);
                  const std::vector<Tensor> in = random_tensors(memory, random, {q_shape, k_shape, k_shape, q_shape});
-                 const Tensor out = memory.make(q_shape), log_sums = memory.make({rows, p.heads});
                  const Tensor dq = memory.make(q_shape), dk = memory.make(k_shape);
                  const Tensor dv = memory.make(k_shape), starts = memory.put(int_host(p.starts));
                  // The forward pass of the definition: no table's error enters another's comparison.
-                 attention(reference_grad_kernels(), out, log_sums, in[0], in[1], in[2], starts);
+                 const std::array<Host, 2> forward_results =
+                     defined_attention(p, {memory.get(in[0]), memory.get(in[1]), memory.get(in[2])});
+                 const Tensor out = memory.put(forward_results[0]), log_sums = memory.put(forward_results[1]);
                  attention_backward(k, dq, dk, dv, in[3], out, log_sums, in[0], in[1], in[2], starts);
                  return std::vector<Tensor>{dq, dk, dv};
              }});

@@ -49,8 +49,8 @@ std::vector<Golden> golden_cases() {
 std::vector<std::pair<const Kernels*, const GradKernels*>> float32_tables() {
     std::vector<std::pair<const Kernels*, const GradKernels*>> all = {
         {&reference_kernels(), &reference_grad_kernels()}};
-    for (const GradKernels* grads : grad_tables())
-        if (!is_bf16(*grads)) all.push_back({&cpu_kernels(), grads});
+    for (const GradTable& t : grad_tables())
+        if (t.kernels == &cpu_kernels() && !t.is_bf16()) all.push_back({t.kernels, t.grads});
     return all;
 }
 

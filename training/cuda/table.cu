@@ -1,0 +1,39 @@
+// The two CUDA tables of gradients. They differ in their products alone.
+#include "training/cuda/launchers.h"
+
+namespace leon::LEON_CUDA::grad {
+
+const GradKernels& table() {
+    static const GradKernels filled = {
+        .name = "cuda",
+        .linear = nullptr,
+        .linear_dx = nullptr,
+        .linear_dw = nullptr,
+        .norm_backward = nullptr,
+        .rotate = nullptr,
+        .rotate_backward = nullptr,
+        .attention = nullptr,
+        .attention_backward = nullptr,
+        .swiglu_backward = nullptr,
+        .relu_backward = nullptr,
+        .gather_backward = nullptr,
+        .cross_entropy = nullptr,
+    };
+    return filled;
+}
+
+const GradKernels& bf16_table() {
+    static const GradKernels filled = [] {
+        GradKernels t = table();
+        t.name = "cuda-bf16";
+        t.linear = nullptr;
+        t.linear_dx = nullptr;
+        t.linear_dw = nullptr;
+        t.attention = nullptr;
+        t.attention_backward = nullptr;
+        return t;
+    }();
+    return filled;
+}
+
+}  // namespace leon::LEON_CUDA::grad
