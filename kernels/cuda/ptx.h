@@ -306,6 +306,13 @@ __device__ __forceinline__ void compute_here(float& x) {
     (void)x;
 #endif
 }
+__device__ __forceinline__ void compute_here(int& x) {
+#ifdef __CUDACC__
+    asm volatile("" : "+r"(x));
+#else
+    (void)x;
+#endif
+}
 
 // --- 16-byte loads ----------------------------------------------------------------------------------------------
 

@@ -6,9 +6,9 @@ namespace leon::LEON_CUDA::grad {
 const GradKernels& table() {
     static const GradKernels filled = {
         .name = "cuda",
-        .linear = nullptr,
-        .linear_dx = nullptr,
-        .linear_dw = nullptr,
+        .linear = linear,
+        .linear_dx = linear_dx,
+        .linear_dw = linear_dw,
         .norm_backward = nullptr,
         .rotate = nullptr,
         .rotate_backward = nullptr,
@@ -26,9 +26,9 @@ const GradKernels& bf16_table() {
     static const GradKernels filled = [] {
         GradKernels t = table();
         t.name = "cuda-bf16";
-        t.linear = nullptr;
-        t.linear_dx = nullptr;
-        t.linear_dw = nullptr;
+        t.linear = linear_bf16;
+        t.linear_dx = linear_dx_bf16;
+        t.linear_dw = linear_dw_bf16;
         t.attention = nullptr;
         t.attention_backward = nullptr;
         return t;

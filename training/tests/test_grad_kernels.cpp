@@ -70,7 +70,7 @@ struct Tolerances {
 };
 const std::map<std::string, Tolerances> TOLERANCES = {
     {"linear", {{3e-6, 2e-13}, {1.5e-6, 3e-14}}},           // 1.1e-6, 4.5e-14; 4.9e-7, 6.6e-15
-    {"linear_dx", {{4e-6, 2e-13}, {1.5e-6, 3e-14}}},        // 1.3e-6, 4.5e-14; 4.4e-7, 9.2e-15
+    {"linear_dx", {{4e-6, 6e-13}, {1.5e-6, 1.2e-13}}},      // 1.7e-6, 2.6e-13; 8.1e-7, 5.4e-14
     {"linear_dw", {{3e-6, 1e-13}, {1e-6, 2e-14}}},          // 8.9e-7, 4.0e-14; 3.7e-7, 6.6e-15
     {"attention", {{2e-6, 1e-13}, {8e-3, 2e-6}}},           // 5.3e-7, 4.1e-14; 2.5e-3, 6.7e-7
     {"attention_backward", {{6e-6, 3e-13}, {4e-2, 5e-6}}},  // 1.9e-6, 9.1e-14; 1.2e-2, 1.6e-6
@@ -104,9 +104,9 @@ bool is_cuda(const GradTable& table) {
 
 // Operations that the CUDA tables still lack.
 bool is_pending(const GradTable& table, const GradCase& c) {
-    static const std::set<std::string> pending = {
-        "linear", "linear_dx",       "linear_dw",       "attention",     "attention_backward", "norm_backward",
-        "rotate", "rotate_backward", "swiglu_backward", "relu_backward", "gather_backward",    "cross_entropy"};
+    static const std::set<std::string> pending = {"attention",     "attention_backward", "norm_backward",
+                                                  "rotate",        "rotate_backward",    "swiglu_backward",
+                                                  "relu_backward", "gather_backward",    "cross_entropy"};
     return is_cuda(table) && pending.contains(c.operation);
 }
 
@@ -183,7 +183,7 @@ std::vector<Product> products() {
     std::vector<Product> all = {{1, 1, {1}},      {1, 64, {64}},          {2, 3, {5, 7, 1}},      {7, 13, {17, 3}},
                                 {33, 32, {31}},   {64, 64, {64, 64, 64}}, {65, 96, {96, 32, 32}}, {127, 40, {65}},
                                 {16, 256, {256}}, {61, 257, {129}},       {200, 48, {176, 176}},  {96, 704, {256}},
-                                {513, 31, {33}},  {40, 64, {1601}}};
+                                {513, 31, {33}},  {40, 64, {1601}},       {520, 128, {124, 256}}};
     for (int64_t n : {2, 3, 7, 15, 16, 17, 31, 33, 63, 65}) {
         all.push_back({n, 20, {18}});
         all.push_back({20, n, {18}});

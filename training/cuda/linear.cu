@@ -1,0 +1,317 @@
+// The three products of a linear layer, up to three weights at once, in float32 and with operands in bf16:
+//
+//   linear       out_i  (+)= x w_i^T              the columns of the outs side by side: one launch reads x once
+//   linear_dx    dx     (+)= sum_i dout_i w_i     one sum over the joined depths
+//   linear_dw    dw_i   +=   dout_i^T x           the depth is the rows of the batch, in parts that several blocks
+//   share
+//
+// One block makes one tile (product_tile.h). Tiles of a row stand beside each other in the grid, so that an activation
+// comes from memory once and out of the L2 cache for the other tiles of its row; weights stay in the L2 cache.
+//
+// Weights are small and batches long: dw has too few tiles for the multiprocessors. So the rows are cut into parts,
+// whose sums go to the workspace and are added in the order of the rows: the same bits every time on a device.
+//
+// Bound by the L2 cache's bandwidth: a slice of a 128 x 128 tile brings 32 KiB of float32 for 2^19 multiply-adds, so
+// that at 28 bytes a clock and multiprocessor a bf16 product can reach 210 Tflop/s on an H100.
+#include <algorithm>
+#include <climits>
+#include <cmath>
+
+#include "training/cuda/launchers.h"
+#include "training/cuda/product_tile.h"
+
+namespace leon::LEON_CUDA::grad {
+namespace {
+
+// Large, 128 x 128: two blocks of 8 warps fill a multiprocessor's registers, 128 for each thread. Small, 64 x 64: where
+// there would be too few large ones.
+using LargeBf16 = Bf16Products<64, 32, 2, 4, 2>;
+using SmallBf16 = Bf16Products<32, 32, 2, 2, 4>;
+using LargeFloat = FloatProducts<16, 16, 8, 8>;
+using SmallFloat = FloatProducts<8, 16, 8, 4>;
+
+enum class Role { Forward, Inputs, Weights };
+
+constexpr int PARTS = MOST_LINEAR;
+
+struct Problem {
+    Side a[PARTS], b[PARTS];  // of each part, or one for all of them: see part()
+    float* out[PARTS];
+    bool pairs[PARTS];             // elements 2 i and 2 i + 1 of every row of out are one aligned word
+    int rows[PARTS], cols[PARTS];  // of out
+    int first[PARTS];              // tile of the part, or slice (dx); INT_MAX where there is none
+    int slices;                    // of the whole depth
+    int slices_at_once;            // of a block
+    int64_t stride;                // from the sums of one block to those of the next one, which shares its tile
+    bool adds;
+    bool aligned;  // every line of every side begins at a multiple of 16 bytes
+};
+
+template <class Products, Role ROLE, bool ALIGNED>
+__global__ void __launch_bounds__(Products::THREADS, Products::BLOCKS)
+    product_kernel(const __grid_constant__ Problem problem) {
+    DYNAMIC_SHARED(char, shared);
+    using Tile = ProductTile<Products, ROLE == Role::Weights, ROLE != Role::Forward, ALIGNED>;
+    int tile_row = static_cast<int>(blockIdx.y), tile_col = static_cast<int>(blockIdx.x), part = 0;
+    if constexpr (ROLE != Role::Inputs) {
+        int& along = ROLE == Role::Forward ? tile_col : tile_row;
+        part = (along >= problem.first[1]) + (along >= problem.first[2]);
+        along -= problem.first[part];
+    }
+    const int first_row = tile_row * Products::ROWS, first_col = tile_col * Products::COLS;
+    const int begin = static_cast<int>(blockIdx.z) * problem.slices_at_once;
+    const int end = min(begin + problem.slices_at_once, problem.slices);
+    const auto slice_at = [&](int s) {
+        if constexpr (ROLE == Role::Inputs) {
+            const int p = (s >= problem.first[1]) + (s >= problem.first[2]);
+            return SlicePair{problem.a[p], problem.b[p], (s - problem.first[p]) * SLICE};
+        }
+        return SlicePair{problem.a[part], problem.b[part], s * SLICE};
+    };
+    Products products;
+    Tile::multiply(products, slice_at, first_row, first_col, begin, end, shared);
+
+    const int rows = problem.rows[part], cols = problem.cols[part];
+    const bool adds = problem.adds, pairs = problem.pairs[part];
+    float* out = problem.out[part] + static_cast<int64_t>(blockIdx.z) * problem.stride;
+    products.for_pairs([&](int row, int col, float x, float y) {
+        row += first_row, col += first_col;
+        if (row >= rows || col >= cols) return;
+        float* at = out + static_cast<int64_t>(row) * cols + col;
+        if (pairs) {
+            const float2 before = adds ? *reinterpret_cast<float2*>(at) : make_float2(0, 0);
+            *reinterpret_cast<float2*>(at) = make_float2(before.x + x, before.y + y);
+            return;
+        }
+        at[0] = adds ? at[0] + x : x;
+        if (col + 1 < cols) at[1] = adds ? at[1] + y : y;
+    });
+}
+
+// --- the sums of a tile's blocks -----------------------------------------------------------------------------------
+
+struct Parts {
+    float* out[PARTS];
+    int64_t first[PARTS + 1];  // element of the sums, and their number in all
+    int count;                 // of sums
+    const float* sums;         // [count, first[PARTS]]
+};
+
+constexpr int ADDERS = 256;  // threads
+
+template <class Word>
+__global__ void __launch_bounds__(ADDERS) add_sums_kernel(const __grid_constant__ Parts parts) {
+    constexpr int WIDTH = static_cast<int>(sizeof(Word) / sizeof(float));
+    const int64_t all = parts.first[PARTS];
+    const int64_t i = (static_cast<int64_t>(blockIdx.x) * ADDERS + threadIdx.x) * WIDTH;
+    if (i >= all) return;
+    const int part = (i >= parts.first[1]) + (i >= parts.first[2]);
+    float total[WIDTH] = {};
+#pragma unroll 4
+    for (int s = 0; s < parts.count; s++) {
+        const Word sum = *reinterpret_cast<const Word*>(parts.sums + s * all + i);
+#pragma unroll
+        for (int j = 0; j < WIDTH; j++) total[j] += reinterpret_cast<const float*>(&sum)[j];
+    }
+    Word* out = reinterpret_cast<Word*>(parts.out[part] + (i - parts.first[part]));
+    Word now = *out;
+#pragma unroll
+    for (int j = 0; j < WIDTH; j++) reinterpret_cast<float*>(&now)[j] += total[j];
+    *out = now;
+}
+
+// --- launchers -----------------------------------------------------------------------------------------------------
+
+Side side_of(const Tensor& t, bool transposed) {
+    const int lines = static_cast<int>(t.rows()), length = static_cast<int>(t.cols());
+    return {t.f32(), transposed ? length : lines, transposed ? lines : length};
+}
+bool in_pairs(const float* data, int64_t cols) {
+    return cols % 2 == 0 && reinterpret_cast<uintptr_t>(data) % 8 == 0;
+}
+
+Problem empty_problem() {
+    Problem problem = {};
+    std::fill(std::begin(problem.first), std::end(problem.first), INT_MAX);
+    problem.first[0] = 0;
+    problem.aligned = true;
+    return problem;
+}
+void set_sides(Problem& problem, size_t part, const Tensor& a, bool a_transposed, const Tensor& b, bool b_transposed) {
+    problem.a[part] = side_of(a, a_transposed);
+    problem.b[part] = side_of(b, b_transposed);
+    problem.aligned = problem.aligned && is_aligned(a) && is_aligned(b);
+}
+void set_out(Problem& problem, size_t part, Tensor out) {
+    problem.out[part] = out.f32();
+    problem.rows[part] = static_cast<int>(out.rows());
+    problem.cols[part] = static_cast<int>(out.cols());
+    problem.pairs[part] = in_pairs(out.f32(), out.cols());
+}
+
+// Tiles of all parts, which stand side by side (linear) or one above the other (dw); sets their first ones.
+template <class Products, Role ROLE>
+dim3 lay_out(Problem& problem, size_t parts) {
+    const auto down = [&](size_t p) { return static_cast<int>(divide_up(problem.rows[p], Products::ROWS)); };
+    const auto across = [&](size_t p) { return static_cast<int>(divide_up(problem.cols[p], Products::COLS)); };
+    dim3 grid(static_cast<unsigned>(across(0)), static_cast<unsigned>(down(0)));
+    if (ROLE == Role::Inputs) return grid;
+    unsigned& along = ROLE == Role::Forward ? grid.x : grid.y;
+    for (size_t p = 1; p < parts; p++) {
+        problem.first[p] = static_cast<int>(along);
+        along += static_cast<unsigned>(ROLE == Role::Forward ? across(p) : down(p));
+    }
+    return grid;
+}
+
+// Elements of all tiles; and of those that a multiprocessor makes one after the other, BLOCKS side by side.
+template <class Products>
+double area(dim3 grid) {
+    return static_cast<double>(int64_t{grid.x} * grid.y * Products::ROWS * Products::COLS);
+}
+template <class Products>
+double time(dim3 grid) {
+    const int64_t at_once = int64_t{Products::BLOCKS} * multiprocessors();
+    return static_cast<double>(divide_up(int64_t{grid.x} * grid.y, at_once) * Products::BLOCKS * Products::ROWS *
+                               Products::COLS);
+}
+
+// What a launch is made of. Only small tiles take lines that are not aligned, value by value.
+template <class Products_, bool ALIGNED_>
+struct Choice {
+    using Products = Products_;
+    static constexpr bool ALIGNED = ALIGNED_;
+};
+
+// run(choice, problem, grid): with the tile that should take less time. A small one reads twice as much for each
+// product. Where the depth is cut until all multiprocessors are busy, what counts is how much lies beyond the edges.
+template <class Large, class Small, Role ROLE, class Run>
+void choose(const Problem& problem, size_t parts, Run run) {
+    constexpr double SMALL_PRICE = 1.4;
+    Problem large = problem, small = problem;
+    const dim3 large_grid = lay_out<Large, ROLE>(large, parts), small_grid = lay_out<Small, ROLE>(small, parts);
+    if (!problem.aligned) return run(Choice<Small, false>{}, small, small_grid);
+    const double large_time = ROLE == Role::Weights ? area<Large>(large_grid) : time<Large>(large_grid);
+    const double small_time = ROLE == Role::Weights ? area<Small>(small_grid) : time<Small>(small_grid);
+    if (large_time <= SMALL_PRICE * small_time) return run(Choice<Large, true>{}, large, large_grid);
+    run(Choice<Small, true>{}, small, small_grid);
+}
+
+template <class Choice, Role ROLE>
+void launch_product(const Problem& problem, dim3 grid) {
+    using Products = typename Choice::Products;
+    constexpr bool ALIGNED = Choice::ALIGNED;
+    using Tile = ProductTile<Products, ROLE == Role::Weights, ROLE != Role::Forward, ALIGNED>;
+    CUDA_CHECK(launch(product_kernel<Products, ROLE, ALIGNED>, grid, Products::THREADS, Tile::SHARED_BYTES, problem));
+}
+
+template <class Large, class Small>
+void run_linear(std::span<const Tensor> outs, Tensor x, std::span<const Tensor> weights, Accumulate accumulate) {
+    if (x.rows() == 0) return;
+    Problem problem = empty_problem();
+    for (size_t p = 0; p < outs.size(); p++) {
+        set_sides(problem, p, x, false, weights[p], false);
+        set_out(problem, p, outs[p]);
+    }
+    problem.slices = problem.slices_at_once = static_cast<int>(divide_up(x.cols(), SLICE));
+    problem.adds = accumulate == Accumulate::Yes;
+    choose<Large, Small, Role::Forward>(problem, outs.size(), [](auto choice, const Problem& chosen, dim3 grid) {
+        launch_product<decltype(choice), Role::Forward>(chosen, grid);
+    });
+}
+
+template <class Large, class Small>
+void run_linear_dx(Tensor dx, std::span<const Tensor> douts, std::span<const Tensor> weights, Accumulate accumulate) {
+    if (dx.rows() == 0) return;
+    Problem problem = empty_problem();
+    set_out(problem, 0, dx);
+    for (size_t p = 0; p < douts.size(); p++) {
+        set_sides(problem, p, douts[p], false, weights[p], true);
+        problem.first[p] = problem.slices;
+        problem.slices += static_cast<int>(divide_up(douts[p].cols(), SLICE));
+    }
+    problem.slices_at_once = problem.slices;
+    problem.adds = accumulate == Accumulate::Yes;
+    choose<Large, Small, Role::Inputs>(problem, douts.size(), [](auto choice, const Problem& chosen, dim3 grid) {
+        launch_product<decltype(choice), Role::Inputs>(chosen, grid);
+    });
+}
+
+// Blocks that share a tile: enough to fill the multiprocessors twice, as far as the workspace holds their sums and each
+// has a few slices to add.
+int sharers(int64_t tiles, int64_t elements, int slices) {
+    constexpr int LEAST_SLICES = 4;
+    const int64_t wanted = 2 * multiprocessors() / tiles;
+    const int64_t fit = static_cast<int64_t>(WORKSPACE_BYTES) / (elements * int64_t{sizeof(float)});
+    return static_cast<int>(std::max<int64_t>(1, std::min({wanted, fit, int64_t{slices / LEAST_SLICES}})));
+}
+
+void add_sums(const Parts& parts, bool aligned) {
+    const auto run = [&](auto kernel, int width) {
+        const int64_t blocks = divide_up(parts.first[PARTS], int64_t{ADDERS} * width);
+        CUDA_CHECK(launch(kernel, static_cast<unsigned>(blocks), ADDERS, 0, parts));
+    };
+    aligned ? run(add_sums_kernel<float4>, 4) : run(add_sums_kernel<float>, 1);
+}
+
+template <class Large, class Small>
+void run_linear_dw(std::span<const Tensor> dweights, Tensor x, std::span<const Tensor> douts) {
+    if (x.rows() == 0) return;
+    Problem problem = empty_problem();
+    Parts parts = {};
+    bool aligned = true;
+    int64_t elements = 0;
+    for (size_t p = 0; p < PARTS; p++) {
+        parts.first[p] = p < dweights.size() ? elements : INT64_MAX;
+        if (p >= dweights.size()) continue;
+        set_sides(problem, p, douts[p], true, x, true);
+        set_out(problem, p, dweights[p]);
+        parts.out[p] = problem.out[p];
+        elements += dweights[p].elements();
+        aligned = aligned && is_aligned(dweights[p].data) && dweights[p].elements() % 4 == 0;
+    }
+    parts.first[PARTS] = elements;
+    problem.slices = static_cast<int>(divide_up(x.rows(), SLICE));
+    problem.adds = true;
+    choose<Large, Small, Role::Weights>(problem, douts.size(), [&](auto choice, Problem chosen, dim3 grid) {
+        const int shared_by = sharers(int64_t{grid.x} * grid.y, elements, chosen.slices);
+        chosen.slices_at_once = static_cast<int>(divide_up(chosen.slices, shared_by));
+        grid.z = static_cast<unsigned>(divide_up(chosen.slices, chosen.slices_at_once));
+        if (grid.z > 1) {
+            float* sums = static_cast<float*>(workspace());
+            for (size_t p = 0; p < dweights.size(); p++) {
+                chosen.out[p] = sums + parts.first[p];
+                chosen.pairs[p] = in_pairs(chosen.out[p], chosen.cols[p]) && elements % 2 == 0;
+            }
+            chosen.stride = elements;
+            chosen.adds = false;
+            parts.sums = sums;
+            parts.count = static_cast<int>(grid.z);
+        }
+        launch_product<decltype(choice), Role::Weights>(chosen, grid);
+        if (grid.z > 1) add_sums(parts, aligned);
+    });
+}
+
+}  // namespace
+
+void linear(std::span<const Tensor> outs, Tensor x, std::span<const Tensor> weights, Accumulate accumulate) {
+    run_linear<LargeFloat, SmallFloat>(outs, x, weights, accumulate);
+}
+void linear_dx(Tensor dx, std::span<const Tensor> douts, std::span<const Tensor> weights, Accumulate accumulate) {
+    run_linear_dx<LargeFloat, SmallFloat>(dx, douts, weights, accumulate);
+}
+void linear_dw(std::span<const Tensor> dweights, Tensor x, std::span<const Tensor> douts) {
+    run_linear_dw<LargeFloat, SmallFloat>(dweights, x, douts);
+}
+void linear_bf16(std::span<const Tensor> outs, Tensor x, std::span<const Tensor> weights, Accumulate accumulate) {
+    run_linear<LargeBf16, SmallBf16>(outs, x, weights, accumulate);
+}
+void linear_dx_bf16(Tensor dx, std::span<const Tensor> douts, std::span<const Tensor> weights, Accumulate accumulate) {
+    run_linear_dx<LargeBf16, SmallBf16>(dx, douts, weights, accumulate);
+}
+void linear_dw_bf16(std::span<const Tensor> dweights, Tensor x, std::span<const Tensor> douts) {
+    run_linear_dw<LargeBf16, SmallBf16>(dweights, x, douts);
+}
+
+}  // namespace leon::LEON_CUDA::grad
