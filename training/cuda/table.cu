@@ -12,8 +12,8 @@ const GradKernels& table() {
         .norm_backward = nullptr,
         .rotate = nullptr,
         .rotate_backward = nullptr,
-        .attention = nullptr,
-        .attention_backward = nullptr,
+        .attention = attention,
+        .attention_backward = attention_backward,
         .swiglu_backward = nullptr,
         .relu_backward = nullptr,
         .gather_backward = nullptr,
@@ -29,8 +29,8 @@ const GradKernels& bf16_table() {
         t.linear = linear_bf16;
         t.linear_dx = linear_dx_bf16;
         t.linear_dw = linear_dw_bf16;
-        t.attention = nullptr;
-        t.attention_backward = nullptr;
+        t.attention = attention_bf16;
+        t.attention_backward = attention_backward_bf16;
         return t;
     }();
     return filled;

@@ -72,8 +72,8 @@ const std::map<std::string, Tolerances> TOLERANCES = {
     {"linear", {{3e-6, 2e-13}, {1.5e-6, 3e-14}}},           // 1.1e-6, 4.5e-14; 4.9e-7, 6.6e-15
     {"linear_dx", {{4e-6, 6e-13}, {1.5e-6, 1.2e-13}}},      // 1.7e-6, 2.6e-13; 8.1e-7, 5.4e-14
     {"linear_dw", {{3e-6, 1e-13}, {1e-6, 2e-14}}},          // 8.9e-7, 4.0e-14; 3.7e-7, 6.6e-15
-    {"attention", {{2e-6, 1e-13}, {8e-3, 2e-6}}},           // 5.3e-7, 4.1e-14; 2.5e-3, 6.7e-7
-    {"attention_backward", {{6e-6, 3e-13}, {4e-2, 5e-6}}},  // 1.9e-6, 9.1e-14; 1.2e-2, 1.6e-6
+    {"attention", {{2e-6, 1e-13}, {8e-3, 2e-6}}},           // 7.5e-7, 4.1e-14; 2.5e-3, 6.7e-7
+    {"attention_backward", {{6e-6, 3e-13}, {4e-2, 5e-6}}},  // 2.3e-6, 1.3e-13; 1.2e-2, 3.6e-6
     {"norm_backward", {{2e-5, 1e-11}, {2e-5, 1e-11}}},      // 6.5e-6, 3.2e-12
     {"rotate", {{2e-5, 6e-12}, {2e-5, 6e-12}}},             // 5.8e-6, 1.9e-12
     {"rotate_backward", {{1.5e-4, 4e-6}, {1.5e-4, 4e-6}}},  // 4.3e-5, 1.3e-6
@@ -104,9 +104,9 @@ bool is_cuda(const GradTable& table) {
 
 // Operations that the CUDA tables still lack.
 bool is_pending(const GradTable& table, const GradCase& c) {
-    static const std::set<std::string> pending = {"attention",     "attention_backward", "norm_backward",
-                                                  "rotate",        "rotate_backward",    "swiglu_backward",
-                                                  "relu_backward", "gather_backward",    "cross_entropy"};
+    static const std::set<std::string> pending = {"norm_backward",   "rotate",        "rotate_backward",
+                                                  "swiglu_backward", "relu_backward", "gather_backward",
+                                                  "cross_entropy"};
     return is_cuda(table) && pending.contains(c.operation);
 }
 
@@ -365,7 +365,7 @@ std::vector<Packed> packed() {
             {3, 1, 64, singles},       {4, 4, 64, mixed},
             {4, 1, 32, mixed},         {2, 1, 33, mixed},
             {1, 1, 128, {0, 130}},     {2, 2, 64, {0, 63, 64, 192}},
-            {2, 2, 48, {0, 200}}};
+            {2, 2, 48, {0, 200}},      {4, 2, 160, {0, 5, 45}}};
 }
 
 // What attention() writes of q, k and v by the definition.
