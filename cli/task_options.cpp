@@ -161,7 +161,7 @@ void DrawingDisplay::show(const Drawing& drawing, const Picture& result) {
 }
 
 void say_speed(const CommonOptions& common, const GenerateStatistics& statistics, double picture_seconds) {
-    if (!common.quiet) std::fprintf(stderr, "%s\n", speed_line(statistics, picture_seconds).c_str());
+    if (!common.quiet) std::fprintf(stderr, "%s\n", speed_line(common.kernels(), statistics, picture_seconds).c_str());
 }
 
 }  // namespace leon

@@ -56,7 +56,7 @@ void logits_command(const CommonOptions& common, const WorkbenchOptions& o) {
     GenerateStatistics statistics;
     const std::vector<float> result = logits(model, tokens, o.input, &statistics);
     save_npy(o.output, result.data(), {stored.shape[0], model.config().transformer.vocab});
-    if (!common.quiet) std::cerr << speed_line(statistics, 0) << '\n';
+    if (!common.quiet) std::cerr << speed_line(common.kernels(), statistics, 0) << '\n';
 }
 
 void encode_command(const CommonOptions& common, const WorkbenchOptions& o) {
@@ -67,7 +67,7 @@ void encode_command(const CommonOptions& common, const WorkbenchOptions& o) {
     const CodeGrid grid = encode_picture(model, picture, o.raw ? Fit::Raw : Fit::Frame);
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
     save_npy(o.output, grid.codes.data(), {grid.rows, grid.cols});
-    if (!common.quiet) std::cerr << speed_line(no_tokens, seconds.count()) << '\n';
+    if (!common.quiet) std::cerr << speed_line(common.kernels(), no_tokens, seconds.count()) << '\n';
 }
 
 void decode_command(const CommonOptions& common, const WorkbenchOptions& o) {
@@ -85,7 +85,7 @@ void decode_command(const CommonOptions& common, const WorkbenchOptions& o) {
                  {3, decoded.height, decoded.width});
     else
         save_picture(o.output, to_picture(decoded.pixels, decoded.width, decoded.height));
-    if (!common.quiet) std::cerr << speed_line(no_tokens, seconds.count()) << '\n';
+    if (!common.quiet) std::cerr << speed_line(common.kernels(), no_tokens, seconds.count()) << '\n';
 }
 
 }  // namespace

@@ -8,9 +8,16 @@
 // another operation runs.
 #pragma once
 
+#include <string_view>
+
 #include "kernels/kernels.h"
 
 namespace leon {
+
+// Whether a table's operations are bounded by these roofs; a GPU's are measured by tests/bench_cuda.cu.
+inline bool runs_on_processor(const Kernels& kernels) {
+    return !std::string_view(kernels.name).starts_with("cuda");
+}
 
 enum class Effort { Quick, Thorough };  // some tens of milliseconds; about a second
 

@@ -322,7 +322,9 @@ void check_copies() {
             const unsigned other = 31 - t;
             CHECK(out[t] == other * WORDS + 100);
             CHECK(out[32 + t] == (other % 2 ? other * WORDS + WORDS - 1 + 100 : 0));
-            CHECK(out[128 + t] == ~0u);
+#ifndef __CUDACC__
+            CHECK(out[128 + t] == ~0u);  // a GPU may have copied it by then
+#endif
         }
     });
 }

@@ -93,7 +93,10 @@ Tolerance tolerance(const std::string& operation, DType dtype, const Kernels& k)
     for (const Measured& m : MEASURED) {
         if (m.operation != operation || m.dtype != dtype) continue;
         const Tolerance measured = is_cuda(k) ? m.cuda : m.cpu;
-        return {4 * measured.error, 4 * measured.cosine};
+        // An H200's tensor cores cut their sums off where the emulator rounds them: up to 2.1 times the error and 5.7
+        // times the cosine of the emulated GPU's limits were measured.
+        const bool hardware = std::string_view(k.name) == "cuda";
+        return {(hardware ? 12 : 4) * measured.error, (hardware ? 40 : 4) * measured.cosine};
     }
     FAIL(text("no tolerance for ", operation, " ", name_of(dtype)));
     return {};

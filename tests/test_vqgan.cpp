@@ -167,7 +167,8 @@ TEST_CASE("vqgan: pictures come as bytes, too") {
                 differ += apart > 0;
             }
             CHECK(largest <= 1);
-            CHECK(differ <= (rounds ? 4 * 439 : 0));  // measured: 439 of 4,608 on the emulated GPU
+            // Measured: 439 of 4,608 on the emulated GPU; in f32 one on an H200, whose sums differ in the last bits.
+            CHECK(differ <= (rounds ? 4 * 439 : kernels->name == std::string_view("cuda") ? 4 : 0));
         }
     }
 }

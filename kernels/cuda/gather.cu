@@ -11,8 +11,10 @@ constexpr int THREADS = 256;
 
 enum class Store { Assign, Accumulate };
 
-__device__ __forceinline__ void put(float& target, float value, Store store) {
-    target = store == Store::Assign ? value : target + value;
+// Product and sum are rounded one after the other, as the reference does it: nvcc would make one of them.
+__device__ __forceinline__ void put(float& target, float value, float factor, Store store) {
+    const float product = __fmul_rn(value, factor);
+    target = store == Store::Assign ? product : __fadd_rn(target, product);
 }
 
 template <class T>
@@ -33,15 +35,15 @@ __global__ void __launch_bounds__(THREADS) gather_kernel(float* out,          //
 #pragma unroll
         for (int i = 0; i < COUNT; i += 4) {
             float4 four = store == Store::Assign ? make_float4(0, 0, 0, 0) : target[i / 4];
-            put(four.x, pack.value[i] * factor, store);
-            put(four.y, pack.value[i + 1] * factor, store);
-            put(four.z, pack.value[i + 2] * factor, store);
-            put(four.w, pack.value[i + 3] * factor, store);
+            put(four.x, pack.value[i], factor, store);
+            put(four.y, pack.value[i + 1], factor, store);
+            put(four.z, pack.value[i + 2], factor, store);
+            put(four.w, pack.value[i + 3], factor, store);
             target[i / 4] = four;
         }
     }
     for (int64_t i = packs * COUNT + threadIdx.x; i < dim; i += THREADS)
-        put(out[row * dim + i], widen(table[entry * dim + i]) * factor, store);
+        put(out[row * dim + i], widen(table[entry * dim + i]), factor, store);
 }
 
 void run(Tensor out, Tensor table, Tensor ids, int offset, Store store) {

@@ -270,6 +270,12 @@ inline float __powf(float x, float y) {
 inline float rsqrtf(float x) {
     return 1.0f / ::sqrtf(x);
 }
+inline float __fmul_rn(float a, float b) {
+    return a * b;
+}
+inline float __fadd_rn(float a, float b) {
+    return a + b;
+}
 inline float __fdividef(float a, float b) {
     return a / b;
 }
