@@ -9,15 +9,15 @@ const GradKernels& table() {
         .linear = linear,
         .linear_dx = linear_dx,
         .linear_dw = linear_dw,
-        .norm_backward = nullptr,
-        .rotate = nullptr,
-        .rotate_backward = nullptr,
+        .norm_backward = norm_backward,
+        .rotate = rotate,
+        .rotate_backward = rotate_backward,
         .attention = attention,
         .attention_backward = attention_backward,
-        .swiglu_backward = nullptr,
-        .relu_backward = nullptr,
-        .gather_backward = nullptr,
-        .cross_entropy = nullptr,
+        .swiglu_backward = swiglu_backward,
+        .relu_backward = relu_backward,
+        .gather_backward = gather_backward,
+        .cross_entropy = cross_entropy,
     };
     return filled;
 }
