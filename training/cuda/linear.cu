@@ -23,19 +23,12 @@
 namespace leon::LEON_CUDA::grad {
 namespace {
 
-// Large, 128 x 128: two blocks of 8 warps fill a multiprocessor's registers, 128 for each thread. Small, 64 x 64: where
-// there would be too few large ones.
-using LargeBf16 = Bf16Products<64, 32, 2, 4, 2>;
-using SmallBf16 = Bf16Products<32, 32, 2, 2, 4>;
-using LargeFloat = FloatProducts<16, 16, 8, 8>;
-using SmallFloat = FloatProducts<8, 16, 8, 4>;
-
 enum class Role { Forward, Inputs, Weights };
 
 constexpr int PARTS = MOST_LINEAR;
 
 struct Problem {
-    Side a[PARTS], b[PARTS];  // of each part, or one for all of them: see part()
+    Side a[PARTS], b[PARTS];  // of each part; the side that all parts share stands in each
     float* out[PARTS];
     bool pairs[PARTS];             // elements 2 i and 2 i + 1 of every row of out are one aligned word
     int rows[PARTS], cols[PARTS];  // of out
@@ -47,11 +40,42 @@ struct Problem {
     bool aligned;  // every line of every side begins at a multiple of 16 bytes
 };
 
-template <class Products, Role ROLE, bool ALIGNED>
-__global__ void __launch_bounds__(Products::THREADS, Products::BLOCKS)
+// How a block goes about its tile; lines that are not aligned are taken value by value.
+template <class Products, bool ALIGNED>
+struct Held {
+    using Sums = Products;
+    template <bool A_TRANSPOSED, bool B_TRANSPOSED>
+    using Tile = HeldTile<Products, A_TRANSPOSED, B_TRANSPOSED, ALIGNED>;
+};
+template <class Products>
+struct Staged {
+    using Sums = Products;
+    template <bool A_TRANSPOSED, bool B_TRANSPOSED>
+    using Tile = StagedTile<Products, A_TRANSPOSED, B_TRANSPOSED>;
+};
+
+// Large for batches of thousands of rows. In bf16 a tile is 128 x 192, warps of 64 x 48, 96 sums a thread: of what the
+// L2 cache brings each value meets 128 or 192 others; and a layer of a small model, 384 columns, is two tiles across.
+// Small, 64 x 64: where there would be too few large ones.
+struct InBf16 {
+    using Large = Staged<Bf16Products<64, 48, 2, 4, 1>>;
+    using Small = Held<Bf16Products<32, 32, 2, 2, 4>, true>;
+    using Ragged = Held<Bf16Products<32, 32, 2, 2, 4>, false>;
+};
+struct InFloat {
+    using Large = Held<FloatProducts<16, 16, 8, 8>, true>;
+    using Small = Held<FloatProducts<8, 16, 8, 4>, true>;
+    using Ragged = Held<FloatProducts<8, 16, 8, 4>, false>;
+};
+
+template <class Way, Role ROLE>
+using TileOf = typename Way::template Tile<ROLE == Role::Weights, ROLE != Role::Forward>;
+
+template <class Way, Role ROLE>
+__global__ void __launch_bounds__(Way::Sums::THREADS, Way::Sums::BLOCKS)
     product_kernel(const __grid_constant__ Problem problem) {
+    using Products = typename Way::Sums;
     DYNAMIC_SHARED(char, shared);
-    using Tile = ProductTile<Products, ROLE == Role::Weights, ROLE != Role::Forward, ALIGNED>;
     int tile_row = static_cast<int>(blockIdx.y), tile_col = static_cast<int>(blockIdx.x), part = 0;
     if constexpr (ROLE != Role::Inputs) {
         int& along = ROLE == Role::Forward ? tile_col : tile_row;
@@ -69,7 +93,7 @@ __global__ void __launch_bounds__(Products::THREADS, Products::BLOCKS)
         return SlicePair{problem.a[part], problem.b[part], s * SLICE};
     };
     Products products;
-    Tile::multiply(products, slice_at, first_row, first_col, begin, end, shared);
+    TileOf<Way, ROLE>::multiply(products, slice_at, first_row, first_col, begin, end, shared);
 
     const int rows = problem.rows[part], cols = problem.cols[part];
     const bool adds = problem.adds, pairs = problem.pairs[part];
@@ -164,48 +188,42 @@ dim3 lay_out(Problem& problem, size_t parts) {
     return grid;
 }
 
-// Elements of all tiles; and of those that a multiprocessor makes one after the other, BLOCKS side by side.
+// Elements of all tiles, and of those that one multiprocessor makes.
 template <class Products>
 double area(dim3 grid) {
     return static_cast<double>(int64_t{grid.x} * grid.y * Products::ROWS * Products::COLS);
 }
 template <class Products>
-double time(dim3 grid) {
-    const int64_t at_once = int64_t{Products::BLOCKS} * multiprocessors();
-    return static_cast<double>(divide_up(int64_t{grid.x} * grid.y, at_once) * Products::BLOCKS * Products::ROWS *
+double share(dim3 grid) {
+    return static_cast<double>(divide_up(int64_t{grid.x} * grid.y, multiprocessors()) * Products::ROWS *
                                Products::COLS);
 }
 
-// What a launch is made of. Only small tiles take lines that are not aligned, value by value.
-template <class Products_, bool ALIGNED_>
-struct Choice {
-    using Products = Products_;
-    static constexpr bool ALIGNED = ALIGNED_;
-};
-
-// run(choice, problem, grid): with the tile that should take less time. A small one reads twice as much for each
+// run(way, problem, grid): the way that should take less time. A small tile reads more than twice as much for each
 // product. Where the depth is cut until all multiprocessors are busy, what counts is how much lies beyond the edges.
-template <class Large, class Small, Role ROLE, class Run>
+template <class In, Role ROLE, class Run>
 void choose(const Problem& problem, size_t parts, Run run) {
-    constexpr double SMALL_PRICE = 1.4;
+    using Large = typename In::Large;
+    using Small = typename In::Small;
+    constexpr double SMALL_PRICE = 2;
     Problem large = problem, small = problem;
-    const dim3 large_grid = lay_out<Large, ROLE>(large, parts), small_grid = lay_out<Small, ROLE>(small, parts);
-    if (!problem.aligned) return run(Choice<Small, false>{}, small, small_grid);
-    const double large_time = ROLE == Role::Weights ? area<Large>(large_grid) : time<Large>(large_grid);
-    const double small_time = ROLE == Role::Weights ? area<Small>(small_grid) : time<Small>(small_grid);
-    if (large_time <= SMALL_PRICE * small_time) return run(Choice<Large, true>{}, large, large_grid);
-    run(Choice<Small, true>{}, small, small_grid);
+    const dim3 large_grid = lay_out<typename Large::Sums, ROLE>(large, parts);
+    const dim3 small_grid = lay_out<typename Small::Sums, ROLE>(small, parts);
+    if (!problem.aligned) return run(typename In::Ragged{}, small, small_grid);
+    const double large_work =
+        ROLE == Role::Weights ? area<typename Large::Sums>(large_grid) : share<typename Large::Sums>(large_grid);
+    const double small_work =
+        ROLE == Role::Weights ? area<typename Small::Sums>(small_grid) : share<typename Small::Sums>(small_grid);
+    if (large_work <= SMALL_PRICE * small_work) return run(Large{}, large, large_grid);
+    run(Small{}, small, small_grid);
 }
 
-template <class Choice, Role ROLE>
+template <class Way, Role ROLE>
 void launch_product(const Problem& problem, dim3 grid) {
-    using Products = typename Choice::Products;
-    constexpr bool ALIGNED = Choice::ALIGNED;
-    using Tile = ProductTile<Products, ROLE == Role::Weights, ROLE != Role::Forward, ALIGNED>;
-    CUDA_CHECK(launch(product_kernel<Products, ROLE, ALIGNED>, grid, Products::THREADS, Tile::SHARED_BYTES, problem));
+    CUDA_CHECK(launch(product_kernel<Way, ROLE>, grid, Way::Sums::THREADS, TileOf<Way, ROLE>::SHARED_BYTES, problem));
 }
 
-template <class Large, class Small>
+template <class In>
 void run_linear(std::span<const Tensor> outs, Tensor x, std::span<const Tensor> weights, Accumulate accumulate) {
     if (x.rows() == 0) return;
     Problem problem = empty_problem();
@@ -215,12 +233,12 @@ void run_linear(std::span<const Tensor> outs, Tensor x, std::span<const Tensor> 
     }
     problem.slices = problem.slices_at_once = static_cast<int>(divide_up(x.cols(), SLICE));
     problem.adds = accumulate == Accumulate::Yes;
-    choose<Large, Small, Role::Forward>(problem, outs.size(), [](auto choice, const Problem& chosen, dim3 grid) {
-        launch_product<decltype(choice), Role::Forward>(chosen, grid);
+    choose<In, Role::Forward>(problem, outs.size(), [](auto way, const Problem& chosen, dim3 grid) {
+        launch_product<decltype(way), Role::Forward>(chosen, grid);
     });
 }
 
-template <class Large, class Small>
+template <class In>
 void run_linear_dx(Tensor dx, std::span<const Tensor> douts, std::span<const Tensor> weights, Accumulate accumulate) {
     if (dx.rows() == 0) return;
     Problem problem = empty_problem();
@@ -232,16 +250,16 @@ void run_linear_dx(Tensor dx, std::span<const Tensor> douts, std::span<const Ten
     }
     problem.slices_at_once = problem.slices;
     problem.adds = accumulate == Accumulate::Yes;
-    choose<Large, Small, Role::Inputs>(problem, douts.size(), [](auto choice, const Problem& chosen, dim3 grid) {
-        launch_product<decltype(choice), Role::Inputs>(chosen, grid);
+    choose<In, Role::Inputs>(problem, douts.size(), [](auto way, const Problem& chosen, dim3 grid) {
+        launch_product<decltype(way), Role::Inputs>(chosen, grid);
     });
 }
 
-// Blocks that share a tile: enough to fill the multiprocessors twice, as far as the workspace holds their sums and each
-// has a few slices to add.
-int sharers(int64_t tiles, int64_t elements, int slices) {
+// Blocks that share a tile: enough to fill the multiprocessors with `blocks` each, as far as the workspace holds their
+// sums and each has a few slices to add.
+int sharers(int blocks, int64_t tiles, int64_t elements, int slices) {
     constexpr int LEAST_SLICES = 4;
-    const int64_t wanted = 2 * multiprocessors() / tiles;
+    const int64_t wanted = int64_t{blocks} * multiprocessors() / tiles;
     const int64_t fit = static_cast<int64_t>(WORKSPACE_BYTES) / (elements * int64_t{sizeof(float)});
     return static_cast<int>(std::max<int64_t>(1, std::min({wanted, fit, int64_t{slices / LEAST_SLICES}})));
 }
@@ -254,7 +272,7 @@ void add_sums(const Parts& parts, bool aligned) {
     aligned ? run(add_sums_kernel<float4>, 4) : run(add_sums_kernel<float>, 1);
 }
 
-template <class Large, class Small>
+template <class In>
 void run_linear_dw(std::span<const Tensor> dweights, Tensor x, std::span<const Tensor> douts) {
     if (x.rows() == 0) return;
     Problem problem = empty_problem();
@@ -273,8 +291,8 @@ void run_linear_dw(std::span<const Tensor> dweights, Tensor x, std::span<const T
     parts.first[PARTS] = elements;
     problem.slices = static_cast<int>(divide_up(x.rows(), SLICE));
     problem.adds = true;
-    choose<Large, Small, Role::Weights>(problem, douts.size(), [&](auto choice, Problem chosen, dim3 grid) {
-        const int shared_by = sharers(int64_t{grid.x} * grid.y, elements, chosen.slices);
+    choose<In, Role::Weights>(problem, douts.size(), [&](auto way, Problem chosen, dim3 grid) {
+        const int shared_by = sharers(decltype(way)::Sums::BLOCKS, int64_t{grid.x} * grid.y, elements, chosen.slices);
         chosen.slices_at_once = static_cast<int>(divide_up(chosen.slices, shared_by));
         grid.z = static_cast<unsigned>(divide_up(chosen.slices, chosen.slices_at_once));
         if (grid.z > 1) {
@@ -288,7 +306,7 @@ void run_linear_dw(std::span<const Tensor> dweights, Tensor x, std::span<const T
             parts.sums = sums;
             parts.count = static_cast<int>(grid.z);
         }
-        launch_product<decltype(choice), Role::Weights>(chosen, grid);
+        launch_product<decltype(way), Role::Weights>(chosen, grid);
         if (grid.z > 1) add_sums(parts, aligned);
     });
 }
@@ -296,22 +314,22 @@ void run_linear_dw(std::span<const Tensor> dweights, Tensor x, std::span<const T
 }  // namespace
 
 void linear(std::span<const Tensor> outs, Tensor x, std::span<const Tensor> weights, Accumulate accumulate) {
-    run_linear<LargeFloat, SmallFloat>(outs, x, weights, accumulate);
+    run_linear<InFloat>(outs, x, weights, accumulate);
 }
 void linear_dx(Tensor dx, std::span<const Tensor> douts, std::span<const Tensor> weights, Accumulate accumulate) {
-    run_linear_dx<LargeFloat, SmallFloat>(dx, douts, weights, accumulate);
+    run_linear_dx<InFloat>(dx, douts, weights, accumulate);
 }
 void linear_dw(std::span<const Tensor> dweights, Tensor x, std::span<const Tensor> douts) {
-    run_linear_dw<LargeFloat, SmallFloat>(dweights, x, douts);
+    run_linear_dw<InFloat>(dweights, x, douts);
 }
 void linear_bf16(std::span<const Tensor> outs, Tensor x, std::span<const Tensor> weights, Accumulate accumulate) {
-    run_linear<LargeBf16, SmallBf16>(outs, x, weights, accumulate);
+    run_linear<InBf16>(outs, x, weights, accumulate);
 }
 void linear_dx_bf16(Tensor dx, std::span<const Tensor> douts, std::span<const Tensor> weights, Accumulate accumulate) {
-    run_linear_dx<LargeBf16, SmallBf16>(dx, douts, weights, accumulate);
+    run_linear_dx<InBf16>(dx, douts, weights, accumulate);
 }
 void linear_dw_bf16(std::span<const Tensor> dweights, Tensor x, std::span<const Tensor> douts) {
-    run_linear_dw<LargeBf16, SmallBf16>(dweights, x, douts);
+    run_linear_dw<InBf16>(dweights, x, douts);
 }
 
 }  // namespace leon::LEON_CUDA::grad

@@ -2,9 +2,12 @@
 // either may stand in memory as [side, depth] or transposed, as [depth, side]. The three products of training are this
 // loop: x w^T (neither transposed), dout w (b), and dout^T x (both, the depth being thousands of rows).
 //
-// The depth goes by in slices of 32. While a slice is multiplied out of shared memory, the next one is on its way from
-// memory into registers; it is rounded, or kept, as it is put into the other half of shared memory. One barrier a
-// slice.
+// The depth goes by in slices of 32, which are rounded, or kept, on their way into one half of shared memory while the
+// slice in the other half is multiplied. There is one barrier a slice. How a slice comes from memory:
+//
+//   HeldTile      the next one through registers: small tiles, of which several share a multiprocessor; any alignment
+//   StagedTile    the next three through shared memory, by cp.async: the large tile that has a multiprocessor for
+//   itself
 //
 //   Bf16Products    operands rounded to bf16, sums in float32 on tensor cores
 //   FloatProducts   float32 throughout, fused multiply-adds in the order of the depth: a tensor core truncates its
@@ -98,22 +101,21 @@ struct Bf16Side {
             make_uint2(bf16_pair(v[0], v[1]), bf16_pair(v[2], v[3]));
     }
 
-    // Where this lane's line of 16 x 16 values begins for ldmatrix_x4: its four matrices are either the registers of
-    // the left side of an mma, or those of the right sides of two. `first` is a multiple of 16 TILES.
-    template <int TILES>
+    // This lane's line of the 16 x 16 values that ldmatrix_x4 takes: its four matrices are either the registers of the
+    // left side of an mma, or those of the right sides of two. `first` is a multiple of 16.
     struct Lane {
-        int base;
+        int base, chunk, turn;
         __device__ __forceinline__ Lane(bool left, int first, int lane) {
-            static_assert(TILES == 1 || TILES == 2 || TILES == 4);
             const bool rows_first = left != TRANSPOSED;  // matrices 0 and 1 differ in the line, not in the chunk
             const int line = rows_first ? lane % 16 : lane / 16 * 8 + lane % 8;
             const int half = rows_first ? lane / 16 : lane / 8 % 2;
-            base = TRANSPOSED ? line * 2 * SIDE + (((first / 8 + half) ^ (lane & 7)) << 4)
-                              : chunk_place<2 * SLICE>(first + line, half);
+            base = TRANSPOSED ? line * 2 * SIDE : chunk_place<2 * SLICE>(first + line, half);
+            chunk = first / 8 + half;
+            turn = lane & 7;
         }
         // Of the `tile`th 16 of the side, and the `step`th 16 of the depth.
         __device__ __forceinline__ int at(int tile, int step) const {
-            return TRANSPOSED ? (base ^ (tile << 5)) + step * 16 * 2 * SIDE
+            return TRANSPOSED ? base + step * 16 * 2 * SIDE + (((chunk + 2 * tile) ^ turn) << 4)
                               : (base ^ (step << 5)) + tile * 16 * 2 * SLICE;
         }
     };
@@ -131,8 +133,8 @@ public:
     template <bool A_TRANSPOSED, bool B_TRANSPOSED>
     __device__ __forceinline__ void multiply(const char* a, const char* b, int step) {
         const int lane = static_cast<int>(threadIdx.x) % WARP;
-        const typename Stage<ROWS, A_TRANSPOSED>::template Lane<M> left(true, first_row(), lane);
-        const typename Stage<COLS, B_TRANSPOSED>::template Lane<N / 2> right(false, first_col(), lane);
+        const typename Stage<ROWS, A_TRANSPOSED>::Lane left(true, first_row(), lane);
+        const typename Stage<COLS, B_TRANSPOSED>::Lane right(false, first_col(), lane);
         unsigned w[N][2];
 #pragma unroll
         for (int n = 0; n < N; n += 2) {
@@ -248,7 +250,7 @@ private:
 // --- the loop ------------------------------------------------------------------------------------------------------
 
 template <class Products, bool A_TRANSPOSED, bool B_TRANSPOSED, bool ALIGNED>
-class ProductTile {
+class HeldTile {
     using A = typename Products::template Stage<Products::ROWS, A_TRANSPOSED>;
     using B = typename Products::template Stage<Products::COLS, B_TRANSPOSED>;
 
@@ -286,6 +288,107 @@ public:
             if (more) b.read(next.b, first_col, next.d);
             products.template multiply<A_TRANSPOSED, B_TRANSPOSED>(stage(s), stage(s) + A::BYTES, 1);
             if (more) put_b(s + 1);
+            __syncthreads();  // orders slice s + 1 before its reads, and the reads of slice s before s + 2 in its place
+        }
+    }
+};
+
+// Threads copy in the background what they themselves round later, so a slice needs no barrier between the two; it lies
+// meanwhile quad by quad as the threads stand.
+template <int SIDE, int THREADS, bool TRANSPOSED>
+struct StagedSlice {
+    static constexpr int BYTES = SIDE * SLICE * 4;
+
+    __device__ __forceinline__ static void copy(char* staging, const Side& side, int first, int d) {
+        const int lines = TRANSPOSED ? side.depth : side.count, length = TRANSPOSED ? side.count : side.depth;
+        const int first_line = TRANSPOSED ? d : first, begin = TRANSPOSED ? first : d;
+#pragma unroll
+        for (int i = 0; i < QUADS; i++) {
+            const int line = first_line + line_of(i), at = begin + 4 * quad_of(i);
+            const bool valid = line < lines && at < length;
+            cp_async<16>(staging + place(i), side.data + (valid ? static_cast<int64_t>(line) * length + at : 0), valid);
+        }
+    }
+
+    template <class Put>
+    __device__ __forceinline__ static void for_quads(const char* staging, Put put) {
+#pragma unroll
+        for (int i = 0; i < QUADS; i++) {
+            const float4 four = *reinterpret_cast<const float4*>(staging + place(i));
+            const float v[4] = {four.x, four.y, four.z, four.w};
+            put(line_of(i), quad_of(i), v);
+        }
+    }
+
+private:
+    static constexpr int LINE = (TRANSPOSED ? SIDE : SLICE) / 4, QUADS = SIDE * SLICE / 4 / THREADS;
+    static_assert(SIDE * SLICE % (4 * THREADS) == 0);
+
+    __device__ __forceinline__ static int number(int i) {
+        return i * THREADS + static_cast<int>(threadIdx.x);
+    }
+    __device__ __forceinline__ static int line_of(int i) {
+        return number(i) / LINE;
+    }
+    __device__ __forceinline__ static int quad_of(int i) {
+        return number(i) % LINE;
+    }
+    __device__ __forceinline__ static int place(int i) {
+        return number(i) * 16;
+    }
+};
+
+template <class Products, bool A_TRANSPOSED, bool B_TRANSPOSED>
+class StagedTile {
+    using A = typename Products::template Stage<Products::ROWS, A_TRANSPOSED>;
+    using B = typename Products::template Stage<Products::COLS, B_TRANSPOSED>;
+    using StagedA = StagedSlice<Products::ROWS, Products::THREADS, A_TRANSPOSED>;
+    using StagedB = StagedSlice<Products::COLS, Products::THREADS, B_TRANSPOSED>;
+    static constexpr int STAGES = 3, STAGING = StagedA::BYTES + StagedB::BYTES, READY = A::BYTES + B::BYTES;
+
+public:
+    static constexpr size_t SHARED_BYTES = STAGES * STAGING + 2 * READY;
+    static_assert(SHARED_BYTES <= 163 * 1024);  // what a block may have on sm_80
+
+    template <class SliceAt>
+    __device__ __forceinline__ static void multiply(Products& products, SliceAt slice_at, int first_row, int first_col,
+                                                    int begin, int end, char* shared) {
+        const auto staging = [&](int s) { return shared + s % STAGES * STAGING; };
+        const auto ready = [&](int s) { return shared + STAGES * STAGING + s % 2 * READY; };
+        const auto copy = [&](int s) {
+            if (s < end) {
+                const SlicePair slice = slice_at(s);
+                StagedA::copy(staging(s), slice.a, first_row, slice.d);
+                StagedB::copy(staging(s) + StagedA::BYTES, slice.b, first_col, slice.d);
+            }
+            cp_async_commit();  // empty beyond the last slice, so that waiting can count
+        };
+        const auto prepare = [&](int s) {
+            cp_async_wait<STAGES - 1>();  // this thread's part of slice s has come
+            if (s < end) {
+                StagedA::for_quads(staging(s),
+                                   [&](int line, int quad, const float(&v)[4]) { A::put(ready(s), line, quad, v); });
+                StagedB::for_quads(staging(s) + StagedA::BYTES, [&](int line, int quad, const float(&v)[4]) {
+                    B::put(ready(s) + A::BYTES, line, quad, v);
+                });
+            }
+            copy(s + STAGES);
+        };
+        const auto multiply_slice = [&](int s) {
+#pragma unroll
+            for (int step = 0; step < 2; step++)
+                products.template multiply<A_TRANSPOSED, B_TRANSPOSED>(ready(s), ready(s) + A::BYTES, step);
+        };
+        for (int s = begin; s < begin + STAGES; s++) copy(s);
+        prepare(begin);
+        __syncthreads();  // orders the first slice before its reads
+        // Half of the warps round the next slice first and half multiply first: so neither the tensor cores nor what
+        // feeds them wait for the others.
+        const bool prepares_first = threadIdx.x < Products::THREADS / 2;
+        for (int s = begin; s < end; s++) {
+            if (prepares_first) prepare(s + 1);
+            multiply_slice(s);
+            if (!prepares_first) prepare(s + 1);
             __syncthreads();  // orders slice s + 1 before its reads, and the reads of slice s before s + 2 in its place
         }
     }
