@@ -23,24 +23,29 @@ void for_blocks(size_t size, Body body) {
 
 }  // namespace
 
+AdamWFactors::AdamWFactors(const AdamWStep& rule)
+    : beta_1(static_cast<float>(rule.beta_1)),
+      beta_2(static_cast<float>(rule.beta_2)),
+      fresh_1(static_cast<float>(1 - rule.beta_1)),
+      fresh_2(static_cast<float>(1 - rule.beta_2)),
+      rate(static_cast<float>(rule.learning_rate / (1 - std::pow(rule.beta_1, static_cast<double>(rule.step))))),
+      root(static_cast<float>(1 / std::sqrt(1 - std::pow(rule.beta_2, static_cast<double>(rule.step))))),
+      epsilon(static_cast<float>(rule.epsilon)),
+      scale(static_cast<float>(rule.gradient_scale)),
+      kept(static_cast<float>(1 - rule.learning_rate * rule.weight_decay)) {}
+
 void adamw(std::span<float> values, std::span<const float> gradients, std::span<float> m, std::span<float> v,
            const AdamWStep& rule) {
     CHECK(gradients.size() == values.size() && m.size() == values.size() && v.size() == values.size() && rule.step > 0);
-    const double steps = static_cast<double>(rule.step);
-    const float b1 = static_cast<float>(rule.beta_1), b2 = static_cast<float>(rule.beta_2);
-    const float new_1 = static_cast<float>(1 - rule.beta_1), new_2 = static_cast<float>(1 - rule.beta_2);
-    const float rate = static_cast<float>(rule.learning_rate / (1 - std::pow(rule.beta_1, steps)));
-    const float root = static_cast<float>(1 / std::sqrt(1 - std::pow(rule.beta_2, steps)));
-    const float epsilon = static_cast<float>(rule.epsilon), scale = static_cast<float>(rule.gradient_scale);
-    const float kept = static_cast<float>(1 - rule.learning_rate * rule.weight_decay);
+    const AdamWFactors f(rule);
     for_blocks(values.size(), [=](size_t, size_t first, size_t end) {
         float* __restrict__ p = values.data(), * __restrict__ mean = m.data(), * __restrict__ square = v.data();
         const float* __restrict__ g = gradients.data();
         for (size_t i = first; i < end; i++) {
-            const float gradient = g[i] * scale;
-            mean[i] = b1 * mean[i] + new_1 * gradient;
-            square[i] = b2 * square[i] + new_2 * gradient * gradient;
-            p[i] = p[i] * kept - rate * mean[i] / (std::sqrt(square[i]) * root + epsilon);
+            const float gradient = g[i] * f.scale;
+            mean[i] = f.beta_1 * mean[i] + f.fresh_1 * gradient;
+            square[i] = f.beta_2 * square[i] + f.fresh_2 * gradient * gradient;
+            p[i] = p[i] * f.kept - f.rate * mean[i] / (std::sqrt(square[i]) * f.root + f.epsilon);
         }
     });
 }

@@ -1,5 +1,5 @@
 // AdamW (Loshchilov and Hutter, arXiv 1711.05101) over plain vectors of floats, and the two sums around it. Results do
-// not depend on the number of threads.
+// not depend on the number of threads. The tables of training/grad_kernels.h offer the same of their memory.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +13,17 @@ struct AdamWStep {
     double weight_decay = 0;    // decoupled: values *= 1 - learning_rate * weight_decay
     double gradient_scale = 1;  // of clipping
     int64_t step = 1;           // of this update, from 1: for the correction of moments that began at zero
+};
+
+// What is the same for every float of an update.
+struct AdamWFactors {
+    explicit AdamWFactors(const AdamWStep& rule);
+
+    float beta_1, beta_2, fresh_1, fresh_2;  // fresh: 1 - beta
+    float rate;                              // learning_rate / (1 - beta_1^step)
+    float root;                              // 1 / sqrt(1 - beta_2^step)
+    float epsilon, scale;
+    float kept;  // 1 - learning_rate weight_decay
 };
 
 // With g = gradient_scale * gradients:

@@ -17,6 +17,7 @@
 #include <span>
 
 #include "kernels/kernels.h"
+#include "training/adamw.h"
 #include "training/batch.h"
 
 namespace leon {
@@ -51,6 +52,11 @@ struct GradKernels {
     void (*relu_backward)(Tensor dx, Tensor out);
     void (*gather_backward)(Tensor dtable, Tensor dout, Tensor ids, int offset);
     void (*cross_entropy)(Tensor losses, Tensor logits, Tensor targets, Tensor weights, const CrossEntropy& rule);
+
+    void (*clear)(Tensor x);
+    double (*sum_of_squares)(std::span<const Tensor> parts);
+    void (*adamw)(Tensor values, Tensor gradients, Tensor m, Tensor v, const AdamWStep& rule);
+    void (*average_into)(Tensor average, Tensor values, double decay);
 };
 
 const GradKernels& reference_grad_kernels();       // the definition: plain loops, sums in double
@@ -188,6 +194,34 @@ inline void cross_entropy(const GradKernels& k, Tensor losses, Tensor logits, Te
     CHECK(is_vector(losses, logits.rows()) && is_vector(weights, logits.rows()));
     CHECK(targets.dtype == DType::I32 && targets.elements() == logits.rows());
     k.cross_entropy(losses, logits, targets, weights, rule);
+}
+
+// --- the optimiser, over vectors of whatever shape ----------------------------------------------------------------
+
+// x = 0
+inline void clear(const GradKernels& k, Tensor x) {
+    CHECK(is_f32(x));
+    k.clear(x);
+}
+
+// The sum over all elements of all parts, in double, part by part in an order that does not change. Waits until
+// everything that was called before has been done.
+inline double sum_of_squares(const GradKernels& k, std::span<const Tensor> parts) {
+    for (const Tensor& part : parts) CHECK(is_f32(part));
+    return k.sum_of_squares(parts);
+}
+
+// One update by the formula of training/adamw.h.   all of one shape
+inline void adamw(const GradKernels& k, Tensor values, Tensor gradients, Tensor m, Tensor v, const AdamWStep& rule) {
+    CHECK(is_f32(values) && same_shape(values, gradients) && same_shape(values, m) && same_shape(values, v));
+    CHECK(rule.step > 0);
+    k.adamw(values, gradients, m, v, rule);
+}
+
+// average = decay * average + (1 - decay) * values.   both of one shape
+inline void average_into(const GradKernels& k, Tensor average, Tensor values, double decay) {
+    CHECK(is_f32(average) && same_shape(average, values));
+    k.average_into(average, values, decay);
 }
 
 }  // namespace leon

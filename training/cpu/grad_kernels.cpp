@@ -1,6 +1,7 @@
 // The CPU tables of gradients: takes tensors apart for the kernels of each instruction set, and picks the best at run
 // time. What is bound by memory or by sines whatever the instructions stands here, in plain loops.
 #include <algorithm>
+#include <cstring>
 #include <numeric>
 #include <vector>
 
@@ -184,6 +185,28 @@ void gather_backward(Tensor dtable, Tensor dout, Tensor ids, int offset) {
     });
 }
 
+std::span<float> floats_of(Tensor& t) {
+    return {t.f32(), static_cast<size_t>(t.elements())};
+}
+std::span<const float> floats_of(const Tensor& t) {
+    return {t.f32(), static_cast<size_t>(t.elements())};
+}
+
+void clear(Tensor x) {
+    std::memset(x.data, 0, x.bytes());
+}
+double sum_of_squares(std::span<const Tensor> parts) {
+    double sum = 0;
+    for (const Tensor& part : parts) sum += leon::sum_of_squares(floats_of(part));
+    return sum;
+}
+void adamw(Tensor values, Tensor gradients, Tensor m, Tensor v, const AdamWStep& rule) {
+    leon::adamw(floats_of(values), floats_of(gradients), floats_of(m), floats_of(v), rule);
+}
+void average_into(Tensor average, Tensor values, double decay) {
+    leon::average_into(floats_of(average), floats_of(values), decay);
+}
+
 template <Products P, Rows R>
 const GradKernels* table_of(bool supported) {
     if (!supported || P() == nullptr || R() == nullptr) return nullptr;
@@ -201,6 +224,10 @@ const GradKernels* table_of(bool supported) {
         .relu_backward = relu_backward,
         .gather_backward = gather_backward,
         .cross_entropy = cross_entropy<R>,
+        .clear = clear,
+        .sum_of_squares = sum_of_squares,
+        .adamw = adamw,
+        .average_into = average_into,
     };
     return &table;
 }

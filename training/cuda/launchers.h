@@ -37,6 +37,11 @@ void relu_backward(Tensor dx, Tensor out);
 void gather_backward(Tensor dtable, Tensor dout, Tensor ids, int offset);
 void cross_entropy(Tensor losses, Tensor logits, Tensor targets, Tensor weights, const CrossEntropy& rule);
 
+void clear(Tensor x);
+double sum_of_squares(std::span<const Tensor> parts);
+void adamw(Tensor values, Tensor gradients, Tensor m, Tensor v, const AdamWStep& rule);
+void average_into(Tensor average, Tensor values, double decay);
+
 // The filled tables, whether or not there is a device.
 const GradKernels& table();
 const GradKernels& bf16_table();

@@ -18,6 +18,10 @@ const GradKernels& table() {
         .relu_backward = relu_backward,
         .gather_backward = gather_backward,
         .cross_entropy = cross_entropy,
+        .clear = clear,
+        .sum_of_squares = sum_of_squares,
+        .adamw = adamw,
+        .average_into = average_into,
     };
     return filled;
 }

@@ -221,6 +221,10 @@ const GradKernels& reference_grad_kernels() {
         .relu_backward = grad_reference::relu_backward,
         .gather_backward = grad_reference::gather_backward,
         .cross_entropy = grad_reference::cross_entropy,
+        .clear = grad_reference::clear,
+        .sum_of_squares = grad_reference::sum_of_squares,
+        .adamw = grad_reference::adamw,
+        .average_into = grad_reference::average_into,
     };
     return TABLE;
 }

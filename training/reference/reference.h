@@ -1,4 +1,4 @@
-// The definition of the operations of training/grad_kernels.h in two files: plain loops over one thread, sums in
+// The definition of the operations of training/grad_kernels.h in three files: plain loops over one thread, sums in
 // double, rounded to float32 once at the end of each. Formulas and shapes stand at the wrappers; nothing here is fast.
 #pragma once
 
@@ -21,5 +21,10 @@ void cross_entropy(Tensor losses, Tensor logits, Tensor targets, Tensor weights,
 void attention(Tensor out, Tensor log_sums, Tensor q, Tensor k, Tensor v, Tensor starts);
 void attention_backward(Tensor dq, Tensor dk, Tensor dv, Tensor dout, Tensor out, Tensor log_sums, Tensor q, Tensor k,
                         Tensor v, Tensor starts);
+
+void clear(Tensor x);
+double sum_of_squares(std::span<const Tensor> parts);
+void adamw(Tensor values, Tensor gradients, Tensor m, Tensor v, const AdamWStep& rule);
+void average_into(Tensor average, Tensor values, double decay);
 
 }  // namespace leon::grad_reference
