@@ -1,6 +1,6 @@
 // How fast this machine trains: whole steps (forward, backward, AdamW) of a model of random weights on random tokens,
-// beside the roof of its multiply-adds, measured in the same run. training/peers/throughput.py does the same in
-// PyTorch.
+// on the CPU beside the roof of its multiply-adds, measured in the same run. training/peers/throughput.py does the same
+// in PyTorch.
 #pragma once
 
 #include <functional>

@@ -6,13 +6,17 @@
 
 namespace leon {
 
+bool in_host_memory(const Kernels& kernels) {
+    const std::span<const Kernels* const> variants = cpu_variants();
+    return &kernels == &reference_kernels() || std::find(variants.begin(), variants.end(), &kernels) != variants.end();
+}
+
 const GradKernels& grad_backend(const Kernels& kernels, Products products) {
     const bool bf16 = products == Products::BFloat16;
     if (&kernels == &reference_kernels()) return bf16 ? reference_bf16_grad_kernels() : reference_grad_kernels();
-    const std::span<const Kernels* const> variants = cpu_variants();
-    if (std::find(variants.begin(), variants.end(), &kernels) != variants.end())
-        return bf16 ? cpu_bf16_grad_kernels() : cpu_grad_kernels();
-    throw Error(std::string("'") + kernels.name + "' computes no gradients", "--backend", "use cpu or reference");
+    if (in_host_memory(kernels)) return bf16 ? cpu_bf16_grad_kernels() : cpu_grad_kernels();
+    CHECK(&kernels == cuda_kernels());
+    return bf16 ? *cuda_bf16_grad_kernels() : *cuda_grad_kernels();
 }
 
 }  // namespace leon

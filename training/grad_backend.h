@@ -7,7 +7,10 @@ namespace leon {
 
 enum class Products;  // training/recipe.h
 
-// reference or the CPU's, any variant; Error for a device, which does not train.
+// Of the reference, of the CPU, whichever variant, and of the GPU.
 const GradKernels& grad_backend(const Kernels& kernels, Products products);
+
+// Whether the host can read and write what these kernels allocate, at any time.
+bool in_host_memory(const Kernels& kernels);
 
 }  // namespace leon

@@ -4,19 +4,25 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
+
+#include "training/grad_backend.h"
 
 namespace leon {
 namespace {
 
-// Rows that are scored over the vocabulary at a time: enough to read the output matrix seldom, few enough for the
-// cache.
-constexpr int64_t SCORED_FLOATS = 1 << 20;
+// Rows that are scored over the vocabulary at a time: enough to read the output matrix seldom, and on the CPU few
+// enough for the cache. A device wants work for all its processors.
+constexpr int64_t SCORED_FLOATS = 1 << 20, SCORED_FLOATS_OF_DEVICE = 1 << 25;
 constexpr int SCORED_ROWS = 256;  // at least, however large the vocabulary is
 
-// The batch's arrays as the kernels take them: host memory, which they only read.
-Tensor view(const std::vector<int32_t>& values) {
-    return Tensor(const_cast<int32_t*>(values.data()), DType::I32, {static_cast<int64_t>(values.size())});
+int score_rows_of(const TransformerConfig& config, const Kernels& kernels, int max_rows) {
+    const int64_t floats = in_host_memory(kernels) ? SCORED_FLOATS : SCORED_FLOATS_OF_DEVICE;
+    return static_cast<int>(std::min<int64_t>(max_rows, std::max<int64_t>(SCORED_ROWS, floats / config.vocab)));
+}
+
+// `count` elements of a vector.
+Tensor part(Tensor vector, int from, int count) {
+    return Tensor(static_cast<char*>(vector.data) + from * size_of(vector.dtype), vector.dtype, {count});
 }
 
 // What every function of a pass needs.
@@ -222,42 +228,54 @@ Network::Network(const TransformerConfig& config, const Kernels& kernels, const 
       kernels_(kernels),
       grads_(grad_kernels),
       max_rows_(max_rows),
-      score_rows_(std::min<int>(max_rows, std::max<int>(SCORED_ROWS, SCORED_FLOATS / config.vocab))),
+      score_rows_(score_rows_of(config, kernels, max_rows)),
+      batch_(kernels, max_rows),
       last_(kernels, DType::F32, {max_rows, config.dim}),
       d_(config, kernels, max_rows),
       picked_(kernels, DType::F32, {score_rows_, config.dim}),
       picked_normed_(kernels, DType::F32, {score_rows_, config.dim}),
       logits_(kernels, DType::F32, {score_rows_, config.vocab}),
-      picked_losses_(kernels, DType::F32, {score_rows_}),
-      losses_(max_rows) {
+      picked_losses_(kernels, DType::F32, {max_rows}),
+      losses_(max_rows),
+      downloaded_(max_rows) {
     for (int i = 0; i < config.layers; i++) history_.emplace_back(config, kernels, max_rows);
-    picked_rows_.reserve(max_rows);
-    picked_targets_.reserve(max_rows);
-    picked_weights_.reserve(max_rows);
 }
 
 std::span<const float> Network::losses(const TransformerWeights& parameters, const PackedBatch& batch,
                                        const CrossEntropy& rule) {
-    const Tensor x = forward(parameters, batch, Keep::Nothing);
-    score(x, parameters, nullptr, batch, rule);
-    return {losses_.data(), batch.tokens.size()};
+    begin(batch);
+    score(forward(parameters, Keep::Nothing), parameters, nullptr, rule);
+    return downloaded_losses(batch.rows());
 }
 
 std::span<const float> Network::add_gradients(const TransformerWeights& parameters, const TransformerWeights& gradients,
                                               const PackedBatch& batch, const CrossEntropy& rule) {
-    const Tensor x = forward(parameters, batch, Keep::History);
-    score(x, parameters, &gradients, batch, rule);
-    backward(parameters, gradients, batch);
-    return {losses_.data(), batch.tokens.size()};
+    begin(batch);
+    score(forward(parameters, Keep::History), parameters, &gradients, rule);
+    backward(parameters, gradients);
+    return downloaded_losses(batch.rows());
+}
+
+void Network::begin(const PackedBatch& batch) {
+    check_batch(config_, batch, max_rows_);
+    batch_.upload(batch);
+}
+
+// Waits for all of the pass.
+std::span<const float> Network::downloaded_losses(int rows) {
+    const std::span<const int32_t> picked = batch_.picked();
+    if (!picked.empty()) download(kernels_, downloaded_.data(), picked_losses_.tensor().data, picked.size_bytes());
+    std::fill(losses_.begin(), losses_.begin() + rows, 0.0f);
+    for (size_t i = 0; i < picked.size(); i++) losses_[picked[i]] = downloaded_[i];
+    return {losses_.data(), static_cast<size_t>(rows)};
 }
 
 // Where nothing is kept, every layer has the first one's memory, and writes its output over its input.
-Tensor Network::forward(const TransformerWeights& w, const PackedBatch& batch, Keep keep) {
-    check_batch(config_, batch, max_rows_);
-    const int rows = batch.rows();
-    const Pass pass = {config_, kernels_, grads_, view(batch.position), view(batch.starts)};
+Tensor Network::forward(const TransformerWeights& w, Keep keep) {
+    const int rows = batch_rows();
+    const Pass pass = {config_, kernels_, grads_, batch_.position, batch_.starts};
     const Tensor x = history_[0].x.first(rows);
-    gather(kernels_, x, w.embedding, view(batch.tokens));
+    gather(kernels_, x, w.embedding, batch_.tokens);
     if (w.positions) gather_add(kernels_, x, w.positions, pass.position, config_.position_offset);
     for (int i = 0; i < config_.layers; i++) {
         const bool is_last = i + 1 == config_.layers;
@@ -269,9 +287,9 @@ Tensor Network::forward(const TransformerWeights& w, const PackedBatch& batch, K
     return keep == Keep::Nothing ? x : last_.first(rows);
 }
 
-void Network::backward(const TransformerWeights& w, const TransformerWeights& dw, const PackedBatch& batch) {
-    const int rows = batch.rows();
-    const Pass pass = {config_, kernels_, grads_, view(batch.position), view(batch.starts)};
+void Network::backward(const TransformerWeights& w, const TransformerWeights& dw) {
+    const int rows = batch_rows();
+    const Pass pass = {config_, kernels_, grads_, batch_.position, batch_.starts};
     const Changes d = {d_.x.first(rows), d_.inner.first(rows), d_.q.first(rows),        d_.k.first(rows),
                        d_.v.first(rows), d_.mixed.first(rows), d_.activated.first(rows)};
     for (int i = config_.layers; i-- > 0;) {
@@ -281,44 +299,27 @@ void Network::backward(const TransformerWeights& w, const TransformerWeights& dw
     }
     // gather_add(x, positions), gather(x, embedding)
     if (w.positions) gather_backward(grads_, dw.positions, d.x, pass.position, config_.position_offset);
-    gather_backward(grads_, dw.embedding, d.x, view(batch.tokens), 0);
-}
-
-void Network::pick_rows(const PackedBatch& batch) {
-    picked_rows_.clear();
-    picked_targets_.clear();
-    picked_weights_.clear();
-    for (int r = 0; r < batch.rows(); r++) {
-        if (batch.targets[r] == NO_TARGET || batch.weights[r] == 0) continue;
-        picked_rows_.push_back(r);
-        picked_targets_.push_back(batch.targets[r]);
-        picked_weights_.push_back(batch.weights[r]);
-    }
+    gather_backward(grads_, dw.embedding, d.x, batch_.tokens, 0);
 }
 
 // The final norm, the output matrix and the cross-entropy of the rows that have a target, some at a time; and with `dw`
 // their ways back at once, down to d_.x, so that the logits need not be kept.
-void Network::score(Tensor x, const TransformerWeights& w, const TransformerWeights* dw, const PackedBatch& batch,
-                    const CrossEntropy& rule) {
-    pick_rows(batch);
-    std::fill(losses_.begin(), losses_.begin() + batch.rows(), 0.0f);
+void Network::score(Tensor x, const TransformerWeights& w, const TransformerWeights* dw, const CrossEntropy& rule) {
     const Pass pass = {config_, kernels_, grads_, {}, {}};
-    const Tensor dx = d_.x.first(batch.rows());
-    if (dw) std::memset(dx.data, 0, dx.bytes());
-    const int count = static_cast<int>(picked_rows_.size());
+    const Tensor dx = d_.x.first(batch_rows());
+    if (dw) clear(grads_, dx);
+    const int count = static_cast<int>(batch_.picked().size());
     for (int from = 0; from < count; from += score_rows_) {
         const int rows = std::min(score_rows_, count - from);
-        const Tensor ids(picked_rows_.data() + from, DType::I32, {rows});
-        const Tensor targets(picked_targets_.data() + from, DType::I32, {rows});
-        const Tensor weights(picked_weights_.data() + from, DType::F32, {rows});
+        const Tensor ids = part(batch_.picked_rows, from, rows), targets = part(batch_.picked_targets, from, rows);
+        const Tensor weights = part(batch_.picked_weights, from, rows);
+        const Tensor losses = part(picked_losses_.tensor(), from, rows);
         const Tensor picked = picked_.first(rows), normed = picked_normed_.first(rows), logits = logits_.first(rows);
-        const Tensor losses = picked_losses_.first(rows);
 
         gather(kernels_, picked, x, ids);
         pass.normalise(normed, picked, w.norm);
         linear(grads_, std::array{logits}, normed, std::array{w.output});
         cross_entropy(grads_, losses, logits, targets, weights, rule);
-        for (int i = 0; i < rows; i++) losses_[picked_rows_[from + i]] = losses.f32()[i];
         if (!dw) continue;
 
         // linear(logits, normed, output); the logits are their gradients now

@@ -8,8 +8,9 @@
 // Evaluation runs the same code with one layer's memory for all.
 //
 // Bound by the products: 6 operations a parameter and row. What is kept is about 4 (10 dim + 3 ffn_dim) bytes a layer
-// and row. Scores over the vocabulary exist for a few hundred rows at a time. Nothing is allocated after construction,
-// and all memory is the host's.
+// and row. Scores over the vocabulary exist for a few hundred rows at a time, on a device for many thousand. Nothing is
+// allocated after construction. All memory is that of the kernels, where parameters and gradients must lie, too; the
+// host waits for a pass twice: to copy the batch there, and the losses back when all is done.
 #pragma once
 
 #include <span>
@@ -21,6 +22,7 @@
 #include "runtime/weights.h"
 #include "training/batch.h"
 #include "training/grad_kernels.h"
+#include "training/uploaded_batch.h"
 
 namespace leon {
 
@@ -71,22 +73,24 @@ public:
 
 private:
     enum class Keep { History, Nothing };
-    Tensor forward(const TransformerWeights& w, const PackedBatch& batch, Keep keep);
-    void score(Tensor x, const TransformerWeights& w, const TransformerWeights* dw, const PackedBatch& batch,
-               const CrossEntropy& rule);
-    void backward(const TransformerWeights& w, const TransformerWeights& dw, const PackedBatch& batch);
-    void pick_rows(const PackedBatch& batch);
+    void begin(const PackedBatch& batch);
+    Tensor forward(const TransformerWeights& w, Keep keep);
+    void score(Tensor x, const TransformerWeights& w, const TransformerWeights* dw, const CrossEntropy& rule);
+    void backward(const TransformerWeights& w, const TransformerWeights& dw);
+    std::span<const float> downloaded_losses(int rows);
+    int batch_rows() const { return static_cast<int>(batch_.tokens.elements()); }
 
     const TransformerConfig config_;
     const Kernels& kernels_;
     const GradKernels& grads_;
     int max_rows_, score_rows_;  // at a time
+    UploadedBatch batch_;
     std::vector<LayerHistory> history_;
     Buffer last_;  // [rows, dim] the residual stream after the last layer
     ActivationGradients d_;
-    Buffer picked_, picked_normed_, logits_, picked_losses_;  // [score rows, dim] twice, [.., vocab], [..]
-    std::vector<int32_t> picked_rows_, picked_targets_;       // of the rows that have a target and a weight
-    std::vector<float> picked_weights_, losses_;
+    Buffer picked_, picked_normed_, logits_;  // [score rows, dim] twice, [score rows, vocab]
+    Buffer picked_losses_;                    // [rows] of the rows that have a target and a weight
+    std::vector<float> losses_, downloaded_;
 };
 
 }  // namespace leon

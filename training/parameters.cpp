@@ -7,6 +7,7 @@
 
 #include "kernels/cpu/threads.h"
 #include "kernels/random.h"
+#include "training/grad_backend.h"
 
 namespace leon {
 namespace {
@@ -101,7 +102,59 @@ TransformerWeights ParameterLayout::bind(float* vector) const {
 }
 
 ParameterVector::ParameterVector(const ParameterLayout& layout, const Kernels& kernels)
-    : layout_(layout), memory_(kernels, DType::F32, {layout.floats()}), weights_(layout.bind(memory_.tensor().f32())) {}
+    : layout_(layout),
+      kernels_(kernels),
+      memory_(kernels, DType::F32, {layout.floats()}),
+      weights_(layout.bind(memory_.tensor().f32())) {}
+
+Tensor ParameterVector::part(int64_t first, int64_t floats) const {
+    CHECK(first >= 0 && first + floats <= layout_.floats());
+    return Tensor(memory_.tensor().f32() + first, DType::F32, {floats});
+}
+
+std::vector<float> ParameterVector::download() const {
+    std::vector<float> copy(static_cast<size_t>(layout_.floats()));
+    leon::download(kernels_, copy.data(), memory_.tensor().data, copy.size() * sizeof(float));
+    return copy;
+}
+std::vector<float> ParameterVector::download(const Parameter& p) const {
+    std::vector<float> copy(static_cast<size_t>(p.size()));
+    leon::download(kernels_, copy.data(), tensor(p).data, copy.size() * sizeof(float));
+    return copy;
+}
+void ParameterVector::upload(std::span<const float> floats) {
+    CHECK(static_cast<int64_t>(floats.size()) == layout_.floats());
+    leon::upload(kernels_, memory_.tensor().data, floats.data(), floats.size_bytes());
+}
+void ParameterVector::upload(const Parameter& p, std::span<const float> floats) {
+    CHECK(static_cast<int64_t>(floats.size()) == p.size());
+    leon::upload(kernels_, tensor(p).data, floats.data(), floats.size_bytes());
+}
+
+std::span<float> ParameterVector::floats() {
+    CHECK(in_host_memory(kernels_));
+    return {memory_.tensor().f32(), static_cast<size_t>(layout_.floats())};
+}
+std::span<const float> ParameterVector::floats() const {
+    CHECK(in_host_memory(kernels_));
+    return {memory_.tensor().f32(), static_cast<size_t>(layout_.floats())};
+}
+
+double length(const GradKernels& k, const ParameterVector& vector) {
+    std::vector<Tensor> parts;
+    for (const Parameter& p : vector.layout().parameters()) parts.push_back(vector.tensor(p));
+    return std::sqrt(sum_of_squares(k, parts));
+}
+
+void adamw(const GradKernels& k, ParameterVector& values, const ParameterVector& gradients, ParameterVector& m,
+           ParameterVector& v, const AdamWStep& rule) {
+    for (const ParameterLayout::Run& run : values.layout().runs()) {
+        const auto part = [&](const ParameterVector& vector) { return vector.part(run.first, run.floats); };
+        AdamWStep of_run = rule;
+        if (!run.decays) of_run.weight_decay = 0;
+        adamw(k, part(values), part(gradients), part(m), part(v), of_run);
+    }
+}
 
 Initialisation cm3leon_initialisation() {
     return {.std = 0.006f, .output_std = 0, .position_std = 0.0002f, .cut = 3};
@@ -115,15 +168,18 @@ void initialise(ParameterVector& values, const Initialisation& how, uint64_t see
     const double below = 0.5 * std::erfc(how.cut * std::sqrt(0.5));  // the part of the distribution that each end loses
     constexpr int64_t BLOCK = 1 << 14;
     uint64_t lane = 0;
+    std::vector<float> begun;
     for (const Parameter& p : values.layout().parameters()) {
         const Beginning b = beginning_of(p, how);
-        const std::span<float> out = values.of(p);
+        begun.resize(static_cast<size_t>(p.size()));
+        float* out = begun.data();
         parallel((p.size() + BLOCK - 1) / BLOCK, [=](int64_t block, int) {
             for (int64_t i = block * BLOCK; i < std::min(p.size(), (block + 1) * BLOCK); i++) {
                 const double u = b.std > 0 ? uniform(seed, lane, static_cast<uint64_t>(i)) : 0.5;
                 out[i] = static_cast<float>(b.constant + b.std * normal_quantile(below + u * (1 - 2 * below)));
             }
         });
+        values.upload(p, begun);
         lane++;
     }
 }
@@ -140,19 +196,20 @@ void load(ParameterVector& values, const WeightsFile& file) {
     check_same_transformer(values.layout().config(), config, file.path());
     // Shapes and types are checked as the runtime does.
     bind_weights(file, config.transformer, reference_kernels());
+    std::vector<float> loaded;
     for (const Parameter& p : values.layout().parameters()) {
         const StoredTensor& tensor = *file.file().find(p.spec.name);
         const uint8_t* data = file.file().data(tensor);
-        float* out = values.of(p).data();
-        if (tensor.dtype == "F32") {
-            std::memcpy(out, data, tensor.bytes);
-            continue;
-        }
-        for (int64_t i = 0; i < p.size(); i++) {
-            uint16_t half;
-            std::memcpy(&half, data + i * sizeof half, sizeof half);
-            out[i] = bf16_to_float(half);
-        }
+        loaded.resize(static_cast<size_t>(p.size()));
+        if (tensor.dtype == "F32")
+            std::memcpy(loaded.data(), data, tensor.bytes);
+        else
+            for (size_t i = 0; i < loaded.size(); i++) {
+                uint16_t half;
+                std::memcpy(&half, data + i * sizeof half, sizeof half);
+                loaded[i] = bf16_to_float(half);
+            }
+        values.upload(p, loaded);
     }
 }
 
@@ -187,7 +244,7 @@ void save_model(const std::string& path, const ModelConfig& config, const Parame
         }
         const Parameter& p = *parameter++;
         CHECK(p.spec.name == spec.name);
-        const std::span<const float> floats = values.of(p);
+        const std::vector<float> floats = values.download(p);
         if (spec.precision == Precision::Exact || matrices == DType::F32) {
             writer.write(spec.name, floats.data());
             continue;

@@ -3,7 +3,7 @@
 //   ParameterLayout layout(config);
 //   ParameterVector values(layout, cpu_kernels()), gradients(layout, cpu_kernels());
 //   initialise(values, cm3leon_initialisation(), seed);
-//   network.backward(values.weights(), gradients.weights(), ...);
+//   network.add_gradients(values.weights(), gradients.weights(), ...);
 //
 //   |embedding      |/|layers.0.attention_norm|/|layers.0.q     |/| ...         every tensor at a multiple of 64 bytes;
 //                                                                  the floats between them (/) are zero and stay so
@@ -22,6 +22,7 @@
 #include "runtime/state.h"
 #include "runtime/weights.h"
 #include "runtime/weights_file.h"
+#include "training/grad_kernels.h"
 
 namespace leon {
 
@@ -58,23 +59,42 @@ private:
     int64_t floats_ = 0;
 };
 
-// A vector that is owned, zero at first. The layout must outlive it.
+// A vector that is owned, zero at first, in the kernels' memory. The layout must outlive it.
 class ParameterVector {
 public:
     ParameterVector(const ParameterLayout& layout, const Kernels& kernels);
 
     const ParameterLayout& layout() const { return layout_; }
     const TransformerWeights& weights() const { return weights_; }
-    std::span<float> floats() { return {memory_.tensor().f32(), static_cast<size_t>(layout_.floats())}; }
-    std::span<const float> floats() const { return {memory_.tensor().f32(), static_cast<size_t>(layout_.floats())}; }
+    Tensor tensor() const { return memory_.tensor(); }                           // [floats]
+    Tensor tensor(const Parameter& p) const { return part(p.first, p.size()); }  // [size]
+    Tensor part(int64_t first, int64_t floats) const;                            // [floats]
+
+    // Copies between here and the host.
+    std::vector<float> download() const;
+    std::vector<float> download(const Parameter& p) const;
+    void upload(std::span<const float> floats);
+    void upload(const Parameter& p, std::span<const float> floats);
+
+    // The vector itself, where its memory is the host's (CHECKed).
+    std::span<float> floats();
+    std::span<const float> floats() const;
     std::span<float> of(const Parameter& p) { return floats().subspan(p.first, p.size()); }
     std::span<const float> of(const Parameter& p) const { return floats().subspan(p.first, p.size()); }
 
 private:
     const ParameterLayout& layout_;
+    const Kernels& kernels_;
     Buffer memory_;
     TransformerWeights weights_;
 };
+
+// The length of the whole vector; its squares are summed in double, tensor by tensor. Waits for the kernels.
+double length(const GradKernels& k, const ParameterVector& vector);
+
+// One update of all parameters; rule.weight_decay is that of those that decay.
+void adamw(const GradKernels& k, ParameterVector& values, const ParameterVector& gradients, ParameterVector& m,
+           ParameterVector& v, const AdamWStep& rule);
 
 // How a new model begins: matrices from a normal distribution that is cut at `cut` standard deviations, gains of norms
 // at 1, their biases at 0.

@@ -61,15 +61,18 @@ bool names_all(const NameMap& map, const ParameterLayout& layout) {
 void load(ParameterVector& values, const Plan& plan) {
     check_same_transformer(values.layout().config(), plan.config, plan.config.name);
     const int64_t head_dim = plan.config.transformer.head_dim;
+    std::vector<float> read;
     for_each_step(values.layout(), plan, [&](const Parameter& p, const Step& step) {
-        read_target(step, head_dim, 0, p.spec.shape[0], values.of(p).data());
+        read.resize(static_cast<size_t>(p.size()));
+        read_target(step, head_dim, 0, p.spec.shape[0], read.data());
+        values.upload(p, read);
     });
 }
 
 std::vector<SourceGradient> source_gradients(const ParameterVector& gradients, const Plan& plan) {
     std::vector<SourceGradient> all;
     for_each_step(gradients.layout(), plan, [&](const Parameter& p, const Step& step) {
-        all.push_back(gradient_of(step, gradients.of(p), plan.config.transformer.head_dim));
+        all.push_back(gradient_of(step, gradients.download(p), plan.config.transformer.head_dim));
     });
     return all;
 }
@@ -80,10 +83,8 @@ std::vector<SourceGradient> source_gradients(const ParameterVector& gradients) {
     for (const NameMap* known : {&CHAMELEON_NAMES, &OPT_NAMES})
         if (!map && names_all(*known, layout)) map = known;
     std::vector<SourceGradient> all;
-    for (const Parameter& p : layout.parameters()) {
-        const std::span<const float> values = gradients.of(p);
-        all.push_back({map ? *name_in(*map, p.spec.name) : p.spec.name, p.spec.shape, {values.begin(), values.end()}});
-    }
+    for (const Parameter& p : layout.parameters())
+        all.push_back({map ? *name_in(*map, p.spec.name) : p.spec.name, p.spec.shape, gradients.download(p)});
     return all;
 }
 

@@ -9,11 +9,9 @@
 #include "tasks/common.h"
 #include "tokenizer/bpe.h"
 #include "tokenizer/vocabulary.h"
-#include "training/adamw.h"
 #include "training/batches.h"
 #include "training/checkpoint.h"
 #include "training/dataset.h"
-#include "training/grad_kernels.h"
 #include "training/network.h"
 #include "training/parameters.h"
 #include "training/plot.h"
@@ -47,6 +45,7 @@ ModelConfig configuration(const TransformerRecipe& recipe, const WeightsFile& fi
 struct TransformerTraining::State {
     const TransformerRecipe recipe;
     const std::string folder;
+    const GradKernels& grads;
     const WeightsFile file;
     const Tokenizer tokenizer;
     const Vocabulary vocabulary;
@@ -62,9 +61,11 @@ struct TransformerTraining::State {
     double last_checkpoint = now();
     std::unique_ptr<TrainingLog> log;
 
-    State(const TransformerRecipe& r, const std::string& run_folder)
+    State(const TransformerRecipe& r, const std::string& run_folder, const Kernels& kernels,
+          const GradKernels& grad_kernels)
         : recipe(r),
           folder(run_folder),
+          grads(grad_kernels),
           file(r.from),
           tokenizer(file.tokenizer_json(), r.from),
           vocabulary(read_vocabulary(tokenizer)),
@@ -75,13 +76,12 @@ struct TransformerTraining::State {
           held_out_batches(held_out, recipe, cut_ids(vocabulary)),
           held_out_rows(held_out_batches.evaluation(r.evaluate_documents)),
           layout(config.transformer),
-          values(layout, cpu_kernels()),
-          gradients(layout, cpu_kernels()),
-          first_moment(layout, cpu_kernels()),
-          second_moment(layout, cpu_kernels()),
-          average(layout, cpu_kernels()),
-          network(config.transformer, cpu_kernels(),
-                  r.products == Products::BFloat16 ? cpu_bf16_grad_kernels() : cpu_grad_kernels(), r.micro_tokens),
+          values(layout, kernels),
+          gradients(layout, kernels),
+          first_moment(layout, kernels),
+          second_moment(layout, kernels),
+          average(layout, kernels),
+          network(config.transformer, kernels, grad_kernels, r.micro_tokens),
           cursor(batches.begin()) {}
 
     bool averages() const { return recipe.optimiser.average > 0; }
@@ -111,7 +111,15 @@ struct TransformerTraining::State {
         } else {
             load(values, file);
         }
-        std::copy(values.floats().begin(), values.floats().end(), average.floats().begin());
+        average.upload(values.download());
+    }
+
+    // What a checkpoint holds.
+    std::vector<std::pair<const char*, ParameterVector*>> kept() {
+        std::vector<std::pair<const char*, ParameterVector*>> all = {
+            {"values", &values}, {"first_moment", &first_moment}, {"second_moment", &second_moment}};
+        if (averages()) all.emplace_back("average", &average);
+        return all;
     }
 
     void resume() {
@@ -129,17 +137,20 @@ struct TransformerTraining::State {
             if (!(*counts)[i].is_number_unsigned()) throw Error("its state lacks 'of_task'", path("checkpoint.leon"));
             cursor.of_task[i] = (*counts)[i].get<int64_t>();
         }
-        checkpoint.read("values", values.floats());
-        checkpoint.read("first_moment", first_moment.floats());
-        checkpoint.read("second_moment", second_moment.floats());
-        if (averages()) checkpoint.read("average", average.floats());
+        for (const auto& [name, vector] : kept()) {
+            std::vector<float> stored(static_cast<size_t>(layout.floats()));
+            checkpoint.read(name, stored);
+            vector->upload(stored);
+        }
     }
 
     void write_checkpoint() {
-        std::vector<CheckpointArray> arrays = {{"values", values.floats()},
-                                               {"first_moment", first_moment.floats()},
-                                               {"second_moment", second_moment.floats()}};
-        if (averages()) arrays.push_back({"average", average.floats()});
+        std::vector<std::vector<float>> copies;
+        std::vector<CheckpointArray> arrays;
+        for (const auto& [name, vector] : kept()) {
+            copies.push_back(vector->download());
+            arrays.push_back({name, copies.back()});
+        }
         leon::write_checkpoint(
             path("checkpoint.leon"), KIND,
             {{"identity", identity()}, {"step", step}, {"documents", cursor.documents}, {"of_task", cursor.of_task}},
@@ -173,35 +184,26 @@ struct TransformerTraining::State {
         log->add(line);
     }
 
-    // Of the whole gradient, before clipping; in double, tensor by tensor, so that threads do not matter.
-    double gradient_norm() const {
-        double squares = 0;
-        for (const Parameter& p : layout.parameters()) squares += sum_of_squares(gradients.of(p));
-        return std::sqrt(squares);
-    }
-
     void update(double rate, double scale) {
         const OptimiserRule& o = recipe.optimiser;
-        for (const ParameterLayout::Run& run : layout.runs()) {
-            const auto part = [&](ParameterVector& vector) { return vector.floats().subspan(run.first, run.floats); };
-            adamw(part(values), part(gradients), part(first_moment), part(second_moment),
-                  {.learning_rate = rate,
-                   .beta_1 = o.beta_1,
-                   .beta_2 = o.beta_2,
-                   .epsilon = o.epsilon,
-                   .weight_decay = run.decays ? o.weight_decay : 0,
-                   .gradient_scale = scale,
-                   .step = step + 1});
-        }
+        adamw(grads, values, gradients, first_moment, second_moment,
+              {.learning_rate = rate,
+               .beta_1 = o.beta_1,
+               .beta_2 = o.beta_2,
+               .epsilon = o.epsilon,
+               .weight_decay = o.weight_decay,
+               .gradient_scale = scale,
+               .step = step + 1});
         if (!averages()) return;
         // Short at first, so that the average does not remember how the run began.
         const double decay =
             std::min(o.average, (1.0 + static_cast<double>(step)) / (10.0 + static_cast<double>(step)));
-        average_into(average.floats(), values.floats(), decay);
+        average_into(grads, average.tensor(), values.tensor(), decay);
     }
 };
 
-TransformerTraining::TransformerTraining(const TransformerRecipe& recipe, const std::string& folder, Resume resume) {
+TransformerTraining::TransformerTraining(const TransformerRecipe& recipe, const std::string& folder, Resume resume,
+                                         const Kernels& kernels, const GradKernels& grads) {
     const bool exists = fs::exists(fs::path(folder) / "checkpoint.leon");
     if (resume == Resume::No && exists)
         throw Error("holds a run already", folder, "go on with --resume, or name another folder");
@@ -210,7 +212,7 @@ TransformerTraining::TransformerTraining(const TransformerRecipe& recipe, const 
     std::error_code status;
     fs::create_directories(folder, status);
     if (status) throw Error("cannot be made: " + status.message(), folder);
-    state_ = std::make_unique<State>(recipe, folder);
+    state_ = std::make_unique<State>(recipe, folder, kernels, grads);
     State& s = *state_;
     if (resume == Resume::Yes)
         s.resume();
@@ -250,8 +252,9 @@ StepReport TransformerTraining::advance() {
     }
     const CrossEntropy rule{static_cast<float>(s.recipe.optimiser.z_loss),
                             static_cast<float>(weight > 0 ? 1 / weight : 0)};
-    std::fill(s.gradients.floats().begin(), s.gradients.floats().end(), 0.0f);
+    clear(s.grads, s.gradients.tensor());
     MeanLoss all;
+    std::vector<MeanLoss> of_task(s.batches.tasks().size());
     for (const StepBatch& b : batches) {
         const std::span<const float> losses =
             s.network.add_gradients(s.values.weights(), s.gradients.weights(), b.rows, rule);
@@ -259,11 +262,13 @@ StepReport TransformerTraining::advance() {
         for (int r = 0; r < b.rows.rows(); r++) {
             if (b.rows.targets[r] == NO_TARGET) continue;
             all.add(losses[r], b.rows.weights[r]);
-            report.of_task[s.batches.tasks()[b.task[r]]].add(losses[r], b.rows.weights[r]);
+            of_task[b.task[r]].add(losses[r], b.rows.weights[r]);
         }
     }
+    for (size_t task = 0; task < of_task.size(); task++)
+        if (of_task[task].weight > 0) report.of_task[s.batches.tasks()[task]] = of_task[task];
     report.loss = all.mean();
-    report.gradient_norm = s.gradient_norm();
+    report.gradient_norm = length(s.grads, s.gradients);  // before clipping
     if (!std::isfinite(report.loss) || !std::isfinite(report.gradient_norm))
         throw Error("the loss is no number any more at step " + std::to_string(s.step), s.folder,
                     "resume from the checkpoint with a lower peak_lr, or clip");

@@ -1,12 +1,12 @@
 // A training run of a transformer, from a recipe to a model.
 //
-//   TransformerTraining run(load_recipe("recipe.json"), "build/run", Resume::No);
-//   while (run.step() < run.steps()) { StepReport report = run.advance(); ... }
-//   run.finish();
+//   TransformerTraining run(load_recipe("recipe.json"), "build/run", Resume::No, cpu_kernels(),
+//   cpu_bf16_grad_kernels()); while (run.step() < run.steps()) { StepReport report = run.advance(); ... } run.finish();
 //
 // The run's folder holds checkpoint.leon (replaced as a whole), log.csv (a line a step) and loss.png. A run that was
 // killed and is resumed ends with the same bits as one that was not: every step is a function of parameters, moments
-// and cursor, and the checkpoint holds all three.
+// and cursor, and the checkpoint holds all three. On another backend it can be gone on with, too; from there on bits
+// are that backend's.
 #pragma once
 
 #include <map>
@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "training/grad_kernels.h"
 #include "training/recipe.h"
 
 namespace leon {
@@ -49,7 +50,10 @@ class TransformerTraining {
 public:
     // Error if the folder holds a run already and Resume is No, or none and it is Yes; if the recipe is another one
     // than the run began with (but for steps, evaluation and checkpoints, which may change).
-    TransformerTraining(const TransformerRecipe& recipe, const std::string& folder, Resume resume);
+    // What is computed, and where parameters, gradients and moments lie: `kernels`, and `grads`, which goes with them
+    // and with the recipe's products (training/grad_backend.h).
+    TransformerTraining(const TransformerRecipe& recipe, const std::string& folder, Resume resume,
+                        const Kernels& kernels, const GradKernels& grads);
     ~TransformerTraining();
 
     int64_t step() const;  // steps that are done

@@ -10,8 +10,10 @@
 #include "cli/commands.h"
 #include "cli/terminal.h"
 #include "kernels/roof.h"
+#include "runtime/format.h"
 #include "training/commands/commands.h"
 #include "training/commands/stop_at_signals.h"
+#include "training/grad_backend.h"
 #include "training/train.h"
 
 namespace leon {
@@ -34,8 +36,8 @@ std::string loss_text(const std::map<std::string, MeanLoss>& losses) {
 
 class TrainingScreen {
 public:
-    TrainingScreen(Display display, int64_t steps) : screen_(display), steps_(steps) {
-        if (screen_.facts().draws) peak_ = fma_peak(Effort::Quick) * 1e9;
+    TrainingScreen(Display display, int64_t steps, const Kernels& kernels) : screen_(display), steps_(steps) {
+        if (screen_.facts().draws && in_host_memory(kernels)) peak_ = fma_peak(Effort::Quick) * 1e9;
     }
 
     void update(const StepReport& r, const std::map<std::string, MeanLoss>& recent) {
@@ -44,12 +46,10 @@ public:
         const int columns = screen_.facts().columns;
         const size_t done = static_cast<size_t>(r.step + 1);
         std::vector<std::string> lines;
-        char numbers[160];
-        std::snprintf(numbers, sizeof numbers,
-                      "loss %.4f  gradient %.3f  rate %.2e  %.0f tokens/s  %.0f GFLOP/s, %.0f%% of FMA peak", r.loss,
-                      r.gradient_norm, r.learning_rate, r.tokens_per_second, r.flops_per_second / 1e9,
-                      100 * r.flops_per_second / peak_);
-        lines.emplace_back(numbers);
+        std::string numbers = format("loss %.4f  gradient %.3f  rate %.2e  %.0f tokens/s  %.0f GFLOP/s", r.loss,
+                                     r.gradient_norm, r.learning_rate, r.tokens_per_second, r.flops_per_second / 1e9);
+        if (peak_ > 0) numbers += format(", %.0f%% of FMA peak", 100 * r.flops_per_second / peak_);
+        lines.push_back(numbers);
         lines.push_back(loss_text(recent));
         if (!held_out_.empty()) lines.push_back(held_out_);
         lines.push_back(progress_line(
@@ -65,16 +65,17 @@ private:
     Screen screen_;
     Pace pace_;
     int64_t steps_;
-    double peak_ = 1;
+    double peak_ = 0;  // of the processor, where it computes
     std::string held_out_;
 };
 
 void train_command(const CommonOptions& common, const TrainOptions& o) {
-    common.kernels();  // the number of threads
+    const Kernels& kernels = common.kernels();
     const TransformerRecipe recipe = load_recipe(o.recipe);
-    TransformerTraining run(recipe, o.folder, o.resume ? Resume::Yes : Resume::No);
+    TransformerTraining run(recipe, o.folder, o.resume ? Resume::Yes : Resume::No, kernels,
+                            grad_backend(kernels, recipe.products));
     const Display display = common.quiet ? Display::Quiet : Display::Terminal;
-    TrainingScreen screen(display, run.steps());
+    TrainingScreen screen(display, run.steps(), kernels);
     StopAtSignals stop;
     std::map<std::string, MeanLoss> recent;  // of the last steps, as a step may have no document of a task
     while (run.step() < run.steps() && !StopAtSignals::asked()) {
@@ -111,8 +112,7 @@ void add_train_command(CLI::App& app, CommonOptions& common) {
     command->add_option("recipe", o->recipe, "what to train on what, and how: docs/training.md")->required();
     command->add_option("--run", o->folder, "folder of the run")->required();
     command->add_flag("--resume", o->resume, "go on from the folder's checkpoint");
-    command->add_option("--threads", common.threads, "processors to use; 0 is all")->capture_default_str();
-    command->add_flag("-q,--quiet", common.quiet, "no progress");
+    add_compute_options(*command, common);
     command->callback([&common, o] { train_command(common, *o); });
 }
 

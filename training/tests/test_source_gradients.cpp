@@ -50,7 +50,7 @@ std::vector<std::pair<const Kernels*, const GradKernels*>> float32_tables() {
     std::vector<std::pair<const Kernels*, const GradKernels*>> all = {
         {&reference_kernels(), &reference_grad_kernels()}};
     for (const GradTable& t : grad_tables())
-        if (t.kernels == &cpu_kernels() && !t.is_bf16()) all.push_back({t.kernels, t.grads});
+        if (!t.is_bf16()) all.push_back({t.kernels, t.grads});
     return all;
 }
 

@@ -1,17 +1,20 @@
 // Whole runs of a tiny transformer: they learn, they are resumed to the same bits, and they refuse what does not fit.
 #include "training/train.h"
 
+#include <cmath>
 #include <filesystem>
+#include <optional>
 #include <set>
 
-#include "kernels/kernels.h"
 #include "kernels/random.h"
 #include "runtime/weights_file.h"
 #include "tasks/model.h"
+#include "training/dataset.h"
+#include "training/tests/grad_harness.h"
+#include "training/training_log.h"
+
 #include "tests/temporary_folder.h"
 #include "tests/testing.h"
-#include "training/dataset.h"
-#include "training/training_log.h"
 
 using namespace leon;
 
@@ -94,8 +97,12 @@ TransformerRecipe recipe_in(const TemporaryFolder& folder, int steps) {
     return r;
 }
 
-std::string run_to(const TransformerRecipe& recipe, const std::string& folder, int64_t stop, Resume resume) {
-    TransformerTraining run(recipe, folder, resume);
+// On the CPU, unless a test says otherwise.
+const GradTable CPU = {&cpu_kernels(), &cpu_grad_kernels()};
+
+std::string run_to(const TransformerRecipe& recipe, const std::string& folder, int64_t stop, Resume resume,
+                   const GradTable& table = CPU) {
+    TransformerTraining run(recipe, folder, resume, *table.kernels, *table.grads);
     while (run.step() < std::min<int64_t>(stop, run.steps())) run.advance();
     if (run.step() == run.steps())
         run.finish();
@@ -111,7 +118,7 @@ TEST_CASE("train: a run learns, and ends in a model that opens") {
     write_documents(folder / "train.shard", 60, 1);
     write_documents(folder / "held_out.shard", 20, 2);
     const TransformerRecipe recipe = recipe_in(folder, 60);
-    TransformerTraining run(recipe, folder / "run", Resume::No);
+    TransformerTraining run(recipe, folder / "run", Resume::No, *CPU.kernels, *CPU.grads);
     CHECK(run.tasks() == std::vector<std::string>{"ask", "draw"});
     double first = 0, last = 0;
     int held_out = 0;
@@ -162,13 +169,53 @@ TEST_CASE("train: resumed runs end with the same bits, wherever they stopped") {
     set_cpu_threads(0);
 }
 
+namespace {
+
+std::vector<double> losses_in(const std::string& folder) {
+    const LogTable log = read_log(folder + "/log.csv");
+    std::vector<double> losses;
+    for (const std::optional<double>& loss : log.values[log.find("loss")]) losses.push_back(*loss);
+    return losses;
+}
+
+}  // namespace
+
+TEST_CASE("train: a run on the GPU follows that on the CPU, is resumed to the same bits, and moves between them") {
+    TemporaryFolder folder;
+    write_documents(folder / "train.shard", 40, 1);
+    write_documents(folder / "held_out.shard", 10, 2);
+    TransformerRecipe recipe = recipe_in(folder, 6);
+    recipe.batch_tokens = 100;
+    recipe.evaluate_documents = 1;
+    run_to(recipe, folder / "cpu", 6, Resume::No);
+    const std::vector<double> want = losses_in(folder / "cpu");
+    for (const GradTable& table : grad_tables()) {
+        if (table.kernels == &cpu_kernels()) continue;
+        CAPTURE(table.grads->name);
+        const std::string name = folder / table.grads->name;
+        const std::string whole = run_to(recipe, name, 6, Resume::No, table);
+        const std::vector<double> got = losses_in(name);
+        REQUIRE(got.size() == want.size());
+        for (size_t i = 0; i < want.size(); i++) CHECK(std::fabs(got[i] - want[i]) < (table.is_bf16() ? 0.02 : 1e-4));
+        CHECK(got.back() < got.front() - 0.1);
+
+        run_to(recipe, name + "-stopped", 3, Resume::No, table);
+        CHECK(run_to(recipe, name + "-stopped", 6, Resume::Yes, table) == whole);
+        run_to(recipe, name + "-moved", 2, Resume::No, table);
+        run_to(recipe, name + "-moved", 4, Resume::Yes);
+        run_to(recipe, name + "-moved", 6, Resume::Yes, table);
+        const std::vector<double> moved = losses_in(name + "-moved");
+        for (size_t i = 0; i < want.size(); i++) CHECK(std::fabs(moved[i] - want[i]) < (table.is_bf16() ? 0.02 : 1e-4));
+    }
+}
+
 TEST_CASE("train: what does not fit is one line, and nothing is lost") {
     TemporaryFolder folder;
     write_documents(folder / "train.shard", 40, 1);
     write_documents(folder / "held_out.shard", 10, 2);
     TransformerRecipe recipe = recipe_in(folder, 3);
     const auto problem = [&](Resume resume) {
-        return error_of([&] { TransformerTraining(recipe, folder / "run", resume); });
+        return error_of([&] { TransformerTraining(recipe, folder / "run", resume, *CPU.kernels, *CPU.grads); });
     };
     CHECK(problem(Resume::Yes).find("no run") != std::string::npos);
     const std::string before = run_to(recipe, folder / "run", 2, Resume::No);
