@@ -57,6 +57,17 @@ step kernels "Every kernel against the reference" $on_gpu "$build/leon_tests" -t
 step networks "Whole networks, samplers and tasks" "$build/leon_tests" \
     -tc='transformer*,models*,vqgan*,generate*,sample*,random models*'
 
+# --- the trainer, where there is one -----------------------------------------------------------------------------------
+trainer=$build/training_tests
+if [ -x "$trainer" ]; then
+    step gradients "Every kernel of training, networks and runs" $on_gpu "$trainer" \
+        -tc='grad kernels*,adamw*,network*,loss curve*,source gradients*,train: a run on the GPU*'
+    step train_bf16 "A training step, products in bf16" "$leon" bench-training --backend cuda --products bf16 --dim 384 --heads 6 \
+        --ffn 832 --vocab 1792 --documents 40 --length 400 --steps 10 --operations
+    step train_f32 "A training step, products in float32" "$leon" bench-training --backend cuda --products f32 --dim 384 --heads 6 \
+        --ffn 832 --vocab 1792 --documents 40 --length 400 --steps 5 --operations
+fi
+
 # --- one picture, the same on both ------------------------------------------------------------------------------------
 same_picture() {
     local text="a red car on a sandy beach" other
@@ -78,6 +89,8 @@ if command -v compute-sanitizer >/dev/null; then
     for tool in memcheck racecheck synccheck initcheck; do
         step "$tool" "compute-sanitizer $tool" $on_gpu compute-sanitizer --tool $tool --error-exitcode 1 \
             "$build/leon_tests" -tc='kernels:*' -tce='*the plan*,*like a float64*'
+        [ ! -x "$trainer" ] || step "training_$tool" "compute-sanitizer $tool, training" $on_gpu compute-sanitizer --tool $tool \
+            --error-exitcode 1 "$trainer" -tc='grad kernels*,adamw*'
     done
 else
     step sanitizer "compute-sanitizer" sh -c 'echo "it is not in the PATH: part of the CUDA toolkit"; exit 1'

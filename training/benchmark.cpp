@@ -9,6 +9,7 @@
 #include "runtime/format.h"
 #include "training/grad_backend.h"
 #include "training/network.h"
+#include "training/operation_times.h"
 #include "training/parameters.h"
 
 namespace leon {
@@ -85,6 +86,24 @@ private:
     int64_t steps_ = 0;
 };
 
+void say_operations(const TransformerConfig& config, const Kernels& kernels, const GradKernels& grad_kernels,
+                    const PackedBatch& batch, const std::function<void(const std::string&)>& say) {
+    OperationTimes times(kernels, grad_kernels);
+    Trainee trainee(config, times.kernels(), times.grads(), batch.rows());
+    trainee.step(batch);
+    times.forget();
+    const double whole = time_of([&] { trainee.step(batch); }).seconds;
+    double counted = 0;
+    say(format("  a step whose operations are waited for one by one: %.2f ms", 1e3 * whole));
+    for (const OperationTimes::Line& line : times.lines()) {
+        counted += line.seconds;
+        say(format("  %-20s %5lld calls  %8.3f ms  %3.0f%%", line.operation.c_str(), static_cast<long long>(line.calls),
+                   1e3 * line.seconds, 100 * line.seconds / whole));
+    }
+    say(format("  %-20s              %8.3f ms  %3.0f%%", "the rest", 1e3 * (whole - counted),
+               100 * (whole - counted) / whole));
+}
+
 }  // namespace
 
 TransformerConfig transformer_of(const TrainingShape& shape) {
@@ -145,6 +164,7 @@ void benchmark_training(const TrainingShape& shape, const Kernels& kernels, cons
         line("step", time, gigaflops, roof);
     }
     line("fastest", fastest, gigaflops, roof);
+    if (shape.operations) say_operations(config, kernels, grad_kernels, random_batch(shape, 0), say);
 }
 
 }  // namespace leon

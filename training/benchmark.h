@@ -16,12 +16,13 @@ struct TrainingShape {
     int layers = 8, dim = 256, heads = 4, ffn_dim = 704, vocab = 1600;
     int documents = 8, length = 512;  // of a step; side by side, blind to one another
     int steps = 5;
+    bool operations = false;  // whether a last step says where its time goes
 };
 
 // Error for an unknown architecture, or sizes that make none.
 TransformerConfig transformer_of(const TrainingShape& shape);
 
-// One line a step, and one for the fastest of all.
+// One line a step, one for the fastest of all, and with shape.operations one for each operation of one more step.
 void benchmark_training(const TrainingShape& shape, const Kernels& kernels, const GradKernels& grad_kernels,
                         const std::function<void(const std::string&)>& say);
 

@@ -80,6 +80,7 @@ void add_training_workbench_commands(CLI::App& app, CommonOptions& common) {
     command->add_option("--documents", o->shape.documents, "of a step")->capture_default_str();
     command->add_option("--length", o->shape.length, "of a document, tokens")->capture_default_str();
     command->add_option("--steps", o->shape.steps)->check(CLI::Range(1, 100000))->capture_default_str();
+    command->add_flag("--operations", o->shape.operations, "then where the time of a step goes, by operation");
     add_products_option(*command, *o);
     command->callback([&common, o] { bench_command(common, *o); });
 }

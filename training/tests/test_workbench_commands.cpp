@@ -1,4 +1,5 @@
 // `leon gradients` and `leon bench-training` as a person runs them.
+#include "kernels/kernels.h"
 #include "runtime/npy.h"
 #include "runtime/weights_file.h"
 #include "training/benchmark.h"
@@ -38,6 +39,11 @@ TEST_CASE("training commands: gradients") {
     check_refused(gradients_command(scratch / "flat.npy", out), "shape [T]");
     check_refused(gradients_command(scratch / "absent.npy", out), "absent.npy");
     check_refused(gradients_command(CASE + "/mask.npy", scratch / "no/folder"), "no/folder");
+    if (!cuda_kernels()) {
+        std::vector<std::string> on_gpu = gradients_command(CASE + "/mask.npy", out);
+        on_gpu.insert(on_gpu.end(), {"--backend", "cuda"});
+        check_refused(on_gpu, "cuda");
+    }
     CHECK(!std::filesystem::exists(out));
 }
 
@@ -50,6 +56,11 @@ TEST_CASE("training commands: bench-training") {
         CHECK(lines(r.out) == 4);
         CHECK(r.out.find("fastest") != std::string::npos);
     }
+    const Result r = leon_run({"bench-training", "--layers", "1", "--dim", "32", "--heads", "2", "--ffn", "48",
+                               "--vocab", "50", "--length", "9", "--steps", "1", "--operations"});
+    CHECK(r.status == 0);
+    for (const char* operation : {"linear_dw", "attention_backward", "rmsnorm", "adamw", "the rest"})
+        CHECK(r.out.find(operation) != std::string::npos);
     check_refused({"bench-training", "--architecture", "gpt"}, "--architecture");
     check_refused({"bench-training", "--heads", "0"}, "heads");
     check_refused({"bench-training", "--documents", "0"}, "--documents");
