@@ -1,6 +1,6 @@
 // attention() and its way back over packed documents: the launchers, and what stands ahead of their kernels.
 //
-//   workspace:  begin [rows] | end [rows] | means [rows, heads]
+//   workspace:  begin [rows + 1] | end [rows] | means [rows, heads]
 //
 // In bf16, heads of up to 128 channels go to tensor cores; all others, and all of float32, to a warp a row.
 #include <cmath>
@@ -16,11 +16,12 @@ constexpr int THREADS = 128;
 
 // Of each row, the first one of its document, and the end: a search among the documents' starts, some of which may be
 // equal (documents without rows).
-__global__ void __launch_bounds__(THREADS) find_documents_kernel(int* begin,         // [rows]
+__global__ void __launch_bounds__(THREADS) find_documents_kernel(int* begin,         // [rows + 1]
                                                                  int* end,           // [rows]
                                                                  const int* starts,  // [documents + 1]
                                                                  int documents, int rows) {
     const int row = static_cast<int>(blockIdx.x * THREADS + threadIdx.x);
+    if (row == rows) begin[row] = rows;
     if (row >= rows) return;
     int low = 0, high = documents;  // starts[low] <= row < starts[high]
     while (high - low > 1) {
@@ -68,13 +69,13 @@ struct Prepared {
 };
 Prepared prepare(const Tensor& starts, const AttentionShape& shape) {
     const size_t rows = static_cast<size_t>(shape.rows), heads = static_cast<size_t>(shape.heads);
-    if (rows * (2 + heads) * 4 > WORKSPACE_BYTES)
+    if ((rows * (2 + heads) + 1) * 4 > WORKSPACE_BYTES)
         throw Error("a batch of " + std::to_string(rows) + " rows of " + std::to_string(heads) + " heads is too large",
                     "attention on the GPU", "train with smaller batches (micro_tokens)");
     int* begin = static_cast<int*>(workspace());
-    int* end = begin + rows;
-    CUDA_CHECK(launch(find_documents_kernel, static_cast<unsigned>(divide_up(shape.rows, THREADS)), THREADS, 0, begin,
-                      end, starts.i32(), static_cast<int>(starts.elements()) - 1, shape.rows));
+    int* end = begin + rows + 1;
+    CUDA_CHECK(launch(find_documents_kernel, static_cast<unsigned>(divide_up(shape.rows + 1, THREADS)), THREADS, 0,
+                      begin, end, starts.i32(), static_cast<int>(starts.elements()) - 1, shape.rows));
     return {{begin, end}, reinterpret_cast<float*>(end + rows)};
 }
 

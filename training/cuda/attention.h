@@ -31,7 +31,7 @@ struct AttentionShape {
 
 // Row t sees rows begin[t] to t, and is seen by rows t to end[t] - 1.
 struct Documents {
-    const int* begin;  // [rows]
+    const int* begin;  // [rows + 1]; begin[rows] is rows
     const int* end;    // [rows]
 };
 

@@ -1,14 +1,13 @@
 // attention() on tensor cores: FlashAttention-2 over packed documents.
 //
 // A block owns 64 rows of queries of a head, 16 a warp, whose scores, weights and sums over the values stay in
-// registers. It walks over the keys from the first one that its first row sees, 64 at a time, which all threads bring
-// from memory and round to bf16 on the way. Rows of several documents may stand in a tile: each sees keys from its own
-// document's first one on. A warp that sees none of a tile's keys skips it.
+// registers. It walks over the keys from the first one that its first row sees, 64 at a time. Rows of several documents
+// may stand in a tile: each sees keys from its own document's first one on. A warp that sees none of a tile's keys
+// skips it.
 //
-//   shared:  tile of keys (of queries, at first) | tile of values
+//   shared:  tile of keys (of queries, at first) | tile of values | the next keys | the next values, in float32
 //
-// A block waits for its tiles; two others on the multiprocessor compute meanwhile. Bound by shared memory: a
-// right operand is read for each 16 rows.
+// Bound by shared memory: a right operand is read for each 16 rows.
 #include "kernels/cuda/online_softmax.h"
 #include "training/cuda/attention_tile.h"
 
@@ -24,12 +23,27 @@ __global__ void __launch_bounds__(TILE_THREADS, blocks_at_once(CHANNELS))
     DYNAMIC_SHARED(char, shared);
     char* const keys = shared;
     char* const values = shared + Tile::BYTES;
+    char* const next_keys = shared + 2 * Tile::BYTES;
+    char* const next_values = next_keys + Tile::STAGING_BYTES;
     const int lane = static_cast<int>(threadIdx.x) % WARP, warp = static_cast<int>(threadIdx.x) / WARP;
     const int head = static_cast<int>(blockIdx.y), kv_head = head / shape.group();
     const int first_row = static_cast<int>(blockIdx.x) * TILE, end_row = min(first_row + TILE, shape.rows);
-    const int64_t q_stride = shape.query(1, 0), k_stride = shape.key(1, 0);
+    const int q_stride = shape.heads * shape.head_dim, k_stride = shape.kv_heads * shape.head_dim;
 
-    Tile::fill(keys, in.q + shape.query(first_row, head), q_stride, end_row - first_row, shape.head_dim, shape.aligned);
+    const auto copy = [&](int key) {
+        const int64_t at = shape.key(key, kv_head);
+        Tile::copy(next_keys, in.k + at, k_stride, end_row - key, shape.head_dim, shape.aligned);
+        Tile::copy(next_values, in.v + at, k_stride, end_row - key, shape.head_dim, shape.aligned);
+        cp_async_commit();
+    };
+
+    Tile::copy(next_keys, in.q + shape.query(first_row, head), q_stride, end_row - first_row, shape.head_dim,
+               shape.aligned);
+    cp_async_commit();
+    const int first_key = documents.begin[first_row];
+    cp_async_wait<0>();
+    Tile::round(keys, next_keys);
+    copy(first_key);
     const int warp_row = first_row + warp * WARP_ROWS;
     int row[2], begin[2];
 #pragma unroll
@@ -46,10 +60,11 @@ __global__ void __launch_bounds__(TILE_THREADS, blocks_at_once(CHANNELS))
     const float factor = shape.scale * LOG2_E;
     SoftmaxState state[2];  // the totals are of the lane's own keys
     float sums[CHANNELS / 32][4][4] = {};
-    for (int key = documents.begin[first_row]; key < end_row; key += TILE) {
-        const int64_t at = shape.key(key, kv_head);
-        Tile::fill(keys, in.k + at, k_stride, end_row - key, shape.head_dim, shape.aligned);
-        Tile::fill(values, in.v + at, k_stride, end_row - key, shape.head_dim, shape.aligned);
+    for (int key = first_key; key < end_row; key += TILE) {
+        cp_async_wait<0>();
+        Tile::round(keys, next_keys);
+        Tile::round(values, next_values);
+        if (key + TILE < end_row) copy(key + TILE);
         __syncthreads();  // orders the tiles before their reads
         if (key < warp_row + WARP_ROWS && key + TILE > warp_begin) {
             float weights[TILE / 8][4];
@@ -105,8 +120,9 @@ void attention_tiles(float* out, float* log_sums, const AttentionInputs& in, con
     const dim3 grid(static_cast<unsigned>(divide_up(shape.rows, TILE)), static_cast<unsigned>(shape.heads));
     with_channels(shape.head_dim, [&](auto channels) {
         constexpr int CHANNELS = decltype(channels)::COUNT;
-        CUDA_CHECK(launch(attention_forward_kernel<CHANNELS>, grid, TILE_THREADS, 2 * RowTile<CHANNELS>::BYTES, out,
-                          log_sums, in, documents, shape));
+        constexpr size_t SHARED_BYTES = 2 * (RowTile<CHANNELS>::BYTES + RowTile<CHANNELS>::STAGING_BYTES);
+        CUDA_CHECK(launch(attention_forward_kernel<CHANNELS>, grid, TILE_THREADS, SHARED_BYTES, out, log_sums, in,
+                          documents, shape));
     });
 }
 

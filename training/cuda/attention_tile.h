@@ -4,6 +4,9 @@
 //   a given chunk in different banks, and a line's chunks lie side by side for the writes. Beyond the rows that there
 //   are, and beyond the head's own channels, stand zeros.
 //
+// A tile comes by cp.async to a staging area, as float32, while the one before it is worked on; each thread rounds what
+// it has copied itself, so that only the tile needs a barrier.
+//
 // A tile is one of three operands of mma.m16n8k16, 16 lines by 16 channels for each ldmatrix_x4:
 //
 //   left          16 rows of the result, summed over channels                    matrices in the order of registers
@@ -30,31 +33,33 @@ constexpr int blocks_at_once(int channels) {
 template <int CHANNELS>
 struct RowTile {
     static constexpr int LINE = 2 * CHANNELS, BYTES = TILE * LINE;
+    static constexpr int STAGING_BYTES = 2 * BYTES;
 
-    // Fills a tile with `count` rows of `width` channels that begin `stride` apart in memory. All threads.
-    __device__ __forceinline__ static void fill(char* tile, const float* from, int64_t stride, int count, int width,
+    // Starts the copies of `count` rows of `width` channels, `stride` apart, to a staging area. All threads.
+    __device__ __forceinline__ static void copy(char* staging, const float* from, int stride, int count, int width,
                                                 bool aligned) {
-        constexpr int QUADS = CHANNELS / 4, STEP = TILE_THREADS / QUADS;
-        int line = static_cast<int>(threadIdx.x) / QUADS;
-        const int quad = static_cast<int>(threadIdx.x) % QUADS;
-        compute_here(line);  // addresses that are ready ahead of the caller's loop would not fit into the registers
-        from += line * stride + 4 * quad;
-        char* to = tile + line * LINE + quad % 2 * 8;
-#pragma unroll 8
-        for (int i = 0; i < TILE; i += STEP) {
-            float v[4] = {};
+#pragma unroll 2
+        for (int i = 0; i < QUADS; i++) {
+            const int line = line_of(i), channel = 4 * quad();
+            const float* at = from + static_cast<int64_t>(stride) * line + channel;
+            float* to = reinterpret_cast<float*>(staging + place(i));
             if (aligned) {
-                if (line + i < count && 4 * quad < width) {
-                    const float4 four = *reinterpret_cast<const float4*>(from + i * stride);
-                    v[0] = four.x, v[1] = four.y, v[2] = four.z, v[3] = four.w;
-                }
+                const bool valid = line < count && channel < width;
+                cp_async<16>(to, valid ? at : from, valid);
             } else {
-#pragma unroll
-                for (int j = 0; j < 4; j++)
-                    if (line + i < count && 4 * quad + j < width) v[j] = from[i * stride + j];
+#pragma unroll 1
+                for (int j = 0; j < 4; j++) to[j] = line < count && channel + j < width ? at[j] : 0.0f;
             }
-            *reinterpret_cast<uint2*>(to + i * LINE + (((quad / 2) ^ ((line + i) & 7)) << 4)) =
-                make_uint2(bf16_pair(v[0], v[1]), bf16_pair(v[2], v[3]));
+        }
+    }
+    // Rounds what this thread has copied, once it has come, into a tile.
+    __device__ __forceinline__ static void round(char* tile, const char* staging) {
+#pragma unroll 2
+        for (int i = 0; i < QUADS; i++) {
+            const float4 four = *reinterpret_cast<const float4*>(staging + place(i));
+            const int line = line_of(i);
+            *reinterpret_cast<uint2*>(tile + line * LINE + (((quad() / 2) ^ (line & 7)) << 4) + quad() % 2 * 8) =
+                make_uint2(bf16_pair(four.x, four.y), bf16_pair(four.z, four.w));
         }
     }
 
@@ -81,34 +86,34 @@ struct RowTile {
         for (int c = 0; c < CHANNELS / 16; c++) ldmatrix_x4(left[c], tile + lane.at(row, c));
     }
 
-    // products[n] = left . rows `row` + 8 n to + 7 of the tile, by channels.
+    // products[n] = left . rows `row` + 8 n to + 7 of the tile, by channels. The left side stands in registers, or in
+    // 16 rows of another tile.
     template <int COUNT>
     __device__ __forceinline__ static void multiply(float (&products)[COUNT][4],
                                                     const unsigned (&left)[CHANNELS / 16][4], const char* tile,
                                                     int row) {
-        const Lane lane = right_lane();
-#pragma unroll
-        for (int n = 0; n < COUNT; n++)
-#pragma unroll
-            for (int i = 0; i < 4; i++) products[n][i] = 0;
-#pragma unroll
-        for (int c = 0; c < CHANNELS / 16; c++) {
-            unsigned right[COUNT][2];
-#pragma unroll
-            for (int n = 0; n < COUNT; n += 2) {
-                unsigned two[4];
-                ldmatrix_x4(two, tile + lane.at(row + 8 * n, c));
-                right[n][0] = two[0], right[n][1] = two[1], right[n + 1][0] = two[2], right[n + 1][1] = two[3];
-            }
-            mma_bf16(products, left[c], right);
-        }
+        multiply_by(
+            products, [&](int c) -> const unsigned(&)[4] { return left[c]; }, tile, row);
+    }
+    template <int COUNT>
+    __device__ __forceinline__ static void multiply(float (&products)[COUNT][4], const char* left_tile, int left_row,
+                                                    const char* tile, int row) {
+        Lane lane = left_lane();
+        compute_here(lane.base);
+        unsigned left[4];
+        const auto load = [&](int c) -> const unsigned(&)[4] {
+            ldmatrix_x4(left, left_tile + lane.at(left_row, c));
+            return left;
+        };
+        multiply_by(products, load, tile, row);
     }
 
     // sums += weights . rows `row` to + 8 COUNT - 1 of the tile, which the columns of `weights` are; rounded to bf16.
     template <int COUNT>
     __device__ __forceinline__ static void mix(float (&sums)[CHANNELS / 32][4][4], const float (&weights)[COUNT][4],
                                                const char* tile, int row) {
-        const Lane lane = transposed_lane();
+        Lane lane = transposed_lane();
+        compute_here(lane.base);
 #pragma unroll
         for (int k = 0; k < COUNT / 2; k++) {
             // Two adjacent columns of a result are two adjacent columns of a left side: no lane needs another's.
@@ -148,6 +153,41 @@ struct RowTile {
     }
 
 private:
+    template <int COUNT, class Left>
+    __device__ __forceinline__ static void multiply_by(float (&products)[COUNT][4], Left left, const char* tile,
+                                                       int row) {
+        Lane lane = right_lane();
+        compute_here(lane.base);
+#pragma unroll
+        for (int n = 0; n < COUNT; n++)
+#pragma unroll
+            for (int i = 0; i < 4; i++) products[n][i] = 0;
+#pragma unroll
+        for (int c = 0; c < CHANNELS / 16; c++) {
+            unsigned right[COUNT][2];
+#pragma unroll
+            for (int n = 0; n < COUNT; n += 2) {
+                unsigned two[4];
+                ldmatrix_x4(two, tile + lane.at(row + 8 * n, c));
+                right[n][0] = two[0], right[n][1] = two[1], right[n + 1][0] = two[2], right[n + 1][1] = two[3];
+            }
+            mma_bf16(products, left(c), right);
+        }
+    }
+
+    static constexpr int QUADS = TILE * CHANNELS / 4 / TILE_THREADS;  // of a thread, one below the other
+    __device__ __forceinline__ static int number(int i) {
+        return i * TILE_THREADS + static_cast<int>(threadIdx.x);
+    }
+    __device__ __forceinline__ static int line_of(int i) {
+        return number(i) / (CHANNELS / 4);
+    }
+    __device__ __forceinline__ static int quad() {
+        return static_cast<int>(threadIdx.x) % (CHANNELS / 4);
+    }
+    __device__ __forceinline__ static int place(int i) {
+        return number(i) * 16;
+    }
     __device__ __forceinline__ static int lane() {
         return static_cast<int>(threadIdx.x) % WARP;
     }
