@@ -11,11 +11,12 @@
 // Weights are small and batches long: dw has too few tiles for the multiprocessors. So the rows are cut into parts,
 // whose sums go to the workspace and are added in the order of the rows: the same bits every time on a device.
 //
-// Bound by the L2 cache's bandwidth: a slice of a 128 x 128 tile brings 32 KiB of float32 for 2^19 multiply-adds, so
-// that at 28 bytes a clock and multiprocessor a bf16 product can reach 210 Tflop/s on an H100.
+// Bound by the L2 cache's bandwidth, about 24 bytes a clock for each of 132 multiprocessors: a slice of a 128 x 192
+// tile asks for 40 KiB of float32 for 786,432 multiply-adds, which makes 210 Tflop/s. So weights that are read by many
+// tiles are rounded to bf16 ahead of them: 28 KiB, 300 Tflop/s.
 #include <algorithm>
 #include <climits>
-#include <cmath>
+#include <type_traits>
 
 #include "training/cuda/launchers.h"
 #include "training/cuda/product_tile.h"
@@ -47,23 +48,25 @@ struct Held {
     template <bool A_TRANSPOSED, bool B_TRANSPOSED>
     using Tile = HeldTile<Products, A_TRANSPOSED, B_TRANSPOSED, ALIGNED>;
 };
-template <class Products>
+template <class Products, bool WEIGHTS_ROUNDED>
 struct Staged {
     using Sums = Products;
     template <bool A_TRANSPOSED, bool B_TRANSPOSED>
-    using Tile = StagedTile<Products, A_TRANSPOSED, B_TRANSPOSED>;
+    using Tile = StagedTile<Products, A_TRANSPOSED, B_TRANSPOSED, WEIGHTS_ROUNDED>;
 };
 
 // Large for batches of thousands of rows. In bf16 a tile is 128 x 192, warps of 64 x 48, 96 sums a thread: of what the
 // L2 cache brings each value meets 128 or 192 others; and a layer of a small model, 384 columns, is two tiles across.
 // Small, 64 x 64: where there would be too few large ones.
 struct InBf16 {
-    using Large = Staged<Bf16Products<64, 48, 2, 4, 1>>;
+    using Large = Staged<Bf16Products<64, 48, 2, 4, 1>, false>;
+    using LargeRounded = Staged<Bf16Products<64, 48, 2, 4, 1>, true>;
     using Small = Held<Bf16Products<32, 32, 2, 2, 4>, true>;
     using Ragged = Held<Bf16Products<32, 32, 2, 2, 4>, false>;
 };
 struct InFloat {
     using Large = Held<FloatProducts<16, 16, 8, 8>, true>;
+    using LargeRounded = Large;  // nothing to round
     using Small = Held<FloatProducts<8, 16, 8, 4>, true>;
     using Ragged = Held<FloatProducts<8, 16, 8, 4>, false>;
 };
@@ -121,13 +124,13 @@ struct Parts {
     const float* sums;         // [count, first[PARTS]]
 };
 
-constexpr int ADDERS = 256;  // threads
+constexpr int THREADS = 256;  // threads of a block that goes through weights
 
 template <class Word>
-__global__ void __launch_bounds__(ADDERS) add_sums_kernel(const __grid_constant__ Parts parts) {
+__global__ void __launch_bounds__(THREADS) add_sums_kernel(const __grid_constant__ Parts parts) {
     constexpr int WIDTH = static_cast<int>(sizeof(Word) / sizeof(float));
     const int64_t all = parts.first[PARTS];
-    const int64_t i = (static_cast<int64_t>(blockIdx.x) * ADDERS + threadIdx.x) * WIDTH;
+    const int64_t i = (static_cast<int64_t>(blockIdx.x) * THREADS + threadIdx.x) * WIDTH;
     if (i >= all) return;
     const int part = (i >= parts.first[1]) + (i >= parts.first[2]);
     float total[WIDTH] = {};
@@ -142,6 +145,25 @@ __global__ void __launch_bounds__(ADDERS) add_sums_kernel(const __grid_constant_
 #pragma unroll
     for (int j = 0; j < WIDTH; j++) reinterpret_cast<float*>(&now)[j] += total[j];
     *out = now;
+}
+
+// --- weights in bf16 -----------------------------------------------------------------------------------------------
+
+struct ToRound {
+    const float* from[PARTS];
+    int64_t first[PARTS];  // element of the result
+};
+
+// The weights one behind the other, eight elements a thread.
+__global__ void __launch_bounds__(THREADS)
+    round_kernel(__nv_bfloat16* to, const __grid_constant__ ToRound weights, int64_t elements) {
+    const int64_t i = (static_cast<int64_t>(blockIdx.x) * THREADS + threadIdx.x) * 8;
+    if (i >= elements) return;
+    const int part = (i >= weights.first[1]) + (i >= weights.first[2]);
+    const float4* from = reinterpret_cast<const float4*>(weights.from[part] + (i - weights.first[part]));
+    const float4 low = from[0], high = from[1];
+    *reinterpret_cast<uint4*>(to + i) = make_uint4(bf16_pair(low.x, low.y), bf16_pair(low.z, low.w),
+                                                   bf16_pair(high.x, high.y), bf16_pair(high.z, high.w));
 }
 
 // --- launchers -----------------------------------------------------------------------------------------------------
@@ -199,6 +221,29 @@ double share(dim3 grid) {
                                Products::COLS);
 }
 
+// Rounds the weights into the workspace, where tiles for all multiprocessors will read them: a launch more, and a third
+// of the bytes that the tiles ask of the L2 cache less.
+template <Role ROLE>
+bool round_weights(Problem& problem, size_t parts, int64_t tiles) {
+    ToRound to_round = {};
+    int64_t elements = 0;
+    bool whole = true;  // lines are whole chunks of 8 values
+    for (size_t p = 0; p < PARTS; p++) {
+        to_round.first[p] = p < parts ? elements : INT64_MAX;
+        if (p >= parts) continue;
+        const Side& side = problem.b[p];
+        whole = whole && (ROLE == Role::Forward ? side.depth : side.count) % 8 == 0;
+        to_round.from[p] = side.data;
+        elements += int64_t{side.count} * side.depth;
+    }
+    if (!whole || tiles < multiprocessors() || elements * 2 > int64_t{WORKSPACE_BYTES}) return false;
+    __nv_bfloat16* rounded = static_cast<__nv_bfloat16*>(workspace());
+    CUDA_CHECK(launch(round_kernel, static_cast<unsigned>(divide_up(elements, THREADS * 8)), THREADS, 0, rounded,
+                      to_round, elements));
+    for (size_t p = 0; p < parts; p++) problem.b[p].rounded = rounded + to_round.first[p];
+    return true;
+}
+
 // run(way, problem, grid): the way that should take less time. A small tile reads more than twice as much for each
 // product. Where the depth is cut until all multiprocessors are busy, what counts is how much lies beyond the edges.
 template <class In, Role ROLE, class Run>
@@ -214,8 +259,11 @@ void choose(const Problem& problem, size_t parts, Run run) {
         ROLE == Role::Weights ? area<typename Large::Sums>(large_grid) : share<typename Large::Sums>(large_grid);
     const double small_work =
         ROLE == Role::Weights ? area<typename Small::Sums>(small_grid) : share<typename Small::Sums>(small_grid);
-    if (large_work <= SMALL_PRICE * small_work) return run(Large{}, large, large_grid);
-    run(Small{}, small, small_grid);
+    if (large_work > SMALL_PRICE * small_work) return run(Small{}, small, small_grid);
+    if constexpr (ROLE != Role::Weights && !std::is_same_v<Large, typename In::LargeRounded>)
+        if (round_weights<ROLE>(large, parts, int64_t{large_grid.x} * large_grid.y))
+            return run(typename In::LargeRounded{}, large, large_grid);
+    run(Large{}, large, large_grid);
 }
 
 template <class Way, Role ROLE>
@@ -266,8 +314,8 @@ int sharers(int blocks, int64_t tiles, int64_t elements, int slices) {
 
 void add_sums(const Parts& parts, bool aligned) {
     const auto run = [&](auto kernel, int width) {
-        const int64_t blocks = divide_up(parts.first[PARTS], int64_t{ADDERS} * width);
-        CUDA_CHECK(launch(kernel, static_cast<unsigned>(blocks), ADDERS, 0, parts));
+        const int64_t blocks = divide_up(parts.first[PARTS], int64_t{THREADS} * width);
+        CUDA_CHECK(launch(kernel, static_cast<unsigned>(blocks), THREADS, 0, parts));
     };
     aligned ? run(add_sums_kernel<float4>, 4) : run(add_sums_kernel<float>, 1);
 }

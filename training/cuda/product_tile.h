@@ -31,6 +31,7 @@ namespace leon::LEON_CUDA::grad {
 struct Side {
     const float* data;
     int count, depth;
+    const __nv_bfloat16* rounded = nullptr;  // the same, if it has been made
 };
 
 // A slice of both sides, from `d` on.
@@ -94,10 +95,11 @@ template <int SIDE, bool TRANSPOSED>
 struct Bf16Side {
     static constexpr int BYTES = SIDE * SLICE * 2;
 
+    __device__ __forceinline__ static int place(int line, int chunk) {
+        return TRANSPOSED ? line * 2 * SIDE + ((chunk ^ (line & 7)) << 4) : chunk_place<2 * SLICE>(line, chunk);
+    }
     __device__ __forceinline__ static void put(char* stage, int line, int quad, const float (&v)[4]) {
-        const int chunk =
-            TRANSPOSED ? line * 2 * SIDE + (((quad / 2) ^ (line & 7)) << 4) : chunk_place<2 * SLICE>(line, quad / 2);
-        *reinterpret_cast<uint2*>(stage + chunk + quad % 2 * 8) =
+        *reinterpret_cast<uint2*>(stage + place(line, quad / 2) + quad % 2 * 8) =
             make_uint2(bf16_pair(v[0], v[1]), bf16_pair(v[2], v[3]));
     }
 
@@ -338,28 +340,57 @@ private:
     }
 };
 
-template <class Products, bool A_TRANSPOSED, bool B_TRANSPOSED>
+// A side that is rounded already goes straight to its place. Its lines' lengths are multiples of eight.
+template <int SIDE, int THREADS, bool TRANSPOSED>
+struct RoundedSlice {
+    __device__ __forceinline__ static void copy(char* stage, const Side& side, int first, int d) {
+        constexpr int LINE = (TRANSPOSED ? SIDE : SLICE) / 8, CHUNKS = SIDE * SLICE / 8 / THREADS;
+        static_assert(SIDE * SLICE % (8 * THREADS) == 0);
+        const int lines = TRANSPOSED ? side.depth : side.count, length = TRANSPOSED ? side.count : side.depth;
+        const int first_line = TRANSPOSED ? d : first, begin = TRANSPOSED ? first : d;
+#pragma unroll
+        for (int i = 0; i < CHUNKS; i++) {
+            const int number = i * THREADS + static_cast<int>(threadIdx.x), chunk = number % LINE;
+            const int line = first_line + number / LINE, at = begin + 8 * chunk;
+            const bool valid = line < lines && at < length;
+            cp_async<16>(stage + Bf16Side<SIDE, TRANSPOSED>::place(number / LINE, chunk),
+                         side.rounded + (valid ? static_cast<int64_t>(line) * length + at : 0), valid);
+        }
+    }
+};
+
+template <class Products, bool A_TRANSPOSED, bool B_TRANSPOSED, bool B_ROUNDED>
 class StagedTile {
     using A = typename Products::template Stage<Products::ROWS, A_TRANSPOSED>;
     using B = typename Products::template Stage<Products::COLS, B_TRANSPOSED>;
     using StagedA = StagedSlice<Products::ROWS, Products::THREADS, A_TRANSPOSED>;
     using StagedB = StagedSlice<Products::COLS, Products::THREADS, B_TRANSPOSED>;
-    static constexpr int STAGES = 3, STAGING = StagedA::BYTES + StagedB::BYTES, READY = A::BYTES + B::BYTES;
+    using RoundedB = RoundedSlice<Products::COLS, Products::THREADS, B_TRANSPOSED>;
+    static constexpr int STAGES = 3;
+    static constexpr int B_SLOTS =
+        B_ROUNDED ? STAGES + 2 : 2;  // from the slice that is read to the last one on its way
+    // Shared memory: slices under way | slices of a | slices of b
+    static constexpr int STAGING = StagedA::BYTES + (B_ROUNDED ? 0 : StagedB::BYTES);
+    static constexpr int A_BEGIN = STAGES * STAGING, B_BEGIN = A_BEGIN + 2 * A::BYTES;
 
 public:
-    static constexpr size_t SHARED_BYTES = STAGES * STAGING + 2 * READY;
+    static constexpr size_t SHARED_BYTES = B_BEGIN + B_SLOTS * B::BYTES;
     static_assert(SHARED_BYTES <= 163 * 1024);  // what a block may have on sm_80
 
     template <class SliceAt>
     __device__ __forceinline__ static void multiply(Products& products, SliceAt slice_at, int first_row, int first_col,
                                                     int begin, int end, char* shared) {
         const auto staging = [&](int s) { return shared + s % STAGES * STAGING; };
-        const auto ready = [&](int s) { return shared + STAGES * STAGING + s % 2 * READY; };
+        const auto a = [&](int s) { return shared + A_BEGIN + s % 2 * A::BYTES; };
+        const auto b = [&](int s) { return shared + B_BEGIN + s % B_SLOTS * B::BYTES; };
         const auto copy = [&](int s) {
             if (s < end) {
                 const SlicePair slice = slice_at(s);
                 StagedA::copy(staging(s), slice.a, first_row, slice.d);
-                StagedB::copy(staging(s) + StagedA::BYTES, slice.b, first_col, slice.d);
+                if constexpr (B_ROUNDED)
+                    RoundedB::copy(b(s), slice.b, first_col, slice.d);
+                else
+                    StagedB::copy(staging(s) + StagedA::BYTES, slice.b, first_col, slice.d);
             }
             cp_async_commit();  // empty beyond the last slice, so that waiting can count
         };
@@ -367,17 +398,17 @@ public:
             cp_async_wait<STAGES - 1>();  // this thread's part of slice s has come
             if (s < end) {
                 StagedA::for_quads(staging(s),
-                                   [&](int line, int quad, const float(&v)[4]) { A::put(ready(s), line, quad, v); });
-                StagedB::for_quads(staging(s) + StagedA::BYTES, [&](int line, int quad, const float(&v)[4]) {
-                    B::put(ready(s) + A::BYTES, line, quad, v);
-                });
+                                   [&](int line, int quad, const float(&v)[4]) { A::put(a(s), line, quad, v); });
+                if constexpr (!B_ROUNDED)
+                    StagedB::for_quads(staging(s) + StagedA::BYTES,
+                                       [&](int line, int quad, const float(&v)[4]) { B::put(b(s), line, quad, v); });
             }
             copy(s + STAGES);
         };
         const auto multiply_slice = [&](int s) {
 #pragma unroll
             for (int step = 0; step < 2; step++)
-                products.template multiply<A_TRANSPOSED, B_TRANSPOSED>(ready(s), ready(s) + A::BYTES, step);
+                products.template multiply<A_TRANSPOSED, B_TRANSPOSED>(a(s), b(s), step);
         };
         for (int s = begin; s < begin + STAGES; s++) copy(s);
         prepare(begin);
@@ -389,7 +420,8 @@ public:
             if (prepares_first) prepare(s + 1);
             multiply_slice(s);
             if (!prepares_first) prepare(s + 1);
-            __syncthreads();  // orders slice s + 1 before its reads, and the reads of slice s before s + 2 in its place
+            __syncthreads();  // orders slice s + 1 before its reads, and the reads of slice s before what takes its
+                              // place
         }
     }
 };
