@@ -197,6 +197,12 @@ RACE_PROGRAM := $(RACES) $(WATCH) $(EMULATOR) \
 $(BUILD)/race_tests: $(RACE_PROGRAM)
 	$(CXX) $^ -o $@ $(LIBS)
 
+# The trainer's kernels alone; those of kernels/cuda are watched above.
+TRAINING_RACES := $(TRAINING_CUDA:%.cu=$(BUILD)/obj/races/%.o)
+$(BUILD)/training_race_tests: $(TRAINING_RACES) $(WATCH) $(EMULATED) $(EMULATOR) $(BUILD)/obj/tests/test_main.o \
+    $(patsubst %,$(BUILD)/obj/training/tests/test_%.o,grad_kernels adamw) $(TRAINER) $(BUILD)/libleon.a
+	$(CXX) $^ -o $@ $(LIBS) -lfreetype
+
 # Studies, from a naive kernel to the one that ships: kernels/ladder/ladder.h. Instrumented like the kernels above, since
 # their figure is counted traffic; with CUDA=1, timed on the GPU.
 LADDERS := $(patsubst kernels/ladder/%.cu,$(BUILD)/ladder/%,$(sort $(wildcard kernels/ladder/*.cu)))
@@ -256,8 +262,9 @@ test: $(BUILD)/leon_tests $(BUILD)/leon examples $(if $(TRAINING),$(BUILD)/train
 	LEON_BINARY=$(BUILD)/leon $(BUILD)/leon_tests $(TEST_ARGS)
 	$(if $(TRAINING),LEON_BINARY=$(BUILD)/leon $(BUILD)/training_tests $(TEST_ARGS))
 # Every kernel case on the emulated GPU, watched for data races. Left out is what launches the same again to compare bits.
-test-races: $(BUILD)/race_tests
+test-races: $(BUILD)/race_tests $(if $(TRAINING),$(BUILD)/training_race_tests)
 	LEON_TEST_BACKEND=cuda EMU_SCHED=random:1 $(BUILD)/race_tests -tce="*does not depend on the rows beside it*" $(TEST_ARGS)
+	$(if $(TRAINING),LEON_TEST_BACKEND=cuda EMU_SCHED=random:1 $(BUILD)/training_race_tests $(TEST_ARGS))
 # Every study: fails if a rung is wrong, or not better as it claims.
 ladder: $(LADDERS)
 	@for study in $(LADDERS); do $$study || exit 1; done
@@ -359,4 +366,4 @@ lint: layers | $(SETUP)
 clean:
 	rm -rf build $(BUILD)
 
--include $(OBJECTS:.o=.d) $(TRAINING_OBJECTS:.o=.d) $(TRAINING_TESTS:.o=.d) $(PIC:.o=.d) $(BUILD)/obj/tests/c_header.d $(CLI:.o=.d) $(TESTS:.o=.d) $(EMULATED:.o=.d) $(TRAINING_EMULATED:.o=.d) $(EMULATOR:.o=.d) $(WATCH:.o=.d) $(RACES:.o=.d) $(LADDERS:$(BUILD)/ladder/%=$(BUILD)/obj/races/kernels/ladder/%.d) $(BUILD)/obj/tests/bench_kernels.d $(CUDA_OBJECTS:.o=.d) $(wildcard $(BUILD)/obj/native/tests/*.d) $(EXAMPLES:$(BUILD)/examples/%=$(BUILD)/obj/examples/%.d)
+-include $(OBJECTS:.o=.d) $(TRAINING_OBJECTS:.o=.d) $(TRAINING_TESTS:.o=.d) $(PIC:.o=.d) $(BUILD)/obj/tests/c_header.d $(CLI:.o=.d) $(TESTS:.o=.d) $(EMULATED:.o=.d) $(TRAINING_EMULATED:.o=.d) $(EMULATOR:.o=.d) $(WATCH:.o=.d) $(RACES:.o=.d) $(TRAINING_RACES:.o=.d) $(LADDERS:$(BUILD)/ladder/%=$(BUILD)/obj/races/kernels/ladder/%.d) $(BUILD)/obj/tests/bench_kernels.d $(CUDA_OBJECTS:.o=.d) $(wildcard $(BUILD)/obj/native/tests/*.d) $(EXAMPLES:$(BUILD)/examples/%=$(BUILD)/obj/examples/%.d)

@@ -11,7 +11,7 @@
 
 namespace leon::LEON_CUDA::grad {
 
-constexpr int MOST_PARTS = 264;  // two blocks for each multiprocessor of an H100: not asked for, since it decides sums
+constexpr int MOST_PARTS = 528;  // four blocks for each multiprocessor of an H100: not asked for, since it decides sums
 
 // How many rows a part has, at least `least`, so that the parts' sums of `stride` floats fit into the workspace.
 inline int64_t rows_of_part(int64_t rows, int64_t least, int64_t stride) {
