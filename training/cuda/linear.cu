@@ -5,7 +5,8 @@
 //   linear_dw    dw_i   +=   dout_i^T x           the depth is the rows of the batch, in parts that several blocks
 //   share
 //
-// One block makes one tile (product_tile.h). Tiles of a row stand beside each other in the grid, so that an activation
+// One block makes one tile (product_tile.h), or, of large ones, one after the other: then the first slices of the next
+// tile come while the last one is written. Tiles of a row are made beside each other, so that an activation
 // comes from memory once and out of the L2 cache for the other tiles of its row; weights stay in the L2 cache.
 //
 // Weights are small and batches long: dw has too few tiles for the multiprocessors. So the rows are cut into parts,
@@ -35,22 +36,26 @@ struct Problem {
     int rows[PARTS], cols[PARTS];  // of out
     int first[PARTS];              // tile of the part, or slice (dx); INT_MAX where there is none
     int slices;                    // of the whole depth
-    int slices_at_once;            // of a block
-    int64_t stride;                // from the sums of one block to those of the next one, which shares its tile
+    int slices_at_once;            // of them that are added in one go
+    int64_t stride;                // from the sums of one go to those of the next one, of the same tile
+    int across, down, tiles;       // tiles: of all goes
     bool adds;
     bool aligned;  // every line of every side begins at a multiple of 16 bytes
 };
 
-// How a block goes about its tile; lines that are not aligned are taken value by value.
+// How a block goes about its tile; lines that are not aligned are taken value by value. A block that LASTS makes one
+// tile after the other.
 template <class Products, bool ALIGNED>
 struct Held {
     using Sums = Products;
+    static constexpr bool LASTS = false;
     template <bool A_TRANSPOSED, bool B_TRANSPOSED>
     using Tile = HeldTile<Products, A_TRANSPOSED, B_TRANSPOSED, ALIGNED>;
 };
 template <class Products, bool WEIGHTS_ROUNDED>
 struct Staged {
     using Sums = Products;
+    static constexpr bool LASTS = true;
     template <bool A_TRANSPOSED, bool B_TRANSPOSED>
     using Tile = StagedTile<Products, A_TRANSPOSED, B_TRANSPOSED, WEIGHTS_ROUNDED>;
 };
@@ -74,35 +79,29 @@ struct InFloat {
 template <class Way, Role ROLE>
 using TileOf = typename Way::template Tile<ROLE == Role::Weights, ROLE != Role::Forward>;
 
-template <class Way, Role ROLE>
-__global__ void __launch_bounds__(Way::Sums::THREADS, Way::Sums::BLOCKS)
-    product_kernel(const __grid_constant__ Problem problem) {
-    using Products = typename Way::Sums;
-    DYNAMIC_SHARED(char, shared);
-    int tile_row = static_cast<int>(blockIdx.y), tile_col = static_cast<int>(blockIdx.x), part = 0;
+// Where a tile begins, and the slices of the depth that are added to it.
+struct Place {
+    int part, go, first_row, first_col, begin, end;
+};
+template <Role ROLE>
+__device__ __forceinline__ Place place_of(const Problem& problem, int tile, int tile_rows, int tile_cols) {
+    int col = tile % problem.across, row = tile / problem.across % problem.down, part = 0;
+    const int go = tile / problem.across / problem.down, begin = go * problem.slices_at_once;
     if constexpr (ROLE != Role::Inputs) {
-        int& along = ROLE == Role::Forward ? tile_col : tile_row;
+        int& along = ROLE == Role::Forward ? col : row;
         part = (along >= problem.first[1]) + (along >= problem.first[2]);
         along -= problem.first[part];
     }
-    const int first_row = tile_row * Products::ROWS, first_col = tile_col * Products::COLS;
-    const int begin = static_cast<int>(blockIdx.z) * problem.slices_at_once;
-    const int end = min(begin + problem.slices_at_once, problem.slices);
-    const auto slice_at = [&](int s) {
-        if constexpr (ROLE == Role::Inputs) {
-            const int p = (s >= problem.first[1]) + (s >= problem.first[2]);
-            return SlicePair{problem.a[p], problem.b[p], (s - problem.first[p]) * SLICE};
-        }
-        return SlicePair{problem.a[part], problem.b[part], s * SLICE};
-    };
-    Products products;
-    TileOf<Way, ROLE>::multiply(products, slice_at, first_row, first_col, begin, end, shared);
+    return {part, go, row * tile_rows, col * tile_cols, begin, min(begin + problem.slices_at_once, problem.slices)};
+}
 
-    const int rows = problem.rows[part], cols = problem.cols[part];
-    const bool adds = problem.adds, pairs = problem.pairs[part];
-    float* out = problem.out[part] + static_cast<int64_t>(blockIdx.z) * problem.stride;
+template <class Products>
+__device__ __forceinline__ void write(const Problem& problem, const Place& place, const Products& products) {
+    const int rows = problem.rows[place.part], cols = problem.cols[place.part];
+    const bool adds = problem.adds, pairs = problem.pairs[place.part];
+    float* out = problem.out[place.part] + place.go * problem.stride;
     products.for_pairs([&](int row, int col, float x, float y) {
-        row += first_row, col += first_col;
+        row += place.first_row, col += place.first_col;
         if (row >= rows || col >= cols) return;
         float* at = out + static_cast<int64_t>(row) * cols + col;
         if (pairs) {
@@ -113,6 +112,43 @@ __global__ void __launch_bounds__(Way::Sums::THREADS, Way::Sums::BLOCKS)
         at[0] = adds ? at[0] + x : x;
         if (col + 1 < cols) at[1] = adds ? at[1] + y : y;
     });
+}
+
+template <class Way, Role ROLE>
+__global__ void __launch_bounds__(Way::Sums::THREADS, Way::Sums::BLOCKS)
+    product_kernel(const __grid_constant__ Problem problem) {
+    using Products = typename Way::Sums;
+    using Tile = TileOf<Way, ROLE>;
+    DYNAMIC_SHARED(char, shared);
+    const auto slice_of = [&](const Place& place) {
+        return [&problem, part = place.part](int s) {
+            if constexpr (ROLE == Role::Inputs) {
+                const int p = (s >= problem.first[1]) + (s >= problem.first[2]);
+                return SlicePair{problem.a[p], problem.b[p], (s - problem.first[p]) * SLICE};
+            }
+            return SlicePair{problem.a[part], problem.b[part], s * SLICE};
+        };
+    };
+    const auto start = [&](const Place& place) {
+        Tile::start(slice_of(place), place.first_row, place.first_col, place.begin, place.end, shared);
+    };
+
+    int tile = static_cast<int>(blockIdx.x);
+    Place place = place_of<ROLE>(problem, tile, Products::ROWS, Products::COLS);
+    start(place);
+    while (true) {
+        Products products;
+        Tile::multiply(products, slice_of(place), place.first_row, place.first_col, place.begin, place.end, shared);
+        // The first slices of the next tile come while this one is written.
+        const Place done = place;
+        tile += static_cast<int>(gridDim.x);
+        if (tile < problem.tiles) {
+            place = place_of<ROLE>(problem, tile, Products::ROWS, Products::COLS);
+            start(place);
+        }
+        write(problem, done, products);
+        if (tile >= problem.tiles) break;
+    }
 }
 
 // --- the sums of a tile's blocks -----------------------------------------------------------------------------------
@@ -267,8 +303,13 @@ void choose(const Problem& problem, size_t parts, Run run) {
 }
 
 template <class Way, Role ROLE>
-void launch_product(const Problem& problem, dim3 grid) {
-    CUDA_CHECK(launch(product_kernel<Way, ROLE>, grid, Way::Sums::THREADS, TileOf<Way, ROLE>::SHARED_BYTES, problem));
+void launch_product(Problem problem, dim3 grid) {
+    problem.across = static_cast<int>(grid.x);
+    problem.down = static_cast<int>(grid.y);
+    problem.tiles = static_cast<int>(int64_t{grid.x} * grid.y * grid.z);
+    const int blocks = Way::LASTS ? std::min(problem.tiles, Way::Sums::BLOCKS * multiprocessors()) : problem.tiles;
+    CUDA_CHECK(launch(product_kernel<Way, ROLE>, static_cast<unsigned>(blocks), Way::Sums::THREADS,
+                      TileOf<Way, ROLE>::SHARED_BYTES, problem));
 }
 
 template <class In>
@@ -303,8 +344,8 @@ void run_linear_dx(Tensor dx, std::span<const Tensor> douts, std::span<const Ten
     });
 }
 
-// Blocks that share a tile: enough to fill the multiprocessors with `blocks` each, as far as the workspace holds their
-// sums and each has a few slices to add.
+// Goes of a tile, each by a block of its own: enough to fill the multiprocessors with `blocks` each, as far as the
+// workspace holds their sums and each has a few slices to add.
 int sharers(int blocks, int64_t tiles, int64_t elements, int slices) {
     constexpr int LEAST_SLICES = 4;
     const int64_t wanted = int64_t{blocks} * multiprocessors() / tiles;

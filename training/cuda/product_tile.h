@@ -259,6 +259,9 @@ class HeldTile {
 public:
     static constexpr size_t SHARED_BYTES = 2 * (A::BYTES + B::BYTES);
 
+    template <class SliceAt>
+    __device__ __forceinline__ static void start(SliceAt, int, int, int, int, char*) {}  // nothing to send for
+
     // Adds slices `begin` to `end` to the tile at (first_row, first_col). slice(s) says where the sth one stands. All
     // threads of the block call it.
     template <class SliceAt>
@@ -377,40 +380,34 @@ public:
     static constexpr size_t SHARED_BYTES = B_BEGIN + B_SLOTS * B::BYTES;
     static_assert(SHARED_BYTES <= 163 * 1024);  // what a block may have on sm_80
 
+    // Sends for the first slices of a tile, which multiply() needs. Other tiles' multiply() is over.
+    template <class SliceAt>
+    __device__ __forceinline__ static void start(SliceAt slice_at, int first_row, int first_col, int begin, int end,
+                                                 char* shared) {
+        for (int s = begin; s < begin + STAGES; s++) copy(slice_at, first_row, first_col, s, end, shared);
+    }
+
     template <class SliceAt>
     __device__ __forceinline__ static void multiply(Products& products, SliceAt slice_at, int first_row, int first_col,
                                                     int begin, int end, char* shared) {
-        const auto staging = [&](int s) { return shared + s % STAGES * STAGING; };
-        const auto a = [&](int s) { return shared + A_BEGIN + s % 2 * A::BYTES; };
-        const auto b = [&](int s) { return shared + B_BEGIN + s % B_SLOTS * B::BYTES; };
-        const auto copy = [&](int s) {
-            if (s < end) {
-                const SlicePair slice = slice_at(s);
-                StagedA::copy(staging(s), slice.a, first_row, slice.d);
-                if constexpr (B_ROUNDED)
-                    RoundedB::copy(b(s), slice.b, first_col, slice.d);
-                else
-                    StagedB::copy(staging(s) + StagedA::BYTES, slice.b, first_col, slice.d);
-            }
-            cp_async_commit();  // empty beyond the last slice, so that waiting can count
-        };
+        const auto a = [&](int s) { return place_a(shared, s); };
+        const auto b = [&](int s) { return place_b(shared, s); };
         const auto prepare = [&](int s) {
             cp_async_wait<STAGES - 1>();  // this thread's part of slice s has come
             if (s < end) {
-                StagedA::for_quads(staging(s),
+                StagedA::for_quads(staging(shared, s),
                                    [&](int line, int quad, const float(&v)[4]) { A::put(a(s), line, quad, v); });
                 if constexpr (!B_ROUNDED)
-                    StagedB::for_quads(staging(s) + StagedA::BYTES,
+                    StagedB::for_quads(staging(shared, s) + StagedA::BYTES,
                                        [&](int line, int quad, const float(&v)[4]) { B::put(b(s), line, quad, v); });
             }
-            copy(s + STAGES);
+            copy(slice_at, first_row, first_col, s + STAGES, end, shared);
         };
         const auto multiply_slice = [&](int s) {
 #pragma unroll
             for (int step = 0; step < 2; step++)
                 products.template multiply<A_TRANSPOSED, B_TRANSPOSED>(a(s), b(s), step);
         };
-        for (int s = begin; s < begin + STAGES; s++) copy(s);
         prepare(begin);
         __syncthreads();  // orders the first slice before its reads
         // Half of the warps round the next slice first and half multiply first: so neither the tensor cores nor what
@@ -423,6 +420,31 @@ public:
             __syncthreads();  // orders slice s + 1 before its reads, and the reads of slice s before what takes its
                               // place
         }
+    }
+
+private:
+    __device__ __forceinline__ static char* staging(char* shared, int s) {
+        return shared + s % STAGES * STAGING;
+    }
+    __device__ __forceinline__ static char* place_a(char* shared, int s) {
+        return shared + A_BEGIN + s % 2 * A::BYTES;
+    }
+    __device__ __forceinline__ static char* place_b(char* shared, int s) {
+        return shared + B_BEGIN + s % B_SLOTS * B::BYTES;
+    }
+
+    template <class SliceAt>
+    __device__ __forceinline__ static void copy(SliceAt slice_at, int first_row, int first_col, int s, int end,
+                                                char* shared) {
+        if (s < end) {
+            const SlicePair slice = slice_at(s);
+            StagedA::copy(staging(shared, s), slice.a, first_row, slice.d);
+            if constexpr (B_ROUNDED)
+                RoundedB::copy(place_b(shared, s), slice.b, first_col, slice.d);
+            else
+                StagedB::copy(staging(shared, s) + StagedA::BYTES, slice.b, first_col, slice.d);
+        }
+        cp_async_commit();  // empty beyond the last slice, so that waiting can count
     }
 };
 
