@@ -198,9 +198,10 @@ $(BUILD)/race_tests: $(RACE_PROGRAM)
 	$(CXX) $^ -o $@ $(LIBS)
 
 # The trainer's kernels alone; those of kernels/cuda are watched above.
+$(BUILD)/obj/training/tests/watched_products.o: FLAGS += $(EMULATED_FLAGS)
 TRAINING_RACES := $(TRAINING_CUDA:%.cu=$(BUILD)/obj/races/%.o)
 $(BUILD)/training_race_tests: $(TRAINING_RACES) $(WATCH) $(EMULATED) $(EMULATOR) $(BUILD)/obj/tests/test_main.o \
-    $(patsubst %,$(BUILD)/obj/training/tests/test_%.o,grad_kernels adamw) $(TRAINER) $(BUILD)/libleon.a
+    $(patsubst %,$(BUILD)/obj/training/tests/%.o,test_grad_kernels test_adamw watched_products) $(TRAINER) $(BUILD)/libleon.a
 	$(CXX) $^ -o $@ $(LIBS) -lfreetype
 
 # Studies, from a naive kernel to the one that ships: kernels/ladder/ladder.h. Instrumented like the kernels above, since
@@ -366,4 +367,4 @@ lint: layers | $(SETUP)
 clean:
 	rm -rf build $(BUILD)
 
--include $(OBJECTS:.o=.d) $(TRAINING_OBJECTS:.o=.d) $(TRAINING_TESTS:.o=.d) $(PIC:.o=.d) $(BUILD)/obj/tests/c_header.d $(CLI:.o=.d) $(TESTS:.o=.d) $(EMULATED:.o=.d) $(TRAINING_EMULATED:.o=.d) $(EMULATOR:.o=.d) $(WATCH:.o=.d) $(RACES:.o=.d) $(TRAINING_RACES:.o=.d) $(LADDERS:$(BUILD)/ladder/%=$(BUILD)/obj/races/kernels/ladder/%.d) $(BUILD)/obj/tests/bench_kernels.d $(CUDA_OBJECTS:.o=.d) $(wildcard $(BUILD)/obj/native/tests/*.d) $(EXAMPLES:$(BUILD)/examples/%=$(BUILD)/obj/examples/%.d)
+-include $(OBJECTS:.o=.d) $(TRAINING_OBJECTS:.o=.d) $(TRAINING_TESTS:.o=.d) $(PIC:.o=.d) $(BUILD)/obj/tests/c_header.d $(CLI:.o=.d) $(TESTS:.o=.d) $(EMULATED:.o=.d) $(TRAINING_EMULATED:.o=.d) $(EMULATOR:.o=.d) $(WATCH:.o=.d) $(RACES:.o=.d) $(TRAINING_RACES:.o=.d) $(BUILD)/obj/training/tests/watched_products.d $(LADDERS:$(BUILD)/ladder/%=$(BUILD)/obj/races/kernels/ladder/%.d) $(BUILD)/obj/tests/bench_kernels.d $(CUDA_OBJECTS:.o=.d) $(wildcard $(BUILD)/obj/native/tests/*.d) $(EXAMPLES:$(BUILD)/examples/%=$(BUILD)/obj/examples/%.d)

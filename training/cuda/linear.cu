@@ -190,16 +190,14 @@ struct ToRound {
     int64_t first[PARTS];  // element of the result
 };
 
-// The weights one behind the other, eight elements a thread.
+// The weights one behind the other, four elements a thread.
 __global__ void __launch_bounds__(THREADS)
     round_kernel(__nv_bfloat16* to, const __grid_constant__ ToRound weights, int64_t elements) {
-    const int64_t i = (static_cast<int64_t>(blockIdx.x) * THREADS + threadIdx.x) * 8;
+    const int64_t i = (static_cast<int64_t>(blockIdx.x) * THREADS + threadIdx.x) * 4;
     if (i >= elements) return;
     const int part = (i >= weights.first[1]) + (i >= weights.first[2]);
-    const float4* from = reinterpret_cast<const float4*>(weights.from[part] + (i - weights.first[part]));
-    const float4 low = from[0], high = from[1];
-    *reinterpret_cast<uint4*>(to + i) = make_uint4(bf16_pair(low.x, low.y), bf16_pair(low.z, low.w),
-                                                   bf16_pair(high.x, high.y), bf16_pair(high.z, high.w));
+    const float4 v = *reinterpret_cast<const float4*>(weights.from[part] + (i - weights.first[part]));
+    *reinterpret_cast<uint2*>(to + i) = make_uint2(bf16_pair(v.x, v.y), bf16_pair(v.z, v.w));
 }
 
 // --- launchers -----------------------------------------------------------------------------------------------------
@@ -274,7 +272,7 @@ bool round_weights(Problem& problem, size_t parts, int64_t tiles) {
     }
     if (!whole || tiles < multiprocessors() || elements * 2 > int64_t{WORKSPACE_BYTES}) return false;
     __nv_bfloat16* rounded = static_cast<__nv_bfloat16*>(workspace());
-    CUDA_CHECK(launch(round_kernel, static_cast<unsigned>(divide_up(elements, THREADS * 8)), THREADS, 0, rounded,
+    CUDA_CHECK(launch(round_kernel, static_cast<unsigned>(divide_up(elements, THREADS * 4)), THREADS, 0, rounded,
                       to_round, elements));
     for (size_t p = 0; p < parts; p++) problem.b[p].rounded = rounded + to_round.first[p];
     return true;
