@@ -39,12 +39,12 @@ public:
         float mean = 0;
         if (KIND == RowNorm::Kind::Layer) {
             float sum = 0;
-            for_each([&](int64_t, float x, float, float) { sum += x; });
+            for_each([&](float x, float, float) { sum += x; });
             mean = warp_sum(sum) / count;
         }
         // along: of the gradient, in the direction of the row
         float squares = 0, along = 0, total = 0;
-        for_each([&](int64_t, float x, float d, float weight) {
+        for_each([&](float x, float d, float weight) {
             const float centred = x - mean, gradient = d * weight;
             squares = fmaf(centred, centred, squares);
             along = fmaf(gradient, centred, along);
@@ -80,13 +80,13 @@ private:
         for (int i = 0; i < WIDTH; i++) gain.value[i] = 1;
         return KIND == RowNorm::Kind::RMS ? load_lane<WIDTH>(r_.weight + d) : gain;
     }
-    // use(column, x, dout, weight) for each column of this lane
+    // use(x, dout, weight) for each column of this lane
     template <class Use>
     __device__ void for_each(Use use) const {
         for (int64_t d = first(); d < r_.dim; d += WARP * WIDTH) {
             const Lane<WIDTH> x = load_lane<WIDTH>(x_ + d), dout = load_lane<WIDTH>(dout_ + d), weight = gain(d);
 #pragma unroll
-            for (int i = 0; i < WIDTH; i++) use(d + i, x.value[i], dout.value[i], weight.value[i]);
+            for (int i = 0; i < WIDTH; i++) use(x.value[i], dout.value[i], weight.value[i]);
         }
     }
 

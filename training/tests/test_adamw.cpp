@@ -2,6 +2,7 @@
 // vectors of the host, and by every table over its memory.
 #include "training/adamw.h"
 
+#include <algorithm>
 #include <cmath>
 #include <optional>
 #include <vector>
@@ -27,10 +28,13 @@ Host host_of(const std::vector<float>& values) {
     return host;
 }
 
-// All tables, the definition first.
+// All tables, the definition first; of those that differ in products alone, the first.
 std::vector<GradTable> all_tables() {
     std::vector<GradTable> all = {{&reference_kernels(), &reference_grad_kernels()}};
-    for (const GradTable& table : grad_tables()) all.push_back(table);
+    for (const GradTable& table : grad_tables())
+        if (std::none_of(all.begin(), all.end(),
+                         [&](const GradTable& t) { return t.grads->adamw == table.grads->adamw; }))
+            all.push_back(table);
     return all;
 }
 
@@ -119,10 +123,10 @@ TEST_CASE("adamw: sums of squares, averages and zeros") {
         for (const GradWay& way : ways(table)) {
             way.choose();
             Memory memory(*table.kernels);
-            std::vector<Tensor> parts(150, memory.put(host_of(few)));  // more than go into one launch
+            std::vector<Tensor> parts(70, memory.put(host_of(few)));  // more than go into one launch
             parts.push_back(memory.put(host_of(values)));
             const double got = sum_of_squares(*table.grads, parts);
-            CHECK(got == doctest::Approx(150 * want_few + want).epsilon(1e-13));
+            CHECK(got == doctest::Approx(70 * want_few + want).epsilon(1e-13));
             if (!first) first = got;
             CHECK(got == *first);
             CHECK(sum_of_squares(*table.grads, {}) == 0);

