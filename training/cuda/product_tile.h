@@ -417,8 +417,7 @@ public:
             if (prepares_first) prepare(s + 1);
             multiply_slice(s);
             if (!prepares_first) prepare(s + 1);
-            __syncthreads();  // orders slice s + 1 before its reads, and the reads of slice s before what takes its
-                              // place
+            __syncthreads();  // orders slice s + 1 before its reads, and the reads of slice s before their place's next
         }
     }
 

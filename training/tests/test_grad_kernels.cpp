@@ -85,7 +85,11 @@ const std::map<std::string, Tolerances> TOLERANCES = {
 Tolerance tolerance_of(const GradTable& table, const GradCase& c) {
     const auto found = TOLERANCES.find(c.operation);
     REQUIRE_MESSAGE(found != TOLERANCES.end(), "no tolerance for ", c.operation);
-    return table.is_bf16() ? found->second.bf16 : found->second.f32;
+    if (!table.is_bf16()) return found->second.f32;
+    // A GPU's tensor cores cut their sums off where the emulator rounds them: of the products of tests/test_kernels.cpp
+    // an H200 showed up to 8.4 times the emulator's error, and 23 times the cosine.
+    const Tolerance wide = found->second.bf16;
+    return table.kernels == cuda_kernels() ? Tolerance{4 * wide.error, 12 * wide.cosine} : wide;
 }
 
 std::vector<Host> results_of(const GradCase& c, const GradTable& table) {
@@ -361,12 +365,13 @@ std::vector<Packed> packed() {
     std::vector<int32_t> singles, mixed = {0};
     for (int32_t i = 0; i <= 70; i++) singles.push_back(i);
     for (int32_t length : {1, 2, 31, 1, 64, 65, 0, 17, 128, 3}) mixed.push_back(mixed.back() + length);
-    return {{1, 1, 1, {0, 1}},         {2, 2, 8, {0, 7}},
-            {4, 2, 16, {0, 3, 4, 20}}, {6, 2, 20, {0, 33}},
-            {3, 1, 64, singles},       {4, 4, 64, mixed},
-            {4, 1, 32, mixed},         {2, 1, 33, mixed},
-            {1, 1, 128, {0, 130}},     {2, 2, 64, {0, 63, 64, 192}},
-            {2, 2, 48, {0, 200}},      {4, 2, 160, {0, 5, 45}}};
+    return {{1, 1, 1, {0, 1}},           {2, 2, 8, {0, 7}},
+            {4, 2, 16, {0, 3, 4, 20}},   {6, 2, 20, {0, 33}},
+            {3, 1, 64, singles},         {4, 4, 64, mixed},
+            {4, 1, 32, mixed},           {2, 1, 33, mixed},
+            {1, 1, 128, {0, 130}},       {2, 2, 64, {0, 63, 64, 192}},
+            {2, 2, 48, {0, 200}},        {4, 2, 160, {0, 5, 45}},
+            {1, 1, 64, {0, 30, 93, 130}}};
 }
 
 // What attention() writes of q, k and v by the definition.
