@@ -3,7 +3,8 @@
 //
 // The manner is that of kernels/cuda: one source for nvcc and for the emulator, shared memory from DYNAMIC_SHARED,
 // launches through launch(), scratch in workspace(), which is 16 MiB and valid until the next operation. Float sums run
-// in an order that depends on shapes alone, and no float is added atomically: the same bits every time.
+// in an order that depends on shapes, and for linear_dw on the number of multiprocessors; no float is added atomically:
+// the same bits every time.
 #pragma once
 
 #include "kernels/cuda/gpu.h"
