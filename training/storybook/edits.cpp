@@ -53,6 +53,7 @@ public:
                 edit = change_place();
                 break;
         }
+        if (edit && stage_.continues_on_grid()) edit = on_grid(std::move(*edit));
         if (!edit || !stage_.allows(edit->before) || !stage_.allows(edit->after)) return std::nullopt;
         return edit;
     }
@@ -80,6 +81,26 @@ private:
         for (const SceneObject& object : scene.objects)
             if (object.kind.name == name) return object;
         CHECK(!"an object of the scene");
+    }
+
+    // What is new moved to the grid; nothing if that would change the words, or what stays.
+    std::optional<Edit> on_grid(Edit edit) const {
+        std::optional<Scene> after = leon::on_grid(stage_.world(), edit.after);
+        if (!after) return std::nullopt;
+        for (const SceneObject& object : after->objects)
+            for (const SceneObject& old : before_.objects) {
+                const bool stays =
+                    object.kind.name == old.kind.name && !(edit.kind == EditKind::Move && edit.object == old.kind.name);
+                if (stays && (object.height != old.height || object.cx != old.cx || object.by != old.by ||
+                              object.flip != old.flip))
+                    return std::nullopt;
+            }
+        if (edit.side) {
+            const SceneObject& placed = find(*after, edit.object);
+            if (side_of(placed) != *edit.side || !is_clear(placed)) return std::nullopt;
+        }
+        edit.after = std::move(*after);
+        return edit;
     }
 
     std::optional<Edit> add() {
@@ -179,7 +200,7 @@ const char* name_of(EditKind kind) {
 
 Edit draw_edit(Stage& stage, EditKind kind) {
     for (;;) {
-        const Scene before = stage.next();
+        const Scene before = stage.to_continue(stage.next());
         for (int i = 0; i < TRIES; i++)
             if (std::optional<Edit> edit = Editor(stage, before).draw(kind)) return std::move(*edit);
     }

@@ -36,7 +36,7 @@ Scene scene_with(Stage& stage, const ObjectKind& thing, std::vector<Place>& used
         std::optional<Scene> scene = stage.with(place, kinds);
         if (!scene) continue;
         used.push_back(place);
-        return std::move(*scene);
+        return stage.to_continue(*scene);
     }
 }
 
@@ -71,7 +71,7 @@ void make_novel_picture(Stage& stage, Row& row) {
 
 // Neighbours as a search over captions would find them: each shares an object with the query, or else the place.
 void make_retrieve(Stage& stage, Row& row) {
-    put_query(row, stage.next());
+    put_query(row, stage.to_draw(stage.next()));
     PythonRandom& random = stage.random();
     while (row.retrieved.size() < 2) {
         const Place place = row.scene.background.place;
@@ -92,7 +92,8 @@ void make_retrieve(Stage& stage, Row& row) {
             scene = stage.with(place, kinds);
         }
         // The answer itself is no neighbour.
-        if (scene && scene->caption != row.scene.caption) row.retrieved.push_back(document_of(std::move(*scene)));
+        if (scene && scene->caption != row.scene.caption)
+            row.retrieved.push_back(document_of(stage.to_continue(*scene)));
     }
 }
 
@@ -105,14 +106,14 @@ void make_retrieve_novel(Stage& stage, Row& row) {
     std::vector<Place> used;
     if (what < .85) {
         row.object = thing.name;
-        put_query(row, scene_with(stage, thing, used));
+        put_query(row, stage.to_draw(scene_with(stage, thing, used)));
         row.retrieved.push_back(document_of(scene_with(stage, thing, used)));
         if (what < .5)
             row.retrieved.push_back(document_of(scene_with(stage, thing, used)));
         else if (what < .75)
             row.retrieved.push_back(document_of(scene_with(stage, other, used)));
     } else {
-        put_query(row, stage.next());
+        put_query(row, stage.to_draw(stage.next()));
         for (const ObjectKind& shown : {thing, other})
             row.retrieved.push_back(document_of(scene_with(stage, shown, used)));
     }
@@ -124,7 +125,7 @@ void make_retrieve_rare(Stage& stage, Row& row) {
     const ObjectKind& thing = rare_kinds()[which];
     std::vector<Place> used;
     row.object = thing.name;
-    put_query(row, scene_with(stage, thing, used));
+    put_query(row, stage.to_draw(scene_with(stage, thing, used)));
     for (int i = 0; row.retrieved.size() < 2; i++) {
         CHECK(i < rare_documents(static_cast<int>(which)));
         RowDocument document = rare_document(stage.world(), static_cast<int>(which), i);

@@ -43,7 +43,7 @@ constexpr double WITHOUT_CAPTION = .2;   // of the rows with a layout
 // --- text ---------------------------------------------------------------------------------------------------------
 
 void make_draw(Stage& stage, Row& row) {
-    row.scene = stage.next();
+    row.scene = stage.to_draw(stage.next());
     row.text["text"] = row.scene.caption;
     row.pictures["new picture"] = picture_of(row.scene);
 }
@@ -89,17 +89,21 @@ void make_edit(Stage& stage, Row& row) {
 
 void make_from_layout(Stage& stage, Row& row) {
     row.layout = static_cast<LayoutKind>(static_cast<int>(row.kind) - static_cast<int>(Kind::DrawFromEdges));
-    row.scene = stage.next();
+    const Scene wanted = stage.next();
+    row.scene = stage.to_draw(wanted);
     row.text["kind"] = words_of_map(name_of(*row.layout));
     row.text["text"] = stage.chance(WITHOUT_CAPTION) ? "" : row.scene.caption;
     row.pictures["new picture"] = picture_of(row.scene);
-    row.pictures["map"] = {layout_of(row.scene, *row.layout), row.scene.ids, {}};
+    row.pictures["map"] = {layout_of(wanted, *row.layout), wanted.ids, {}};
 }
 
 void make_draw_objects(Stage& stage, Row& row) {
-    make_draw(stage, row);
+    const Scene wanted = stage.next();
+    row.scene = stage.to_draw(wanted);
+    row.text["text"] = row.scene.caption;
+    row.pictures["new picture"] = picture_of(row.scene);
     std::vector<PlacedObject> placed;
-    for (const SceneObject& o : from_left_to_right(row.scene.objects))
+    for (const SceneObject& o : from_left_to_right(wanted.objects))
         placed.push_back({o.kind.name, o.box[0], o.box[1], o.box[2], o.box[3]});
     row.text["objects"] = words_of_objects(placed);
 }
@@ -141,9 +145,9 @@ Stretch around(PythonRandom& random, int pixel0, int pixel1, int least, int most
 }
 
 void make_fill_box(Stage& stage, Row& row) {
-    make_draw(stage, row);
-    RowPicture picture = std::move(row.pictures["new picture"]);
-    row.pictures.erase("new picture");
+    row.scene = stage.to_continue(stage.next());
+    row.text["text"] = row.scene.caption;
+    RowPicture picture = picture_of(row.scene);
     picture.hidden.resize(CELLS * CELLS);
     PythonRandom& random = stage.random();
     // Mostly where an object is, about as large as it; else anywhere.
@@ -165,9 +169,9 @@ void make_fill_box(Stage& stage, Row& row) {
 }
 
 void make_fill_span(Stage& stage, Row& row) {
-    make_draw(stage, row);
-    RowPicture picture = std::move(row.pictures["new picture"]);
-    row.pictures.erase("new picture");
+    row.scene = stage.to_continue(stage.next());
+    row.text["text"] = row.scene.caption;
+    RowPicture picture = picture_of(row.scene);
     picture.hidden.resize(CELLS * CELLS);
     const int length = stage.random().randint(CELLS, CELLS * CELLS / 2);
     const int first = stage.random().randint(0, CELLS * CELLS - length);

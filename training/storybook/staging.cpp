@@ -1,14 +1,58 @@
 // See staging.h.
 #include "training/storybook/staging.h"
 
+#include <algorithm>
+
 #include "kernels/check.h"
 
 namespace leon {
 namespace {
 
 constexpr int PLACING_TRIES = 30;  // of one object; most fit at the first
+constexpr int GRID = 8;            // pixels of a cell of codes
+constexpr int LEAST_HEIGHT = 2 * GRID;
+constexpr double MAX_OVERLAP = .12;  // the world's
+constexpr uint64_t GRID_STREAM = 0x67726964;
+
+int nearest(int pixels) {
+    return (pixels + GRID / 2) / GRID * GRID;
+}
+
+// Feet stay on their ground, sky stays sky, and all of it in the frame.
+std::optional<SceneObject> on_grid(const World& world, const Background& background, SceneObject object) {
+    object.flip = false;
+    object.height = std::max(nearest(object.height), LEAST_HEIGHT);
+    object.by = nearest(object.by);
+    if (object.kind.zone == Zone::Sky) {
+        while (object.by > background.horizon && object.by > object.height) object.by -= GRID;
+        object.by = std::max(object.by, object.height);
+    } else {
+        while (object.by < background.shore + GRID / 2) object.by += GRID;
+        object.by = std::min(object.by, SCENE_SIZE - GRID);
+    }
+    const int width = world.scaled(object.kind.emoji, object.height).width;
+    if (width > SCENE_SIZE || object.by < object.height) return std::nullopt;
+    const int left = static_cast<int>(object.cx - width / 2.0);  // as compose() has it
+    const int moved = std::clamp(nearest(std::max(left, 0)), 0, (SCENE_SIZE - width) / GRID * GRID);
+    object.cx += moved - left;
+    return object;
+}
 
 }  // namespace
+
+std::optional<Scene> on_grid(const World& world, const Scene& scene) {
+    std::vector<SceneObject> objects;
+    for (const SceneObject& object : scene.objects) {
+        std::optional<SceneObject> moved = on_grid(world, scene.background, object);
+        if (!moved) return std::nullopt;
+        for (const SceneObject& other : objects)
+            if (overlap(world, *moved, other) > MAX_OVERLAP) return std::nullopt;
+        objects.push_back(std::move(*moved));
+    }
+    Scene out = scene_of(world, scene.background, std::move(objects), scene.seed);
+    if (out.caption != scene.caption) return std::nullopt;
+    return out;
+}
 
 uint64_t mixed(uint64_t a, uint64_t b) {
     uint64_t z = a * 0x9e3779b97f4a7c15 + b + 0x632be59bd9b4e019;
@@ -45,12 +89,21 @@ std::vector<const ObjectKind*> kinds_for(Place place) {
 }
 
 Stage::Stage(const World& world, uint64_t seed, uint64_t stream)
-    : world_(world), seed_(seed), random_(mixed(seed, stream)) {}
+    : world_(world),
+      seed_(seed),
+      continues_on_grid_(mixed(mixed(seed, stream), GRID_STREAM) % 2 == 0),
+      random_(mixed(seed, stream)) {}
 
 Scene Stage::next() {
     const uint64_t number = scenes_++, later = mixed(seed_, number);
     if (evaluates()) return scene(world_, number == 0 ? seed_ : later % FIRST_TRAINING_SEED);
     return training_scene(world_, number == 0 ? seed_ - FIRST_TRAINING_SEED : later >> 16);
+}
+
+Scene Stage::to_draw(const Scene& scene) const {
+    if (evaluates()) return scene;
+    std::optional<Scene> moved = on_grid(world_, scene);
+    return moved ? std::move(*moved) : scene;
 }
 
 std::optional<Scene> Stage::with(Place place, std::span<const ObjectKind> kinds) {

@@ -2,6 +2,12 @@
 //
 // A row draws everything from its kind and seed. In training no scene may be one that held_out() keeps for evaluation;
 // that rule is kept here.
+//
+// Objects on the grid. A sprite that is moved by three pixels, or a little larger, is made of other codes: a cell of an
+// object holds 3.5 nats even if kind and place are known, and a small model spends all it has on them. In many training
+// rows the objects of pictures that are to be drawn therefore stand on the grid of the codes, in heights of whole
+// cells, and look one way: 0.3 to 0.8 nats a cell (measured: docs/training.md). What is looked at (described,
+// asked about, segmented) and all of evaluation stays as the world has it.
 #pragma once
 
 #include <cstdint>
@@ -22,6 +28,10 @@ Scene scene_of(const World& world, Background background, std::vector<SceneObjec
 // The kinds that may stand in a place, whose ground at sea is water; no sun at night.
 std::vector<const ObjectKind*> kinds_for(Place place);
 
+// The scene with its objects moved to the nearest corners of the grid, each as high as a whole number of cells and not
+// mirrored: the same kinds in the same order, by the rules of the world. Nothing if they do not fit so.
+std::optional<Scene> on_grid(const World& world, const Scene& scene);
+
 class Stage {
 public:
     // Seeds below FIRST_TRAINING_SEED are for evaluation. `stream` tells the draws of different kinds of rows apart.
@@ -34,6 +44,12 @@ public:
 
     // First the world's own scene of this seed (training: the training_scene of its number), then others.
     Scene next();
+    // The scene as training draws it: on the grid, if it fits. Evaluation's: the scene itself.
+    Scene to_draw(const Scene& scene) const;
+    // For scenes of which evaluation shows a part: the same in half of the rows of training, and else the scene itself.
+    Scene to_continue(const Scene& scene) const { return continues_on_grid() ? to_draw(scene) : scene; }
+    bool continues_on_grid() const { return !evaluates() && continues_on_grid_; }
+
     // May this row show the scene?
     bool allows(const Scene& scene) const { return evaluates() || !held_out(scene); }
 
@@ -46,6 +62,7 @@ public:
 private:
     const World& world_;
     const uint64_t seed_;
+    const bool continues_on_grid_;
     uint64_t scenes_ = 0;  // given out
     PythonRandom random_;
 };

@@ -355,7 +355,7 @@ TEST_CASE("rows: layouts are those of leon map, and exact where the scene knows 
          {RowKind::DrawFromEdges, RowKind::DrawFromScribble, RowKind::DrawFromSegmentation, RowKind::DrawFromDepth}) {
         int without_caption = 0;
         for (uint64_t number = 0; number < 30; number++) {
-            const Row row = training_row(kind, number);
+            const Row row = evaluation_row(kind, number);  // training draws on the grid
             const Picture& map = row.picture("map").picture;
             CHECK(row.picture("new picture").picture.rgb == row.scene.picture.rgb);
             CHECK(row.text.at("kind") == words_of_map(name_of(*row.layout)));
@@ -402,7 +402,7 @@ TEST_CASE("rows: depth rises towards the viewer, and objects stand at the depth 
 
 TEST_CASE("rows: boxes stand around their objects' pixels") {
     for (uint64_t number = 0; number < 60; number++) {
-        const Row row = training_row(RowKind::DrawObjects, number);
+        const Row row = evaluation_row(RowKind::DrawObjects, number);
         const std::vector<PlacedObject> placed = parse_objects(row.text.at("objects"));
         REQUIRE(placed.size() == row.scene.objects.size());
         for (const PlacedObject& box : placed) {
