@@ -67,6 +67,20 @@ void make_novel_picture(Stage& stage, Row& row) {
     for (int i = 0; i < 2; i++) row.retrieved.push_back(document_of(scene_with(stage, thing, used)));
 }
 
+// Training only: what the query shares with a document is made of the document's codes, so that copying can be learnt;
+// of the first document that it fits to.
+void copy_from_documents(Stage& stage, Row& row) {
+    if (stage.evaluates()) return;
+    for (const RowDocument& document : row.retrieved)
+        for (const SceneObject& object : document.scene.objects) {
+            if (!row.object.empty() && object.kind.name != row.object) continue;
+            if (std::optional<Scene> scene = with_codes_of(stage.world(), row.scene, object)) {
+                put_query(row, std::move(*scene));
+                return;
+            }
+        }
+}
+
 }  // namespace
 
 // Neighbours as a search over captions would find them: each shares an object with the query, or else the place.
@@ -95,6 +109,7 @@ void make_retrieve(Stage& stage, Row& row) {
         if (scene && scene->caption != row.scene.caption)
             row.retrieved.push_back(document_of(stage.to_continue(*scene)));
     }
+    copy_from_documents(stage, row);
 }
 
 // Mostly the documents show what is asked for. Else only one of them does, beside a thing of another name; or neither.
@@ -118,6 +133,7 @@ void make_retrieve_novel(Stage& stage, Row& row) {
             row.retrieved.push_back(document_of(scene_with(stage, shown, used)));
     }
     shuffle(stage, row.retrieved);
+    copy_from_documents(stage, row);
 }
 
 void make_retrieve_rare(Stage& stage, Row& row) {

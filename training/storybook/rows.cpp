@@ -255,6 +255,24 @@ Part encoded(const RowPicture& picture, const std::function<CodeGrid(const Pictu
     return picture_part(encode(picture.picture), picture.hidden);
 }
 
+// What an edit leaves alone keeps its codes. The encoder sees the whole picture, so that a third of the cells whose
+// pixels stay as they are would get other codes that look the same, and nothing could be copied.
+void keep_codes(Part& after, const Part& before, const Picture& new_picture, const Picture& old_picture) {
+    const auto same_row = [&](int x, int y) {
+        const size_t at = (static_cast<size_t>(y) * SCENE_SIZE + static_cast<size_t>(x)) * 3;
+        return std::equal(new_picture.rgb.begin() + static_cast<std::ptrdiff_t>(at),
+                          new_picture.rgb.begin() + static_cast<std::ptrdiff_t>(at + 3 * CELL),
+                          old_picture.rgb.begin() + static_cast<std::ptrdiff_t>(at));
+    };
+    for (int row = 0; row < CELLS; row++)
+        for (int col = 0; col < CELLS; col++) {
+            bool same = true;
+            for (int y = 0; y < CELL && same; y++) same = same_row(col * CELL, row * CELL + y);
+            const size_t cell = static_cast<size_t>(row * CELLS + col);
+            if (same) after.picture.codes[cell] = before.picture.codes[cell];
+        }
+}
+
 }  // namespace
 
 RowPicture picture_of(const Scene& scene) {
@@ -307,6 +325,9 @@ Fields fields_of(const Row& row, const std::function<CodeGrid(const Picture&)>& 
     fields.text = row.text;
     fields.text["width"] = fields.text["height"] = std::to_string(SCENE_SIZE);
     for (const auto& [name, picture] : row.pictures) fields.pictures[name] = encoded(picture, encode);
+    if (row.edit && !row.evaluates())
+        keep_codes(fields.pictures["new picture"], fields.pictures["picture"], row.picture("new picture").picture,
+                   row.picture("picture").picture);
     for (const RowDocument& document : row.retrieved)
         fields.retrieved.push_back({{text_part(document.text), encoded(document.picture, encode)}});
     fields.rows = fields.cols = CELLS;

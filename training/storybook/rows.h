@@ -110,7 +110,8 @@ struct Row {
 // Error if a training row of a kind is asked for that is for evaluation only.
 Row make_row(const World& world, RowKind kind, uint64_t seed);
 
-// As templates take them. Pictures are encoded in the order of their names, those retrieved last.
+// As templates take them. Pictures are encoded in the order of their names, those retrieved last. In training the cells
+// that an edit leaves alone keep the codes that they had.
 Fields fields_of(const Row& row, const std::function<CodeGrid(const Picture&)>& encode);
 
 // The templates' query() and whole(), the latter without any hole: what was hidden, and the words that were missing,

@@ -88,6 +88,32 @@ std::vector<const ObjectKind*> kinds_for(Place place) {
     return kinds;
 }
 
+std::optional<Scene> with_codes_of(const World& world, const Scene& scene, const SceneObject& like) {
+    std::vector<SceneObject> objects = scene.objects;
+    const auto found = std::find_if(objects.begin(), objects.end(),
+                                    [&](const SceneObject& object) { return object.kind.name == like.kind.name; });
+    if (found == objects.end()) return std::nullopt;
+    const auto whole_cells = [](int from, int to) {
+        const int apart = to - from;
+        return from + (apart + (apart >= 0 ? GRID : -GRID) / 2) / GRID * GRID;
+    };
+    found->height = like.height;
+    found->flip = like.flip;
+    found->cx = whole_cells(like.cx, found->cx);
+    found->by = whole_cells(like.by, found->by);
+    const int width = world.scaled(found->kind.emoji, found->height).width;
+    const int left = static_cast<int>(found->cx - width / 2.0);
+    const bool stands = found->kind.zone == Zone::Sky ? found->by <= scene.background.horizon + GRID
+                                                      : found->by >= scene.background.shore + GRID / 2;
+    if (!stands || left < 0 || left + width > SCENE_SIZE || found->by < found->height || found->by > SCENE_SIZE)
+        return std::nullopt;
+    for (const SceneObject& other : objects)
+        if (&other != &*found && overlap(world, *found, other) > MAX_OVERLAP) return std::nullopt;
+    Scene out = scene_of(world, scene.background, std::move(objects), scene.seed);
+    if (out.caption != scene.caption) return std::nullopt;
+    return out;
+}
+
 Stage::Stage(const World& world, uint64_t seed, uint64_t stream)
     : world_(world),
       seed_(seed),

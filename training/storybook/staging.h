@@ -32,6 +32,11 @@ std::vector<const ObjectKind*> kinds_for(Place place);
 // mirrored: the same kinds in the same order, by the rules of the world. Nothing if they do not fit so.
 std::optional<Scene> on_grid(const World& world, const Scene& scene);
 
+// The scene with its object of this name as high as `like`, as `like` mirrored, and whole cells away from where that
+// stands: it is then made of the same codes, but where the background shines through. Nothing if it does not fit so, or
+// the scene has none.
+std::optional<Scene> with_codes_of(const World& world, const Scene& scene, const SceneObject& like);
+
 class Stage {
 public:
     // Seeds below FIRST_TRAINING_SEED are for evaluation. `stream` tells the draws of different kinds of rows apart.
