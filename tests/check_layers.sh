@@ -62,6 +62,16 @@ check() {
         if (room != "weights_converter" && room !~ /tests$/ && code ~ checkpoint_names)
             report("names of foreign checkpoints belong into weights_converter/")
     }
+    # One name, one type: of two structures of one name, the linker keeps the code of one for both (std::vector of it).
+    FNR == 1 { depth = 0 }
+    /^namespace .*\{/ { space[++depth] = $2 }
+    /^\}  \/\/ namespace/ { depth-- }
+    FILENAME ~ /\.h$/ && depth > 0 && match($0, /^(struct|class) [A-Za-z_]+( final)?( :.*)? ?\{/) {
+        type = $2
+        for (i = depth; i > 0; i--) type = space[i] "::" type
+        if (type in first_file) report(type " is defined in " first_file[type] ", too")
+        first_file[type] = FILENAME
+    }
     END { exit violations > 0 }
     '
 }
@@ -101,9 +111,19 @@ self_test() {
     plant include/l.h '#include "kernels/tensor.h"'
     plant cli/m.cpp '#include "tests/compare.h"'
     plant runtime/n.cpp '#include "state.h"'
-    expected=18
+    for room in metrics tasks; do
+        plant $room/o.h 'namespace leon {'
+        plant $room/o.h 'class Twice final : public Base {'
+        plant $room/o.h 'struct Again { int x; };'
+        plant $room/o.h 'struct Again;'
+        plant $room/o.h '}  // namespace leon'
+        plant $room/o.h 'namespace leon::'$room' {'
+        plant $room/o.h 'struct Own {};'
+        plant $room/o.h '}  // namespace leon::'$room
+    done
+    expected=20
     found=$(check . || true)
-    count=$(printf '%s\n' "$found" | grep -c '^[a-z_/]*\.\(cpp\|h\):1: ') || true
+    count=$(printf '%s\n' "$found" | grep -c '^[a-z_/]*\.\(cpp\|h\):[1-3]: ') || true
     if [ "$count" -ne "$expected" ]; then
         echo "check_layers: found $count of $expected planted violations:"
         printf '%s\n' "$found"

@@ -55,12 +55,12 @@ float correlate(const float* channels, const float* weights, int width, int heig
 }
 
 // Keeps the best few; of those that stand nearly in the same place, the best one.
-void keep(std::vector<Candidate>& list, const Candidate& candidate, int width) {
-    const auto is_near = [&](const Candidate& other) {
+void keep(std::vector<CoarseMatch>& list, const CoarseMatch& candidate, int width) {
+    const auto is_near = [&](const CoarseMatch& other) {
         const Pose &a = candidate.pose, &b = other.pose;
         return std::abs(a.left - b.left) <= width / 4 + 1 && std::abs(a.top + a.height - b.top - b.height) <= 2;
     };
-    const auto is_worse = [](const Candidate& a, const Candidate& b) { return a.gain.score() < b.gain.score(); };
+    const auto is_worse = [](const CoarseMatch& a, const CoarseMatch& b) { return a.gain.score() < b.gain.score(); };
     auto rival = std::find_if(list.begin(), list.end(), is_near);
     if (rival == list.end() && list.size() == KEPT) rival = std::min_element(list.begin(), list.end(), is_worse);
     if (rival == list.end())
@@ -117,15 +117,15 @@ CoarseSearch::CoarseSearch(const World& world, std::span<const ObjectKind> kinds
     }
 }
 
-std::vector<Candidate> CoarseSearch::search(const std::vector<float>& picture,
-                                            const std::vector<float>& backdrop) const {
+std::vector<CoarseMatch> CoarseSearch::search(const std::vector<float>& picture,
+                                              const std::vector<float>& backdrop) const {
     const std::vector<float> channels = channels_of(picture, backdrop);
     std::vector<float> errors(static_cast<size_t>(SIZE) * SIZE);
     for (size_t i = 0; i < errors.size(); i++) {
         const float* j = &channels[i * CHANNELS];
         errors[i] = j[0] * j[0] + j[1] * j[1] + j[2] * j[2];
     }
-    std::vector<Candidate> all, of_one;
+    std::vector<CoarseMatch> all, of_one;
     for (size_t i = 0; i < templates_.size(); i++) {
         const Template& t = templates_[i];
         const int stride = t.height >= LARGE ? 2 : 1;

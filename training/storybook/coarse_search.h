@@ -26,7 +26,7 @@ Heights heights_of(const ObjectKind& kind);
 // foot where its zone is, which leaves the world's own rules some room.
 bool is_allowed(Zone zone, int width, int height, int left, int top, int size);
 
-struct Candidate {
+struct CoarseMatch {
     Pose pose;
     Gain gain;
 };
@@ -39,7 +39,7 @@ public:
 
     // The best places of each kind and direction that lower the error at all, a few of each and apart from one another.
     //   picture, backdrop [SIZE, SIZE, 3]
-    std::vector<Candidate> search(const std::vector<float>& picture, const std::vector<float>& backdrop) const;
+    std::vector<CoarseMatch> search(const std::vector<float>& picture, const std::vector<float>& backdrop) const;
 
 private:
     struct Template {

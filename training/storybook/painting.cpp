@@ -135,7 +135,7 @@ int blur_reach(float sigma) {
     return 3 * (BoxFilter(sigma).radius + 1);
 }
 
-void gaussian_blur(Mask& mask, Box inside, float sigma) {
+void gaussian_blur(Mask& mask, MaskBox inside, float sigma) {
     const BoxFilter filter(sigma);
     const int width = inside.x1 - inside.x0, height = inside.y1 - inside.y0;
     CHECK(inside.x0 >= 0 && inside.y0 >= 0 && inside.x1 <= mask.width && inside.y1 <= mask.height);

@@ -21,7 +21,7 @@ struct Mask {
 };
 
 // Pixel boxes, half open.
-struct Box {
+struct MaskBox {
     int x0, y0, x1, y1;
 };
 
@@ -33,7 +33,7 @@ void fill_ellipse(Mask& mask, double x0, double y0, double x1, double y1, uint8_
 // is repeated. Reads and writes `inside` only, which must hold everything that is not zero, and blur_reach(sigma) more
 // around it as far as the mask goes. (Gwosdek et al., "Theoretical foundations of Gaussian convolution by extended box
 // filtering", 2011.)
-void gaussian_blur(Mask& mask, Box inside, float sigma);
+void gaussian_blur(Mask& mask, MaskBox inside, float sigma);
 int blur_reach(float sigma);
 
 // a*b/255 and (a*(255 - alpha) + b*alpha)/255, rounded.

@@ -53,9 +53,9 @@ public:
 
     // Settles the most promising at half the size, compares the best of those at the whole size, takes the best of
     // these; and again, until nothing explains enough.
-    std::vector<Contender> choose(const std::vector<Candidate>& candidates) {
+    std::vector<Contender> choose(const std::vector<CoarseMatch>& candidates) {
         std::vector<Contender> contenders, chosen;
-        for (const Candidate& c : candidates) {
+        for (const CoarseMatch& c : candidates) {
             Contender contender;
             contender.pose = doubled(c.pose);
             contenders.push_back(contender);

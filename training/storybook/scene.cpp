@@ -39,7 +39,7 @@ void draw_shadow(Picture& picture, const SceneObject& object, int x, int width) 
     fill_ellipse(mask, x0, y0, x1, y1, 90);
     const int reach = blur_reach(SIGMA) + 1;  // the corners are cut to integers
     const auto inside = [](double value) { return static_cast<int>(std::clamp(value, 0.0, SCENE_SIZE * 1.0)); };
-    const Box box{inside(x0 - reach), inside(y0 - reach), inside(x1 + reach + 1), inside(y1 + reach + 1)};
+    const MaskBox box{inside(x0 - reach), inside(y0 - reach), inside(x1 + reach + 1), inside(y1 + reach + 1)};
     gaussian_blur(mask, box, SIGMA);
     for (int py = box.y0; py < box.y1; py++)
         for (int px = box.x0; px < box.x1; px++)
