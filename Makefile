@@ -243,7 +243,9 @@ $(BUILD)/libleon_training.a: $(TRAINING_OBJECTS) $(BUILD)/.cuda
 	ar rcs $@ $(filter %.o,$^)
 $(BUILD)/leon: $(CLI) $(TRAINER) $(BUILD)/libleon.a
 	$(CXX) $^ -o $@ $(LIBS) $(if $(TRAINER),-lfreetype) $(if $(SANITIZE),,-s)
-$(BUILD)/training_tests: $(TRAINING_TESTS) $(BUILD)/obj/tests/test_main.o $(BUILD)/obj/cli/terminal.o $(TRAINING_EMULATED) $(EMULATED) $(EMULATOR) $(TRAINER) $(BUILD)/libleon.a
+TRAINING_PROGRAM := $(TRAINING_TESTS) $(BUILD)/obj/tests/test_main.o $(BUILD)/obj/cli/terminal.o $(TRAINING_EMULATED) $(EMULATED) \
+    $(EMULATOR) $(TRAINER) $(BUILD)/libleon.a
+$(BUILD)/training_tests: $(TRAINING_PROGRAM)
 	$(CXX) $^ -o $@ $(LIBS) -lfreetype
 TEST_PROGRAM := $(TESTS) $(BUILD)/obj/tests/c_header.o $(BUILD)/obj/cli/terminal.o $(EMULATED) $(EMULATOR) $(BUILD)/libleon.a
 $(BUILD)/leon_tests: $(TEST_PROGRAM)
@@ -273,16 +275,17 @@ ladder: $(LADDERS)
 ladder-tables: $(LADDERS)
 	tests/ladder_tables.sh docs/kernels.md $(LADDERS)
 # Faults injected into the kernels, each of which the tests must see: tests/mutants.sh. MUTANTS=tests/mutants/norms.txt
-MUTANTS ?= $(wildcard tests/mutants/*.txt)
+MUTANTS ?= $(wildcard tests/mutants/*.txt training/tests/mutants.txt)
 mutants mutants-self-test: export BUILD := $(BUILD)
 mutants mutants-self-test: export COMPILE = $(CXX) $(FLAGS) $(EMULATED_FLAGS) -x c++ -c
 mutants mutants-self-test: export RACE_COMPILE = $(CXX) $(RACE_FLAGS) -x c++ -c
 mutants mutants-self-test: export RACE_RENAMES := $(RACE_RENAMES)
 mutants mutants-self-test: export LINK = $(CXX)
-mutants mutants-self-test: export LINK_END = $(LIBS)
+mutants mutants-self-test: export LINK_END = $(LIBS) $(if $(TRAINER),-lfreetype)
 mutants mutants-self-test: export OBJECTS = $(TEST_PROGRAM)
 mutants mutants-self-test: export RACE_OBJECTS = $(RACE_PROGRAM)
-mutants: $(BUILD)/leon_tests $(BUILD)/race_tests
+mutants mutants-self-test: export TRAINER_OBJECTS = $(TRAINING_PROGRAM)
+mutants: $(BUILD)/leon_tests $(BUILD)/race_tests $(if $(TRAINING),$(BUILD)/training_tests)
 	tests/mutants.sh $(MUTANTS)
 mutants-self-test: $(BUILD)/leon_tests $(BUILD)/race_tests
 	tests/mutants.sh --self-test

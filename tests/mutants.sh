@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Injects faults into the CUDA kernels, one at a time, and demands that the tests see each.
 #
-#   make mutants                                  all of tests/mutants/*.txt
+#   make mutants                                  all of tests/mutants/*.txt and training/tests/mutants.txt
 #   make mutants MUTANTS=tests/mutants/norms.txt  some
 #   make mutants SHARE=1/4                        numbers 1, 5, 9, ...: a quarter, for who has not the time for all
 #   tests/mutants.sh --self-test                  whether a survivor and a stale mutant are reported (from make only)
@@ -12,6 +12,7 @@
 #   what: the sum over the warps leaves out the last one
 #   tests: kernels: rmsnorm*                      which test cases must fail: filters of doctest (-tc), commas between
 #   with: races                                   optional: needs the race detector (the build of make test-races)
+#   with: training                                optional: tests of the trainer (build/training_tests), without races
 #   ---
 #   the old text, which must stand in the file exactly once
 #   +++
@@ -22,7 +23,7 @@
 # same tests must pass without the fault. Exit status 1 if a mutant survives, is stale or does not compile.
 #
 # The Makefile hands over, in the environment: BUILD, COMPILE and RACE_COMPILE (commands to which "FILE -o OBJECT" is
-# appended), LINK and LINK_END (around the objects), OBJECTS and RACE_OBJECTS.
+# appended), LINK and LINK_END (around the objects), OBJECTS, RACE_OBJECTS and TRAINER_OBJECTS (of build/training_tests).
 set -uo pipefail
 cd "$(dirname "$0")/.."
 : "${BUILD:?run me by make mutants}"
@@ -68,7 +69,13 @@ run_tests() {
     { env "${environment[@]}" timeout -k 5 "$3" "$1" -tc="$2" -aa=1 >"$4" 2>&1; } 2>/dev/null  # "Aborted", says bash
 }
 
-program_of() { if is_race "$1"; then echo "$BUILD/race_tests"; else echo "$BUILD/leon_tests"; fi; }
+program_of() {
+    case $(field "$1" with) in
+        races) echo "$BUILD/race_tests" ;;
+        training) echo "$BUILD/training_tests" ;;
+        *) echo "$BUILD/leon_tests" ;;
+    esac
+}
 control_of() { printf '%s %s' "$(program_of "$1")" "$(field "$1" tests)" | cksum | cut -d' ' -f1; }
 
 # --control NUMBER: the tests of the mutant, without its fault. Leaves the seconds they take.
@@ -111,14 +118,17 @@ mutant() {
     mkdir -p "$scratch/$n/tree/$(dirname "$file")"
     printf '%s\n' "${text/"$old"/"$new"}" >"$scratch/$n/tree/$file"
 
-    compile=$COMPILE program_objects=$OBJECTS program=$scratch/$n/leon_tests
-    if is_race "$n"; then compile=$RACE_COMPILE program_objects=$RACE_OBJECTS program=$scratch/$n/race_tests; fi
+    compile=$COMPILE program_objects=$OBJECTS program=$scratch/$n/$(basename "$(program_of "$n")")
+    case $(field "$n" with) in
+        races) compile=$RACE_COMPILE program_objects=$RACE_OBJECTS ;;
+        training) program_objects=$TRAINER_OBJECTS ;;
+    esac
     for object in $program_objects; do  # those made of the file, in place of which a mutated one is linked
-        if [[ $object == *.o ]] && [[ $object == */kernels/cuda/* ]] &&
+        if [[ $object == *.o ]] && [[ $object =~ /((kernels|training)/cuda/[^/]*)\.o$ ]] &&
             grep -qE "(^| )$file( |:|\\\\|\$)" "${object%.o}.d"; then
-            source=kernels/cuda/$(basename "$object" .o).cu
+            source=${BASH_REMATCH[1]}.cu
             [ -e "$scratch/$n/tree/$source" ] && source=$scratch/$n/tree/$source
-            mutated+=("$scratch/$n/$(basename "$object")")
+            mutated+=("$scratch/$n/${BASH_REMATCH[2]}_$(basename "$object")")
             if ! $compile -iquote "$scratch/$n/tree" "$source" -o "${mutated[-1]}" >"$scratch/$n/log" 2>&1; then
                 say BROKEN "it does not compile; see $scratch/$n/log"; return
             fi
