@@ -156,8 +156,9 @@ Recognition Judge::recognise(const Row& row, const Picture& picture) const {
     }
     if (row.kind == Kind::RetrieveRare) return with_rare_->recognise(picture);
     if (novel.empty()) return recogniser_.recognise(picture);
-    // Detections point into the list of a recogniser that is gone soon: they get the row's own kinds.
-    Recognition seen = Recogniser(world_, with_objects(novel)).recognise(picture);
+    // Detections point into the list of a recogniser that ends with this function: they get the row's own kinds.
+    const Recogniser with_novel(world_, with_objects(novel));
+    Recognition seen = with_novel.recognise(picture);
     for (Detection& detection : seen.objects) {
         const std::string& name = detection.kind->name;
         detection.kind = find_object(name);
