@@ -297,7 +297,9 @@ void attention_backward(const PackedAttentionBackward& b) {
         const int64_t first = start[0], seq = start[1] - first, kv_head = task % a.kv_heads;
         const float *k = a.k + first * k_stride + kv_head * dim, *v = a.v + first * k_stride + kv_head * dim;
         for (int64_t i = 0; i < seq; i += B) {
-            const int64_t keys = smaller(B, seq - i), block = i / B;
+            const int64_t keys = smaller(B, seq - i), block = i / B, next = smaller(B, seq - i - keys);
+            expect_rows<Use::Read>(k + (i + B) * k_stride, k_stride, next, dim);
+            expect_rows<Use::Read>(v + (i + B) * k_stride, k_stride, next, dim);
             P::a_from_rows(m.k + block * m.k_size, k + i * k_stride, k_stride, keys, dim);
             P::a_from_rows(m.v + block * m.k_size, v + i * k_stride, k_stride, keys, dim);
             P::a_from_columns(m.k_across + block * m.k_across_size, k + i * k_stride, k_stride, dim, keys);

@@ -4,7 +4,7 @@
 
 #if (defined(__AMX_BF16__) || defined(__AMXBF16__)) && defined(__AVX512BF16__)
 #include "training/cpu/grad_isa_kernels.h"
-#include "training/cpu/tile_products.h"
+#include "training/cpu/tile_attention.h"
 
 namespace leon {
 
