@@ -3,10 +3,11 @@
 #
 #   tests/check_binary.sh build/leon
 set -eu
-# The goal is 6 MB, and missed: 3.5 MB are machine code for three generations and PTX, packed; 1.6 MB the kernels of four
-# instruction sets of the CPU, one of them for tests alone; 0.7 MB the static CUDA runtime; 1.7 MB the trainer with its
-# kernels and the storybook world; the rest are commands and tasks.
-MOST_BYTES=12500000
+# The goal is 6 MB, and missed: 4.7 MB are machine code for three generations and PTX, packed, 1.1 MB of them of the
+# trainer's kernels; 1.6 MB the kernels of four instruction sets of the CPU, one of them for tests alone; 0.7 MB the static
+# CUDA runtime; 1.7 MB the trainer with its kernels of the CPU and the storybook world; the rest are commands and tasks. With one
+# generation (GENERATIONS=...) the limit says little.
+MOST_BYTES=13000000
 binary=$1
 model=$(dirname "$0")/../models/storybook.leon
 fail() {
