@@ -25,7 +25,7 @@ struct FloatProducts {
     using Element = float;
 
     static constexpr int64_t ROW_UNIT = TILE<LANES>, COLUMN_UNIT = PANEL<LANES>;
-    static constexpr int64_t DEPTH_BLOCK = BLOCK_K;
+    static constexpr int64_t DEPTH_BLOCK = BLOCK_K, ROWS_OF_DW = BLOCK_K;
     static constexpr int64_t ROWS_AT_ONCE = BLOCK_ROWS;  // of A, in one task of linear and linear_dx
     static constexpr int64_t STRIPE = 2 * BLOCK_ROWS;    // of the weights, in one task of linear_dw
     static constexpr int64_t ATTENTION_BLOCK = 96;       // queries and keys: whole tiles, whole panels, S in L1

@@ -113,15 +113,18 @@ void linear_dw(const LinearArguments& l) {
         tasks[i + 1] = tasks[i] + ceil_div(l.n[i], stripe[i]);
         widest = larger(widest, stripe[i]);
     }
-    const int64_t b_size = P::b_size(l.depth, round_up(l.rows, P::DEPTH_BLOCK));
-    const int64_t a_size = P::a_size(widest, smaller(l.rows, P::DEPTH_BLOCK));
+    const int64_t b_size = P::b_size(l.depth, round_up(l.rows, P::ROWS_OF_DW));
+    const int64_t a_size = P::a_size(widest, smaller(l.rows, P::ROWS_OF_DW));
     const int64_t elements = b_size + cpu_workers() * a_size;
     Element* packed = static_cast<Element*>(scratch(static_cast<size_t>(elements) * sizeof(Element)));
 
-    const int64_t parts = ceil_div(l.depth, PACKED_AT_ONCE);
-    parallel(ceil_div(l.rows, P::DEPTH_BLOCK) * parts, [&](int64_t task, int) {
-        const int64_t k = task / parts * P::DEPTH_BLOCK, depth = smaller(P::DEPTH_BLOCK, l.rows - k);
-        const int64_t j = task % parts * PACKED_AT_ONCE, columns = smaller(PACKED_AT_ONCE, l.depth - j);
+    // Whole rows of x, as memory likes it, where that leaves every worker a few tasks.
+    const int64_t blocks = ceil_div(l.rows, P::ROWS_OF_DW);
+    const int64_t wide = blocks < 4 * cpu_workers() ? PACKED_AT_ONCE : 8 * PACKED_AT_ONCE;
+    const int64_t parts = ceil_div(l.depth, wide);
+    parallel(blocks * parts, [&](int64_t task, int) {
+        const int64_t k = task / parts * P::ROWS_OF_DW, depth = smaller(P::ROWS_OF_DW, l.rows - k);
+        const int64_t j = task % parts * wide, columns = smaller(wide, l.depth - j);
         P::b_from_columns(packed + P::b_size(l.depth, k) + P::b_size(j, depth), l.x + k * l.depth + j, l.depth, columns,
                           depth);
     });
@@ -131,8 +134,8 @@ void linear_dw(const LinearArguments& l) {
         while (task >= tasks[i + 1]) i++;
         Element* a = packed + b_size + worker * a_size;
         const int64_t first = (task - tasks[i]) * stripe[i], rows = smaller(stripe[i], l.n[i] - first);
-        for (int64_t k = 0; k < l.rows; k += P::DEPTH_BLOCK) {
-            const int64_t depth = smaller(P::DEPTH_BLOCK, l.rows - k);
+        for (int64_t k = 0; k < l.rows; k += P::ROWS_OF_DW) {
+            const int64_t depth = smaller(P::ROWS_OF_DW, l.rows - k);
             P::a_from_columns(a, l.y[i] + k * l.n[i] + first, l.n[i], rows, depth);
             P::multiply(l.weight[i] + first * l.depth, l.depth, a, packed + P::b_size(l.depth, k), rows, l.depth, depth,
                         Start::Continue);

@@ -9,7 +9,12 @@
 //   multiplied.
 //   * The way back takes 256 queries at a time, so that dV and dK, which lie in memory row by row, are read and written
 //     once in 8 steps of depth instead of once in 2.
-// 2026-11-26, a Xeon of the Sapphire Rapids generation: docs/training_kernels.md.
+//   * dK and dV are summed beside memory, and every result is streamed there: rows of 256 bytes, each far from the
+//   next,
+//     are what ordinary stores wait for longest.
+// 2026-11-26, a core of a Xeon of the Sapphire Rapids generation that others shared: documents of 680 tokens, 6 heads
+// of 64: 300 GFLOP/s, its way back 420, a tenth and a seventh of AMX; softmax is a tenth of the time, memory about
+// half.
 #pragma once
 
 #include "training/cpu/attention.h"

@@ -103,7 +103,8 @@ struct TileProducts {
     static constexpr int64_t TILE_ELEMENTS = AMX_BYTES / sizeof(uint16_t);
     static constexpr int64_t DEPTH_BLOCK = 512;     // two column tiles of B: 32 KB, in L1 while A passes by
     static constexpr int64_t ROWS_AT_ONCE = 32;     // of A; with more, C is written to too many places at a time
-    static constexpr int64_t STRIPE = 512;          // of the weights, in one task of linear_dw: 512 KB of A, in L2
+    static constexpr int64_t ROWS_OF_DW = 256;      // at a time: with C, packed A and B, and what is packed, all in L2
+    static constexpr int64_t STRIPE = 512;          // of the weights, in one task of linear_dw: 256 KB of A, in L2
     static constexpr int64_t ATTENTION_BLOCK = 64;  // queries and keys: S, P and dS of a block stay in L1
 
     using Scope = Tiles;
