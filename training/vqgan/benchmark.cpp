@@ -77,7 +77,7 @@ VqganGradKernels watched_kernels() {
 class Bench {
 public:
     Bench(const VqganBench& bench, const VqganGradKernels& kernels)
-        : bench_(bench), network_(bench.config, kernels, cpu_kernels()) {
+        : bench_(bench), kernels_(kernels), network_(bench.config, kernels_, cpu_kernels()) {
         std::mt19937 random(1);
         values_ = noise(network_.parameters(), random, 1);
         for (const VqganParameter& p : network_.layout()) {
@@ -129,6 +129,7 @@ private:
     };
 
     const VqganBench& bench_;
+    const VqganGradKernels kernels_;  // which the network refers to
     VqganNetwork network_;
     std::vector<float> values_, pixels_, codebook_, weights_, m_, v_;
     std::vector<std::unique_ptr<Lane>> lanes_;
