@@ -42,10 +42,6 @@ __global__ void __launch_bounds__(THREADS) relu_backward_kernel(float* dx, const
     store_lane(dx + at, d);
 }
 
-dim3 blocks_of(int64_t count, int width) {
-    return dim3(static_cast<unsigned>(divide_up(count, int64_t{width} * THREADS)));
-}
-
 }  // namespace
 
 void swiglu_backward(Tensor dgate, Tensor dup, Tensor dout, Tensor gate, Tensor up) {
@@ -54,8 +50,8 @@ void swiglu_backward(Tensor dgate, Tensor dup, Tensor dout, Tensor gate, Tensor 
     const bool wide = count % 4 == 0 && is_aligned(dgate.data) && is_aligned(dup.data) && is_aligned(dout.data) &&
                       is_aligned(gate.data) && is_aligned(up.data);
     CUDA_CHECK(launch_dependent(wide ? swiglu_backward_kernel<4> : swiglu_backward_kernel<1>,
-                                blocks_of(count, wide ? 4 : 1), dim3(THREADS), 0, dgate.f32(), dup.f32(), dout.f32(),
-                                gate.f32(), up.f32(), count));
+                                blocks_of(count, wide ? 4 : 1, THREADS), dim3(THREADS), 0, dgate.f32(), dup.f32(),
+                                dout.f32(), gate.f32(), up.f32(), count));
 }
 
 void relu_backward(Tensor dx, Tensor out) {
@@ -63,7 +59,7 @@ void relu_backward(Tensor dx, Tensor out) {
     if (count == 0) return;
     const bool wide = count % 4 == 0 && is_aligned(dx.data) && is_aligned(out.data);
     CUDA_CHECK(launch_dependent(wide ? relu_backward_kernel<4> : relu_backward_kernel<1>,
-                                blocks_of(count, wide ? 4 : 1), dim3(THREADS), 0, dx.f32(), out.f32(), count));
+                                blocks_of(count, wide ? 4 : 1, THREADS), dim3(THREADS), 0, dx.f32(), out.f32(), count));
 }
 
 }  // namespace leon::LEON_CUDA::grad

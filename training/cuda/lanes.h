@@ -29,4 +29,9 @@ __device__ __forceinline__ void store_lane(float* to, const Lane<WIDTH>& from) {
         *to = from.value[0];
 }
 
+// Blocks of `threads` that take `count` floats, `width` a thread.
+inline dim3 blocks_of(int64_t count, int width, int threads) {
+    return dim3(static_cast<unsigned>(divide_up(count, int64_t{width} * threads)));
+}
+
 }  // namespace leon::LEON_CUDA::grad

@@ -16,10 +16,6 @@ constexpr int THREADS = WARPS * WARP;
 constexpr int BLOCKS_OF_PART = 64;
 constexpr int PARTS = 64;  // of a launch
 
-dim3 blocks_of(int64_t count, int width) {
-    return dim3(static_cast<unsigned>(divide_up(count, int64_t{width} * THREADS)));
-}
-
 template <int WIDTH>
 __global__ void __launch_bounds__(THREADS)
     adamw_kernel(float* values, const float* gradients, float* m, float* v, int64_t count, AdamWFactors f) {
@@ -124,15 +120,16 @@ void adamw(Tensor values, Tensor gradients, Tensor m, Tensor v, const AdamWStep&
     if (count == 0) return;
     const bool wide = count % 4 == 0 && is_aligned(values.data) && is_aligned(gradients.data) && is_aligned(m.data) &&
                       is_aligned(v.data);
-    CUDA_CHECK(launch_dependent(wide ? adamw_kernel<4> : adamw_kernel<1>, blocks_of(count, wide ? 4 : 1), dim3(THREADS),
-                                0, values.f32(), gradients.f32(), m.f32(), v.f32(), count, AdamWFactors(rule)));
+    CUDA_CHECK(launch_dependent(wide ? adamw_kernel<4> : adamw_kernel<1>, blocks_of(count, wide ? 4 : 1, THREADS),
+                                dim3(THREADS), 0, values.f32(), gradients.f32(), m.f32(), v.f32(), count,
+                                AdamWFactors(rule)));
 }
 
 void average_into(Tensor average, Tensor values, double decay) {
     const int64_t count = values.elements();
     if (count == 0) return;
     const bool wide = count % 4 == 0 && is_aligned(average.data) && is_aligned(values.data);
-    CUDA_CHECK(launch_dependent(wide ? average_kernel<4> : average_kernel<1>, blocks_of(count, wide ? 4 : 1),
+    CUDA_CHECK(launch_dependent(wide ? average_kernel<4> : average_kernel<1>, blocks_of(count, wide ? 4 : 1, THREADS),
                                 dim3(THREADS), 0, average.f32(), values.f32(), count, static_cast<float>(decay),
                                 static_cast<float>(1 - decay)));
 }

@@ -10,9 +10,8 @@ namespace leon {
 namespace {
 
 constexpr const char* NAMES[EDIT_KINDS] = {"add", "remove", "replace", "move", "change place"};
-constexpr int TRIES = 40;            // of one scene
-constexpr int BORDER = 4;            // pixels that a middle keeps from the borders of its third, where words name it
-constexpr double MAX_OVERLAP = .12;  // the world's
+constexpr int TRIES = 40;  // of one scene
+constexpr int BORDER = 4;  // pixels that a middle keeps from the borders of its third, where words name it
 constexpr int MOST_OBJECTS = 3;
 constexpr int HORIZON_DIFFERENCE = 4;       // rows by which a new place's horizon may lie elsewhere
 constexpr int FOOTROOM = 10, HEADROOM = 4;  // rows below the shore, above the horizon, that feet keep, as in the world

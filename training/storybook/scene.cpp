@@ -10,7 +10,6 @@
 namespace leon {
 namespace {
 
-constexpr double MAX_OVERLAP = .12;
 constexpr int TRIES = 60;  // to place the objects of a scene
 
 // An object's place before it is rounded to pixels.
@@ -102,7 +101,7 @@ Composition compose(const World& world, const Picture& background, std::vector<S
     for (size_t k = 0; k < objects.size(); k++) {
         SceneObject& object = objects[k];
         const Sprite& sprite = world.scaled(object.kind.emoji, object.height);
-        const int left = static_cast<int>(object.cx - sprite.width / 2.0), top = object.by - object.height;
+        const int left = left_of(object, sprite.width), top = object.by - object.height;
         if (object.kind.zone == Zone::Ground) draw_shadow(out.picture, object, left, sprite.width);
 
         std::array<int, 4> box = {SCENE_SIZE, SCENE_SIZE, 0, 0};

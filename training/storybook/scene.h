@@ -79,6 +79,11 @@ std::optional<SceneObject> try_to_place(const World& world, const Background& ba
 bool has_zone(Place place, Zone zone);
 // The intersection of two objects' frames (cx +- width/2, by - height to by) over the smaller one's area.
 double overlap(const World& world, const SceneObject& a, const SceneObject& b);
+constexpr double MAX_OVERLAP = .12;  // of any two objects of a scene
+// The first column of an object's sprite, which is `width` wide at its height: where compose() draws it.
+inline int left_of(const SceneObject& object, int width) {
+    return static_cast<int>(object.cx - width / 2.0);
+}
 // What is drawn later covers what is drawn earlier: the sky first, then from far to near.
 void sort_for_drawing(std::vector<SceneObject>& objects);
 

@@ -11,7 +11,6 @@ namespace {
 constexpr int PLACING_TRIES = 30;  // of one object; most fit at the first
 constexpr int GRID = 8;            // pixels of a cell of codes
 constexpr int LEAST_HEIGHT = 2 * GRID;
-constexpr double MAX_OVERLAP = .12;  // the world's
 constexpr uint64_t GRID_STREAM = 0x67726964;
 
 int nearest(int pixels) {
@@ -32,10 +31,20 @@ std::optional<SceneObject> on_grid(const World& world, const Background& backgro
     }
     const int width = world.scaled(object.kind.emoji, object.height).width;
     if (width > SCENE_SIZE || object.by < object.height) return std::nullopt;
-    const int left = static_cast<int>(object.cx - width / 2.0);  // as compose() has it
+    const int left = left_of(object, width);
     const int moved = std::clamp(nearest(std::max(left, 0)), 0, (SCENE_SIZE - width) / GRID * GRID);
     object.cx += moved - left;
     return object;
+}
+
+// The scene with its objects in other places; nothing if two overlap too much, or the caption would be another.
+std::optional<Scene> rearranged(const World& world, const Scene& scene, std::vector<SceneObject> objects) {
+    for (size_t i = 0; i < objects.size(); i++)
+        for (size_t k = 0; k < i; k++)
+            if (overlap(world, objects[i], objects[k]) > MAX_OVERLAP) return std::nullopt;
+    Scene out = scene_of(world, scene.background, std::move(objects), scene.seed);
+    if (out.caption != scene.caption) return std::nullopt;
+    return out;
 }
 
 }  // namespace
@@ -45,13 +54,9 @@ std::optional<Scene> on_grid(const World& world, const Scene& scene) {
     for (const SceneObject& object : scene.objects) {
         std::optional<SceneObject> moved = on_grid(world, scene.background, object);
         if (!moved) return std::nullopt;
-        for (const SceneObject& other : objects)
-            if (overlap(world, *moved, other) > MAX_OVERLAP) return std::nullopt;
         objects.push_back(std::move(*moved));
     }
-    Scene out = scene_of(world, scene.background, std::move(objects), scene.seed);
-    if (out.caption != scene.caption) return std::nullopt;
-    return out;
+    return rearranged(world, scene, std::move(objects));
 }
 
 uint64_t mixed(uint64_t a, uint64_t b) {
@@ -102,16 +107,12 @@ std::optional<Scene> with_codes_of(const World& world, const Scene& scene, const
     found->cx = whole_cells(like.cx, found->cx);
     found->by = whole_cells(like.by, found->by);
     const int width = world.scaled(found->kind.emoji, found->height).width;
-    const int left = static_cast<int>(found->cx - width / 2.0);
+    const int left = left_of(*found, width);
     const bool stands = found->kind.zone == Zone::Sky ? found->by <= scene.background.horizon + GRID
                                                       : found->by >= scene.background.shore + GRID / 2;
     if (!stands || left < 0 || left + width > SCENE_SIZE || found->by < found->height || found->by > SCENE_SIZE)
         return std::nullopt;
-    for (const SceneObject& other : objects)
-        if (&other != &*found && overlap(world, *found, other) > MAX_OVERLAP) return std::nullopt;
-    Scene out = scene_of(world, scene.background, std::move(objects), scene.seed);
-    if (out.caption != scene.caption) return std::nullopt;
-    return out;
+    return rearranged(world, scene, std::move(objects));
 }
 
 Stage::Stage(const World& world, uint64_t seed, uint64_t stream)
