@@ -46,15 +46,31 @@ void walk(const Model& model, const std::string& text) {
     const std::vector<int32_t> stream(rows, cache.add_stream());
     std::vector<int32_t> position(rows);
     for (int i = 0; i < rows; i++) position[i] = i;
-    cache.extend(stream[0], rows);
+    cache.extend(stream[0], tokens);
     b.tokens.fill_from(tokens.data(), rows * sizeof(int32_t));
     b.stream.fill_from(stream.data(), rows * sizeof(int32_t));
     b.position.fill_from(position.data(), rows * sizeof(int32_t));
-    const Placement at{b.stream.tensor(), b.position.tensor()};
+    Placement at{b.stream.tensor(), b.position.tensor(), {}};
+    if (c.segments) {  // the place of every token in its segment, and of codes in their picture
+        std::vector<int32_t> segment, code;
+        SegmentPlace place;
+        for (int32_t token : tokens) {
+            place = place_after(c.segments, place, token);
+            segment.push_back(place.index);
+            code.push_back(place.code);
+        }
+        b.segment.fill_from(segment.data(), rows * sizeof(int32_t));
+        b.code.fill_from(code.data(), rows * sizeof(int32_t));
+        at.segment = b.segment.tensor();
+    }
     const Tensor x = b.x.tensor(), normed = b.normed.tensor(), q = b.q.tensor(), key = b.k.tensor(), v = b.v.tensor();
 
     gather(k, x, model.weights().embedding, b.tokens.tensor());
     show("embedding of each token", x);
+    if (c.segments) {
+        gather_add(k, x, model.weights().places, b.code.tensor(), OFFSET_OF_PLACES);
+        show("and of its place in a picture", x);
+    }
     rmsnorm(k, normed, x, w.attention_norm, c.norm_eps);
     show("RMS norm", normed);
     matmul(k, flat(q), normed, w.q);
@@ -66,8 +82,8 @@ void walk(const Model& model, const std::string& text) {
         head_norm(k, key, w.k_norm_weight, w.k_norm_bias, c.qk_norm_eps);
         show("queries after qk-norm", q);
     }
-    rope(k, q, b.position.tensor(), c.rope_theta);
-    rope(k, key, b.position.tensor(), c.rope_theta);
+    rope(k, q, {at.position, at.segment, c.rope_theta});
+    rope(k, key, {at.position, at.segment, c.rope_theta});
     show("queries after rotation", q);
     append(k, cache.layer(0), key, v, at);
     show("key pages of the cache", cache.layer(0).keys);

@@ -35,8 +35,8 @@ inline void rotate_append(const Kernels& kernels, Tensor q, Tensor k, Tensor v, 
         head_norm(kernels, k, norms.k_weight, norms.k_bias, norms.eps);
     }
     if (theta > 0) {
-        rope(kernels, q, at.position, theta);
-        rope(kernels, k, at.position, theta);
+        rope(kernels, q, {at.position, at.segment, theta});
+        rope(kernels, k, {at.position, at.segment, theta});
     }
     append(kernels, cache, k, v, at);
 }

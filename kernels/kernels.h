@@ -53,7 +53,7 @@ struct Kernels {
     void (*rmsnorm)(Tensor out, Tensor x, Tensor weight, float eps);
     void (*layernorm)(Tensor out, Tensor x, Tensor weight, Tensor bias, float eps);
     void (*head_norm)(Tensor x, Tensor weight, Tensor bias, float eps);
-    void (*rope)(Tensor x, Tensor position, float theta);
+    void (*rope)(Tensor x, const Rotary& rotary);
     void (*add)(Tensor x, Tensor y, float scale);
     void (*matmul)(Tensor out, Tensor x, Tensor weight);
     void (*matmul_add)(Tensor x_out, Tensor x, Tensor weight);
@@ -156,9 +156,11 @@ inline bool is_weight(const Tensor& t) {
 inline bool is_vector(const Tensor& t, int64_t n) {
     return t.dtype == DType::F32 && t.elements() == n;
 }
+inline bool is_ids(const Tensor& t, int64_t n) {
+    return t.dtype == DType::I32 && t.elements() == n;
+}
 inline bool is_placement(const Placement& at, int64_t tokens) {
-    return at.stream.dtype == DType::I32 && at.position.dtype == DType::I32 && at.stream.elements() == tokens &&
-           at.position.elements() == tokens;
+    return is_ids(at.stream, tokens) && is_ids(at.position, tokens) && (!at.segment || is_ids(at.segment, tokens));
 }
 
 // out[r] = table[ids[r]]: token embedding, code lookup, and picking rows of activations.
@@ -200,12 +202,17 @@ inline void head_norm(const Kernels& k, Tensor x, Tensor weight, Tensor bias, fl
     k.head_norm(x, weight, bias, eps);
 }
 
-// Rotary positions in place, half-split pairs: with a = position * theta^(-2i/head_dim), i < head_dim/2,
+// Whether heads of x's rows can turn so.
+inline bool is_rotary(const Rotary& r, const Tensor& x) {
+    return x.shape[2] % 2 == 0 && is_ids(r.position, x.shape[0]) && (!r.segment || is_ids(r.segment, x.shape[0]));
+}
+
+// Rotary positions in place, half-split pairs: with the angles a of the rotary, i < head_dim/2,
 //   (x[i], x[i + head_dim/2]) = (x[i] cos a - x[i + head_dim/2] sin a, x[i] sin a + x[i + head_dim/2] cos a)
-//   x [rows, heads, head_dim], head_dim even    position [rows] i32
-inline void rope(const Kernels& k, Tensor x, Tensor position, float theta) {
-    CHECK(x.rank == 3 && x.shape[2] % 2 == 0 && position.dtype == DType::I32 && position.elements() == x.shape[0]);
-    k.rope(x, position, theta);
+//   x [rows, heads, head_dim], head_dim even
+inline void rope(const Kernels& k, Tensor x, const Rotary& rotary) {
+    CHECK(x.rank == 3 && rotary.theta > 0 && is_rotary(rotary, x));
+    k.rope(x, rotary);
 }
 
 // x += scale * y.   x [rows, cols]    y of x's size, or one row [cols] for all of x's: a bias
@@ -279,7 +286,8 @@ inline void project_qkv(const Kernels& kernels, Tensor q, Tensor k, Tensor v, Te
     kernels.project_qkv(q, k, v, x, w, scratch);
 }
 
-// head_norm of q and k (if there are norms), rope of both (if theta > 0), then append of k and v to the cache.
+// head_norm of q and k (if there are norms), rope of both by the placement (if theta > 0), then append of k and v to
+// the cache.
 //   q [tokens, heads, head_dim], changed in place    k, v [tokens, kv_heads, head_dim]: afterwards anything
 inline void rotate_append(const Kernels& kernels, Tensor q, Tensor k, Tensor v, const HeadNorms& norms, float theta,
                           KvPages cache, Placement at) {

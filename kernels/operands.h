@@ -20,10 +20,20 @@ struct KvPages {
     Tensor page_table;
 };
 
-// Where the rows of a batch stand, both [tokens] i32: rows of a stream are adjacent, their positions never falling.
+// Where the rows of a batch stand, all [tokens] i32: rows of a stream are adjacent, their positions never falling.
 struct Placement {
     Tensor stream;
     Tensor position;
+    Tensor segment = {};  // index in the segment (kernels/segments.h), of networks that turn by it; else null
+};
+
+// The angles of rotary positions: pair i of a row's heads, i < half, turns by p * theta^(-i / half). p is the row's
+// position; for odd i its index in the segment, where that is given: two axes, as M-RoPE (arXiv 2409.12191) has three,
+// so that the same cell of an earlier picture is as easy to find as the token before.
+struct Rotary {
+    Tensor position;      // [rows] i32
+    Tensor segment = {};  // [rows] i32, or null
+    float theta = 0;      // 0: nothing turns
 };
 
 // How the rows of an activation are normalised before a projection reads them, or after one has made them.

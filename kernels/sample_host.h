@@ -63,6 +63,10 @@ inline void take_turn(Draws d, int64_t c, int32_t drawn) {
     for (int64_t row = c * d.lanes; row < (c + 1) * d.lanes; row++) {
         d.tokens.i32()[row] = drawn >= 0 ? drawn : 0;
         d.position.i32()[row]++;
+        if (!d.segments) continue;
+        int32_t &index = d.segment.i32()[row], &code = d.code.i32()[row];
+        const SegmentPlace place = place_after(d.segments, {index, code}, d.tokens.i32()[row]);
+        index = place.index, code = place.code;
     }
 }
 // After the turns of all candidates.

@@ -9,6 +9,7 @@
 // for every token: the drawn token becomes the input of the next step where it stands.
 #pragma once
 
+#include "kernels/segments.h"
 #include "kernels/tensor.h"
 
 namespace leon {
@@ -61,7 +62,8 @@ constexpr int32_t DREW_NOTHING = -2;  // every id is excluded
 //   token = draw(rule, logits of c's streams, sequence[c], u)
 //   ring[*ring_written % slots][c] = token, for all c; then *ring_written += 1, seen by the host after the tokens
 //   if a token was drawn: sequence[c][length[c]] = token; length[c] += 1
-//   for each lane l of c: tokens[c * lanes + l] = token (0 if none was drawn); position[c * lanes + l] += 1
+//   for each lane l of c: tokens[c * lanes + l] = token (0 if none was drawn); position[c * lanes + l] += 1; where the
+//   network asks for places, (segment, code)[c * lanes + l] becomes that token's place behind what it was
 // There is room for it: length[c] < capacity. Rows c * lanes + s of the logits are stream s of the mix; lanes beyond
 // the mix's streams are only fed.
 struct Draws {
@@ -73,9 +75,11 @@ struct Draws {
     Tensor sequence;          // [candidates, capacity] i32: all ids so far, prompt included
     Tensor length, prompt;    // [candidates] i32: ids in sequence, and how many there were before the first draw
     Tensor tokens, position;  // [candidates * lanes] i32: the input of the next step
-    Tensor ring;              // [slots, candidates] i32, Reach::Shared
-    Tensor ring_written;      // [1] i32, Reach::Shared: calls so far
-    Tensor scratch;           // [candidates, SAMPLE_SCRATCH] u8: zero before the first call, then sample's own
+    SegmentRule segments;
+    Tensor segment, code;  // the same, its place in its segment; null where nobody asks
+    Tensor ring;           // [slots, candidates] i32, Reach::Shared
+    Tensor ring_written;   // [1] i32, Reach::Shared: calls so far
+    Tensor scratch;        // [candidates, SAMPLE_SCRATCH] u8: zero before the first call, then sample's own
 
     int64_t candidates() const { return length.elements(); }
 };
@@ -87,7 +91,8 @@ inline bool are_draws(const Draws& d, const SampleRule& rule) {
     return n > 0 && d.lanes >= streams_of(rule.mix) && d.logits.dtype == DType::F32 && d.logits.rank == 2 &&
            d.logits.shape[0] == rows && d.first_id >= 0 && d.first_id + d.logits.cols() <= d.vocab &&
            d.vocab <= MAX_SAMPLE_VOCAB && is_state(d.seed, 2 * n) && is_state(d.length, n) && is_state(d.prompt, n) &&
-           is_state(d.tokens, rows) && is_state(d.position, rows) && d.sequence.dtype == DType::I32 &&
+           is_state(d.tokens, rows) && is_state(d.position, rows) &&
+           (!d.segments || (is_state(d.segment, rows) && is_state(d.code, rows))) && d.sequence.dtype == DType::I32 &&
            d.sequence.shape[0] == n && d.ring.dtype == DType::I32 && d.ring.rank == 2 && d.ring.shape[1] == n &&
            is_state(d.ring_written, 1) && d.scratch.dtype == DType::U8 && d.scratch.elements() == n * SAMPLE_SCRATCH &&
            is_steps(rule.step_count) && is_steps(rule.per_stream_count);

@@ -27,6 +27,7 @@ constexpr int MAX_CONTEXT = 1 << 24;
 constexpr int MAX_POSITION_OFFSET = 1024;
 constexpr int MAX_CHANNELS = 1 << 14;
 constexpr int MAX_MULTIPLIER = 64;
+constexpr int MAX_CELLS = 1 << 16;  // of a picture
 constexpr int MAX_LEVELS = 8;
 constexpr int MAX_RES_BLOCKS = 64;
 constexpr int MAX_RESOLUTION = 1 << 14;
@@ -69,6 +70,15 @@ TransformerConfig read_transformer(const json& object, const std::string& where)
     if (c.qk_norm) c.qk_norm_eps = r.number("qk_norm_eps", 1e-12, 0.1);
     if (c.positions == Positions::Rotary) c.rope_theta = r.number("rope_theta", 1, 1e12);
     if (c.positions == Positions::Learned) c.position_offset = r.integer("position_offset", 0, MAX_POSITION_OFFSET);
+    if (r.has("segments")) {
+        if (c.positions != Positions::Rotary) r.fail("segments", "needs rotary positions");
+        ConfigReader s(r.value("segments"), "segments", where);
+        c.segments.begin = s.integer("begin", 0, c.vocab - 1);
+        c.segments.first_code = s.integer("first_code", 0, c.vocab - 1);
+        c.segments.codes = s.integer("codes", 1, c.vocab - c.segments.first_code);
+        c.segments.cells = s.integer("cells", 1, MAX_CELLS);
+        s.finish();
+    }
     r.finish();
 
     if (c.heads % c.kv_heads != 0) r.fail("kv_heads", "must divide the number of heads");
@@ -260,6 +270,8 @@ std::string print_config(const ModelConfig& config) {
         if (c.qk_norm) t["qk_norm_eps"] = shortest(c.qk_norm_eps);
         if (c.positions == Positions::Rotary) t["rope_theta"] = shortest(c.rope_theta);
         if (c.positions == Positions::Learned) t["position_offset"] = c.position_offset;
+        if (const SegmentRule& s = c.segments)
+            t["segments"] = {{"begin", s.begin}, {"first_code", s.first_code}, {"codes", s.codes}, {"cells", s.cells}};
     }
     if (config.has_vqgan) {
         const VqganConfig& c = config.vqgan;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "kernels/activation.h"
+#include "kernels/segments.h"
 
 namespace leon {
 
@@ -38,6 +39,7 @@ struct TransformerConfig {
     float qk_norm_eps = 0;    // of qk-norm, if there is one
     float rope_theta = 0;     // rotary only
     int position_offset = 0;  // learned only: position p uses row p + position_offset
+    SegmentRule segments;     // if any: rotary positions on two axes, and a learned vector for a code's place is added
 };
 
 // Chameleon's VQGAN: taming-transformers' design. Downscale = 2^(levels - 1).

@@ -137,6 +137,10 @@ Draws DecodeStep::draws_of(const Group& group, const BatchShape& shape, Tensor l
     d.prompt = prompt_.tensor().slice(member, count);
     d.tokens = network_.tokens(shape.outputs).as({shape.outputs, 1}).slice(row, rows);
     d.position = network_.position(shape.outputs).as({shape.outputs, 1}).slice(row, rows);
+    if ((d.segments = network_.segments())) {
+        d.segment = network_.segment(shape.outputs).as({shape.outputs, 1}).slice(row, rows);
+        d.code = network_.code(shape.outputs).as({shape.outputs, 1}).slice(row, rows);
+    }
     d.ring = ring_.tensor().slice(member, count).as({RING_SLOTS, count});
     d.ring_written = Tensor(&written(member), DType::I32, {1});
     d.scratch = scratch_.tensor().slice(member, count);

@@ -283,7 +283,7 @@ private:
     bool accept(const std::vector<int>& members, std::span<const int32_t> drawn) {
         for (int i : members)
             for (Lane& lane : candidates_[i].lanes) {
-                cache_.extend(lane.stream, static_cast<int>(lane.pending.size()));
+                cache_.extend(lane.stream, lane.pending);
                 lane.pending.clear();
             }
         bool same_runs = true;

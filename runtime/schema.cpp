@@ -19,6 +19,7 @@ void add_transformer(Specs& specs, const TransformerConfig& c) {
 
     add("embedding", {vocab, dim}, MATRIX);
     if (c.positions == Positions::Learned) add("positions", {c.context + c.position_offset, dim}, MATRIX);
+    if (c.segments) add("places", {places_of(c.segments), dim}, MATRIX);
     for (int i = 0; i < c.layers; i++) {
         const std::string layer = "layers." + std::to_string(i) + ".";
         add_norm(layer + "attention_norm", NormPlacement::Before);

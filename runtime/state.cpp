@@ -14,6 +14,7 @@ size_t pages_of(int positions) {
 
 KvCache::KvCache(const TransformerConfig& c, const Kernels& kernels, int streams, int positions, int pages, DType dtype)
     : kernels_(kernels),
+      segments_(c.segments),
       max_positions_(positions),
       pages_per_stream_((positions + PAGE_TOKENS - 1) / PAGE_TOKENS),
       page_table_(kernels, DType::I32, {streams, pages_per_stream_}),
@@ -51,7 +52,8 @@ void KvCache::upload_table(int stream) {
 int KvCache::add_stream() {
     auto unused = std::find_if(streams_.begin(), streams_.end(), [](const Stream& s) { return !s.used; });
     CHECK(unused != streams_.end());
-    *unused = Stream{true, 0, {}};
+    *unused = Stream{};
+    unused->used = true;
     return static_cast<int>(unused - streams_.begin());
 }
 
@@ -61,6 +63,7 @@ int KvCache::fork(int parent) {
     Stream& to = streams_[child];
     const Stream& from = streams_[parent];
     to.length = from.length;
+    to.place = from.place;
     to.pages.assign(from.pages.begin(), from.pages.begin() + pages_of(from.length));  // not the reserved ones
     for (int32_t page : to.pages) page_users_[page]++;
     if (to.length % PAGE_TOKENS != 0) {  // both will write into the last page: the child gets its own copy
@@ -96,9 +99,11 @@ void KvCache::reserve(int stream, int positions) {
     upload_table(stream);
 }
 
-void KvCache::extend(int stream, int positions) {
-    reserve(stream, positions);
-    streams_[stream].length += positions;
+void KvCache::extend(int stream, std::span<const int32_t> tokens) {
+    reserve(stream, static_cast<int>(tokens.size()));
+    Stream& s = streams_[stream];
+    s.length += static_cast<int>(tokens.size());
+    for (int32_t token : tokens) s.place = place_after(segments_, s.place, token);
 }
 
 KvPages KvCache::layer(int index) const {
@@ -121,6 +126,8 @@ LayerBuffers::LayerBuffers(const TransformerConfig& c, const Kernels& k, int max
       outputs(k, DType::I32, {outputs}),
       rows(max_rows),
       max_outputs(outputs) {
+    if (c.segments) segment = Buffer(k, DType::I32, {max_rows});
+    if (c.segments) code = Buffer(k, DType::I32, {max_rows});
     if (c.feed_forward == FeedForward::SwiGLU) gate = Buffer(k, DType::F32, {max_rows, c.ffn_dim});
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -91,13 +92,16 @@ public:
     // Makes room for that many more positions without counting them: steps that are under way may write them, and what
     // they wrote is nothing until extend() counts it.
     void reserve(int stream, int positions);
-    void extend(int stream, int positions);  // counts that many more as held, in room made now if there was none
+    // Counts these tokens' positions as held, in room made now if there was none.
+    void extend(int stream, std::span<const int32_t> tokens);
+    SegmentPlace place(int stream) const { return streams_[stream].place; }  // of the last token that is held
     KvPages layer(int index) const;
 
 private:
     struct Stream {
         bool used = false;
         int length = 0;
+        SegmentPlace place;
         std::vector<int32_t> pages;  // of `length` positions, and of those that are reserved
     };
     int32_t take_page();
@@ -105,6 +109,7 @@ private:
     void upload_table(int stream);
 
     const Kernels& kernels_;
+    SegmentRule segments_;
     int max_positions_, pages_per_stream_;
     std::vector<Buffer> keys_, values_;  // one a layer: [pages, kv_heads, PAGE_TOKENS, head_dim]
     Buffer page_table_;                  // [streams, pages_per_stream]
@@ -121,6 +126,7 @@ struct LayerBuffers {
     Buffer gate, up;        // [rows, ffn_dim]
     Buffer picked, logits;  // [outputs, dim], [outputs, vocab]
     Buffer tokens, stream, position, outputs;  // [rows] i32
+    Buffer segment, code;                      // the same, networks with segments only
     int rows = 0, max_outputs = 0;
 
     LayerBuffers(const TransformerConfig& config, const Kernels& kernels, int rows, int max_outputs);

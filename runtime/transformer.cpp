@@ -22,8 +22,9 @@ Rows views(const LayerBuffers& b, int rows) {
            b.mixed.first(rows),
            {},
            b.up.first(rows),
-           {b.stream.first(rows), b.position.first(rows)}};
+           {b.stream.first(rows), b.position.first(rows), {}}};
     if (b.gate.tensor()) r.gate = b.gate.first(rows);
+    if (b.segment.tensor()) r.at.segment = b.segment.first(rows);
     return r;
 }
 
@@ -85,7 +86,7 @@ size_t Transformer::weight_bytes(const BatchShape& shape) const {
 const float* Transformer::forward(KvCache& cache, const Batch& batch) {
     place(cache, batch);
     const Tensor logits = compute(cache, batch.shape());
-    for (int32_t stream : batch.stream) cache.extend(stream, 1);
+    for (int r = 0; r < batch.rows(); r++) cache.extend(batch.stream[r], std::span(batch.tokens).subspan(r, 1));
     if (!logits) return nullptr;
     download(kernels_, host_logits_.data(), logits.data, logits.bytes());
     return host_logits_.data();
@@ -94,16 +95,25 @@ const float* Transformer::forward(KvCache& cache, const Batch& batch) {
 void Transformer::place(KvCache& cache, const Batch& batch) {
     const int rows = batch.rows(), outputs = static_cast<int>(batch.outputs.size());
     CHECK(rows > 0 && rows <= buffers_.rows && outputs <= buffers_.max_outputs);
+    std::vector<int32_t> segment, code;
+    SegmentPlace at;
     for (int r = 0, nth = 0; r < rows; r++) {  // `nth` of the stream's rows in this batch
         nth = r > 0 && batch.stream[r] == batch.stream[r - 1] ? nth + 1 : 0;
         CHECK(batch.tokens[r] >= 0 && batch.tokens[r] < config_.vocab);
         CHECK(batch.position[r] == cache.length(batch.stream[r]) + nth);
         CHECK(config_.positions != Positions::Learned || batch.position[r] < config_.context);
         cache.reserve(batch.stream[r], nth + 1);
+        at = place_after(config_.segments, nth == 0 ? cache.place(batch.stream[r]) : at, batch.tokens[r]);
+        segment.push_back(at.index);
+        code.push_back(at.code);
     }
     buffers_.tokens.fill_from(batch.tokens.data(), rows * sizeof(int32_t));
     buffers_.stream.fill_from(batch.stream.data(), rows * sizeof(int32_t));
     buffers_.position.fill_from(batch.position.data(), rows * sizeof(int32_t));
+    if (config_.segments) {
+        buffers_.segment.fill_from(segment.data(), rows * sizeof(int32_t));
+        buffers_.code.fill_from(code.data(), rows * sizeof(int32_t));
+    }
     if (outputs > 0) buffers_.outputs.fill_from(batch.outputs.data(), outputs * sizeof(int32_t));
 }
 
@@ -112,6 +122,7 @@ Tensor Transformer::compute(const KvCache& cache, const BatchShape& shape) {
     gather(kernels_, b.x, weights_.embedding, buffers_.tokens.first(shape.rows));
     if (config_.positions == Positions::Learned)
         gather_add(kernels_, b.x, weights_.positions, b.at.position, config_.position_offset);
+    if (config_.segments) gather_add(kernels_, b.x, weights_.places, buffers_.code.first(shape.rows), OFFSET_OF_PLACES);
     for (int i = 0; i < config_.layers; i++) {
         attention_branch(kernels_, config_, weights_.layers[i], cache.layer(i), b);
         feed_forward_branch(kernels_, config_, weights_.layers[i], b);

@@ -71,6 +71,9 @@ public:
     // The rows' inputs in device memory, for who draws the next ones there.
     Tensor tokens(int rows) const { return buffers_.tokens.first(rows); }
     Tensor position(int rows) const { return buffers_.position.first(rows); }
+    Tensor segment(int rows) const { return buffers_.segment.first(rows); }  // and code: networks with segments only
+    Tensor code(int rows) const { return buffers_.code.first(rows); }
+    const SegmentRule& segments() const { return config_.segments; }
 
     const TransformerConfig& config() const { return config_; }
     int max_rows() const { return buffers_.rows; }

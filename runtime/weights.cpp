@@ -14,9 +14,9 @@ size_t TransformerWeights::layer_bytes() const {
 }
 
 TransformerWeights TransformerWeights::on(const Kernels& kernels) const {
-    TransformerWeights w{embedding, positions, norm, output, layers, AdoptedMemory(kernels)};
+    TransformerWeights w{embedding, positions, places, norm, output, layers, AdoptedMemory(kernels)};
     auto take = [&](Tensor& t) { t = w.adopted.adopt(t); };
-    for (Tensor* t : {&w.embedding, &w.positions, &w.norm}) take(*t);
+    for (Tensor* t : {&w.embedding, &w.positions, &w.places, &w.norm}) take(*t);
     for (LayerWeights& l : w.layers)
         for (Tensor* t : {&l.attention_norm, &l.ffn_norm, &l.q, &l.k, &l.v, &l.o, &l.q_norm_weight, &l.q_norm_bias,
                           &l.k_norm_weight, &l.k_norm_bias, &l.gate, &l.up, &l.down})
@@ -50,6 +50,7 @@ TransformerWeights bind_weights(const TransformerConfig& c, const TransformerTen
     TransformerWeights w;
     w.embedding = matrix("embedding", c.vocab, c.dim);
     if (c.positions == Positions::Learned) w.positions = matrix("positions", c.context + c.position_offset, c.dim);
+    if (c.segments) w.places = matrix("places", places_of(c.segments), c.dim);
     for (int i = 0; i < c.layers; i++) {
         const std::string layer = "layers." + std::to_string(i) + ".";
         LayerWeights& l = w.layers.emplace_back();

@@ -28,6 +28,7 @@ struct LayerWeights {
 struct TransformerWeights {
     Tensor embedding;  // [vocab, dim]
     Tensor positions;  // [context + position_offset, dim], learned positions only
+    Tensor places;     // [places_of(segments), dim], networks with segments only
     Tensor norm;       // [dim], f32, RMS norm only
     Tensor output;     // [vocab, dim]; the embedding itself if tied
     std::vector<LayerWeights> layers;

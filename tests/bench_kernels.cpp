@@ -281,7 +281,7 @@ void rows_benches(const Kernels& k) {
     measure({"rmsnorm" + what, 2 * bytes, 0, [&] { rmsnorm(k, out, x, weight, 1e-5f); }}, k);
     measure({"layernorm" + what, 2 * bytes, 0, [&] { layernorm(k, out, x, {}, {}, 1e-5f); }}, k);
     measure({"head_norm" + what, 2 * bytes, 0, [&] { head_norm(k, heads, weight, bias, 1e-5f); }}, k);
-    measure({"rope" + what, 2 * bytes, 0, [&] { rope(k, heads, position, 1e4f); }}, k);
+    measure({"rope" + what, 2 * bytes, 0, [&] { rope(k, heads, {position, {}, 1e4f}); }}, k);
     measure({"add" + what, 3 * bytes, 0, [&] { add(k, out, y); }}, k);
     measure({"swiglu" + what, 3 * bytes, 0, [&] { swiglu(k, out, x, y); }}, k);
     measure({"relu" + what, 2 * bytes, 0, [&] { activate(k, out, Activation::ReLU); }}, k);

@@ -24,7 +24,7 @@ namespace {
 
 constexpr int VOCAB = 61, CONTEXT = 260;
 constexpr std::pair<int32_t, int32_t> CODES = {4, 35}, TEXT = {40, 60};
-constexpr Family FAMILIES[] = {Family::Chameleon, Family::ChameleonSwin, Family::CM3Leon};
+constexpr Family FAMILIES[] = {Family::Chameleon, Family::ChameleonSwin, Family::CM3Leon, Family::TwoAxes};
 constexpr DType WEIGHTS[] = {DType::F32, DType::BF16, DType::F16, DType::I8};
 constexpr DType CACHES[] = {DType::F32, DType::BF16, DType::F16};
 

@@ -225,7 +225,7 @@ const Ids FULL = {2, 44, 45, 46, 3}, WITHOUT_TEXT = {2, 9, 10, 3}, UNCONDITIONAL
 }  // namespace
 
 TEST_CASE("generate: two and three guidance streams equal independent runs mixed by hand") {
-    for (Family family : {Family::CM3Leon, Family::Chameleon}) {
+    for (Family family : {Family::CM3Leon, Family::Chameleon, Family::TwoAxes}) {
         const TinyTransformer tiny(family, VOCAB);
         GenerateOptions options;
         options.seed = 0x9876543212345678;  // all of it counts
@@ -241,7 +241,7 @@ TEST_CASE("generate: two and three guidance streams equal independent runs mixed
 }
 
 TEST_CASE("generate: guidance of weight 1 equals plain sampling, of weight 0 the unconditional") {
-    for (Family family : {Family::CM3Leon, Family::Chameleon}) {
+    for (Family family : {Family::CM3Leon, Family::Chameleon, Family::TwoAxes}) {
         const TinyTransformer tiny(family, VOCAB);
         GenerateOptions options;
         options.seed = 8;
@@ -270,7 +270,7 @@ TEST_CASE("generate: N candidates equal N single runs, for pictures, text and ho
         {mix::ContrastiveTopK{4, 0.3f, 0.5f}, {UNCONDITIONAL}},
         {mix::Guidance3{1.5f, 7.5f}, {WITHOUT_TEXT, UNCONDITIONAL}},
     };
-    for (Family family : {Family::CM3Leon, Family::ChameleonSwin}) {
+    for (Family family : {Family::CM3Leon, Family::ChameleonSwin, Family::TwoAxes}) {
         const TinyTransformer tiny(family, VOCAB);
         for (const auto& [mix, guidance] : mixes) {
             const Run picture = mixed(24, mix, guidance);

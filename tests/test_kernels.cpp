@@ -300,17 +300,21 @@ TEST_CASE("kernels: rope") {
     Random random(103);
     std::vector<Case> cases;
     const std::vector<int32_t> positions = {0, 1, 2, 31, 32, 1000, 4095, 100000};
+    const std::vector<int32_t> segment = {0, 1, 0, 7, 32, 256, 0, 99999};
     for (int64_t heads : {1, 3, 8})
         for (int64_t head_dim : {2, 6, 16, 34, 64, 128})
-            for (float theta : {10000.0f, 500000.0f}) {
-                Host x = random_host(random, {8, heads, head_dim});
-                cases.push_back({"rope", DType::F32, text(heads, " heads of ", head_dim, ", theta ", theta),
-                                 [=](const Kernels& k, Memory& m) {
-                                     Tensor out = m.put(x);
-                                     rope(k, out, m.put(int_host(positions)), theta);
-                                     return std::vector{out};
-                                 }});
-            }
+            for (float theta : {10000.0f, 500000.0f})
+                for (int axes : {1, 2}) {
+                    Host x = random_host(random, {8, heads, head_dim});
+                    const std::string what =
+                        text(heads, " heads of ", head_dim, ", theta ", theta, ", ", axes, " axes");
+                    cases.push_back({"rope", DType::F32, what, [=](const Kernels& k, Memory& m) {
+                                         Tensor out = m.put(x);
+                                         const Tensor in_segment = axes == 2 ? m.put(int_host(segment)) : Tensor();
+                                         rope(k, out, {m.put(int_host(positions)), in_segment, theta});
+                                         return std::vector{out};
+                                     }});
+                }
     hold(cases);
 }
 

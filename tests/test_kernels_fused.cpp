@@ -144,7 +144,7 @@ struct Heads {
 
 // Streams and positions of tokens, in a cache whose pages are handed out in no order.
 Case rotation(Random& random, DType dtype, Heads s, bool normed, float theta, const std::vector<int32_t>& stream,
-              const std::vector<int32_t>& position) {
+              const std::vector<int32_t>& position, const std::vector<int32_t>& segment = {}) {
     const std::vector<int32_t> pages = {7, 2, 11, 5, 0, 9, 1, 12, 3, 4, 8, 6};  // [3, 4]
     const int64_t tokens = static_cast<int64_t>(stream.size());
     const Host q = rows_of(random, tokens, s.heads * s.head_dim);
@@ -155,8 +155,9 @@ Case rotation(Random& random, DType dtype, Heads s, bool normed, float theta, co
     const Host k_gain = random_gain(random, {s.kv_heads, s.head_dim});
     const Host k_bias = random_host(random, {s.kv_heads, s.head_dim});
     const Host cache = random_host(random, {13, s.kv_heads, PAGE_TOKENS, s.head_dim}, 1, dtype);
-    const std::string what = text(tokens, " tokens, ", s.heads, " and ", s.kv_heads, " heads of ", s.head_dim,
-                                  normed ? ", normed" : "", theta > 0 ? ", rotated" : "");
+    const std::string what =
+        text(tokens, " tokens, ", s.heads, " and ", s.kv_heads, " heads of ", s.head_dim, normed ? ", normed" : "",
+             theta > 0 ? ", rotated" : "", segment.empty() ? "" : " on two axes");
     return {"rotate_append", dtype, what, [=](const Kernels& kernels, Memory& m) {
                 Tensor qs = m.put(q).as({tokens, s.heads, s.head_dim});
                 Tensor ks = m.put(k).as({tokens, s.kv_heads, s.head_dim});
@@ -164,18 +165,21 @@ Case rotation(Random& random, DType dtype, Heads s, bool normed, float theta, co
                 HeadNorms norms;
                 if (normed) norms = {m.put(q_gain), m.put(q_bias), m.put(k_gain), m.put(k_bias), 1e-5f};
                 KvPages paged = {m.put(cache), m.put(cache), m.put(int_host(pages, {3, 4}))};
+                const Tensor in_segment = segment.empty() ? Tensor() : m.put(int_host(segment));
                 rotate_append(kernels, qs, ks, vs, norms, theta, paged,
-                              {m.put(int_host(stream)), m.put(int_host(position))});
+                              {m.put(int_host(stream)), m.put(int_host(position)), in_segment});
                 return std::vector{qs, paged.keys, paged.values};
             }};
 }
 
 TEST_CASE("kernels: rotate_append") {
-    Random random(133);
+    Random random(133), another(137);
     const std::vector<Heads> shapes = {{1, 1, 2},  {3, 3, 6},   {4, 2, 16}, {5, 1, 34},
                                        {4, 4, 64}, {6, 2, 128}, {2, 1, 200}};
     std::vector<int32_t> many(70, 1), rising(70);
     for (int32_t i = 0; i < 70; i++) rising[static_cast<size_t>(i)] = 20 + i;
+    std::vector<int32_t> in_segment(70);
+    for (int32_t i = 0; i < 70; i++) in_segment[static_cast<size_t>(i)] = i % 33;
     for (DType dtype : FLOAT_DTYPES) {
         std::vector<Case> cases;
         for (const Heads& s : shapes)
@@ -183,8 +187,13 @@ TEST_CASE("kernels: rotate_append") {
                 for (float theta : {0.0f, 10000.0f})
                     cases.push_back(
                         rotation(random, dtype, s, normed, theta, {0, 0, 0, 2, 1, 1, 1}, {30, 31, 32, 0, 94, 95, 96}));
-        for (const Heads& s : {Heads{5, 2, 12}, Heads{9, 9, 6}})
+        for (const Heads& s : {Heads{5, 2, 12}, Heads{9, 9, 6}}) {
             cases.push_back(rotation(random, dtype, s, true, 10000, many, rising));
+            cases.push_back(rotation(another, dtype, s, true, 10000, many, rising, in_segment));
+        }
+        for (const Heads& s : {Heads{3, 3, 6}, Heads{4, 2, 16}, Heads{6, 2, 128}})
+            cases.push_back(rotation(another, dtype, s, true, 10000, {0, 0, 0, 2, 1, 1, 1}, {30, 31, 32, 0, 94, 95, 96},
+                                     {12, 0, 1, 0, 90, 0, 1}));
         hold(cases);
     }
 }

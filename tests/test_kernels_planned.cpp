@@ -118,7 +118,7 @@ TEST_CASE("kernels: the plan launches what the emulator counts, rows") {
         });
         agree("rope " + shape, [=](const Kernels& k, Memory& m) {
             const std::vector<int32_t> positions(static_cast<size_t>(rows), 7);
-            rope(k, rows_of(m).as({rows, dim / 64, 64}), Arrays().ints(m, positions), 1e4f);
+            rope(k, rows_of(m).as({rows, dim / 64, 64}), {Arrays().ints(m, positions), {}, 1e4f});
         });
         agree("add " + shape, [=](const Kernels& k, Memory& m) { add(k, rows_of(m), rows_of(m)); });
         agree("add a row " + shape, [=](const Kernels& k, Memory& m) { add(k, rows_of(m), vector(m), 0.2f); });

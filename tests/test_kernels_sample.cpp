@@ -54,6 +54,11 @@ std::vector<Tensor> play(const Kernels& k, Memory& m, const Loop& loop) {
     d.prompt = m.put(int_host(lengths));
     d.tokens = m.put(int_host(std::vector<int32_t>(rows, -7)));
     d.position = m.put(int_host(positions));
+    d.segments = {.begin = 3, .first_code = 5, .codes = 40, .cells = 4};
+    std::vector<int32_t> in_segment(rows), codes(rows);
+    for (int i = 0; i < rows; i++) in_segment[i] = 7 * i, codes[i] = i % 5 - 1;
+    d.segment = m.put(int_host(in_segment));
+    d.code = m.put(int_host(codes));
     d.ring = m.put(int_host(std::vector<int32_t>(static_cast<size_t>(loop.slots) * n, -7), {loop.slots, n}));
     d.ring_written = m.put(int_host({0}));
     d.scratch = m.put(Host(DType::U8, {n, SAMPLE_SCRATCH}));
@@ -61,7 +66,7 @@ std::vector<Tensor> play(const Kernels& k, Memory& m, const Loop& loop) {
         d.logits = m.put(logits);
         sample(k, d, loop.chain.rule);
     }
-    return {d.ring, d.ring_written, d.tokens, d.position, d.sequence, d.length};
+    return {d.ring, d.ring_written, d.tokens, d.position, d.segment, d.code, d.sequence, d.length};
 }
 
 Case as_case(const Loop& loop, const std::string& what) {
@@ -252,6 +257,26 @@ TEST_CASE("kernels: sample as models do") {
     hold(cases);
 }
 
+TEST_CASE("segments: an index in the segment, and a count of codes until a hole") {
+    const SegmentRule rule = {.begin = 3, .first_code = 5, .codes = 4, .cells = 3};
+    const auto places = [&](std::initializer_list<int32_t> tokens) {
+        std::vector<int32_t> all;
+        SegmentPlace place;
+        for (int32_t token : tokens) {
+            place = place_after(rule, place, token);
+            all.insert(all.end(), {place.index, place.code});
+        }
+        return all;
+    };
+    CHECK(places({2, 20, 3, 5, 8, 6}) == std::vector<int32_t>{0, -1, 1, -1, 0, 0, 1, 1, 2, 2, 3, 3});
+    CHECK(places({3, 5, 6, 7, 8, 3, 8}) ==
+          std::vector<int32_t>{0, 0, 1, 1, 2, 2, 3, 3, 4, -1, 0, 0, 1, 1});         // too many
+    CHECK(places({3, 5, 9, 5}) == std::vector<int32_t>{0, 0, 1, 1, 2, -1, 3, -1});  // 9 is no code: a hole
+    CHECK(places({5, 3, 4}) == std::vector<int32_t>{0, -1, 0, 0, 1, -1});           // no picture begins without a 3
+    CHECK(!SegmentRule());
+    CHECK(place_after({}, {}, 0) == SegmentPlace{0, -1});
+}
+
 TEST_CASE("kernels: sample keeps the state of the decode loop") {
     // Two candidates of two lanes, of which the rule looks at the first only; greedy, so that the tokens are known.
     Host logits(DType::F32, {4, 5});
@@ -277,8 +302,10 @@ TEST_CASE("kernels: sample keeps the state of the decode loop") {
         CHECK(values[1] == std::vector<int32_t>{4});
         CHECK(values[2] == std::vector<int32_t>{101, 101, 104, 104});
         CHECK(values[3] == std::vector<int32_t>{4, 14, 24, 34});
-        CHECK(values[4] == std::vector<int32_t>{101, 102, 101, 101, 101, -7, 104, 104, 104, -7, -7, -7});
-        CHECK(values[5] == std::vector<int32_t>{5, 3});
+        CHECK(values[4] == std::vector<int32_t>{4, 11, 18, 25});  // none of these ids begins a segment or is a code
+        CHECK(values[5] == std::vector<int32_t>{-1, -1, -1, -1});
+        CHECK(values[6] == std::vector<int32_t>{101, 102, 101, 101, 101, -7, 104, 104, 104, -7, -7, -7});
+        CHECK(values[7] == std::vector<int32_t>{5, 3});
 
         Host zeros(DType::F32, {1, 3});  // of equal logits the first, and -0 equals 0
         for (int i = 0; i < 3; i++) zeros.set(i, i == 0 ? -1.0f : i == 1 ? -0.0f : 0.0f);

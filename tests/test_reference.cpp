@@ -107,26 +107,29 @@ TEST_CASE("reference: head_norm is layernorm of each head, then its own gain and
     CHECK(compare(m.get(got).floats(), rounded, x.shape, {3e-7, 1e-13}).fault == "");
 }
 
-TEST_CASE("reference: rope turns complex numbers") {
-    Memory m(K);
-    Random random(3);
-    const std::vector<int32_t> positions = {0, 1, 77, 4095};
-    const size_t heads = 2, half = 4;
-    Host x = random_host(random, {4, 2, 8});
-    Tensor got = m.put(x);
-    rope(K, got, m.put(int_host(positions)), 10000);
-    std::vector<double> want(x.elements());
-    for (size_t t = 0; t < positions.size(); t++)
-        for (size_t h = 0; h < heads; h++)
-            for (size_t i = 0; i < half; i++) {
-                size_t first = (t * heads + h) * 2 * half + i;
-                std::complex<double> pair(x.at(first), x.at(first + half));
-                double frequency = 1 / std::pow(10.0, static_cast<double>(i));  // 10000^(-2i/8) = 10^-i
-                pair *= std::polar(1.0, positions[t] * frequency);
-                want[first] = pair.real();
-                want[first + half] = pair.imag();
-            }
-    check_same(m.get(got), want);
+TEST_CASE("reference: rope turns complex numbers, odd ones by the place in the segment if there are two axes") {
+    for (int axes : {1, 2}) {
+        Memory m(K);
+        Random random(3);
+        const std::vector<int32_t> positions = {0, 1, 77, 4095};
+        const size_t heads = 2, half = 4;
+        Host x = random_host(random, {4, 2, 8});
+        Tensor got = m.put(x);
+        const std::vector<int32_t> segment = axes == 2 ? std::vector<int32_t>{5, 0, 12, 4095} : positions;
+        rope(K, got, {m.put(int_host(positions)), axes == 2 ? m.put(int_host(segment)) : Tensor(), 10000});
+        std::vector<double> want(x.elements());
+        for (size_t t = 0; t < positions.size(); t++)
+            for (size_t h = 0; h < heads; h++)
+                for (size_t i = 0; i < half; i++) {
+                    size_t first = (t * heads + h) * 2 * half + i;
+                    std::complex<double> pair(x.at(first), x.at(first + half));
+                    double frequency = 1 / std::pow(10.0, static_cast<double>(i));  // 10000^(-2i/8) = 10^-i
+                    pair *= std::polar(1.0, (i % 2 == 0 ? positions : segment)[t] * frequency);
+                    want[first] = pair.real();
+                    want[first + half] = pair.imag();
+                }
+        check_same(m.get(got), want);
+    }
 }
 
 TEST_CASE("reference: scores of rotated heads depend on the distance of the positions only") {
@@ -135,8 +138,8 @@ TEST_CASE("reference: scores of rotated heads depend on the distance of the posi
     Host q = random_host(random, {1, 1, 64}), k = random_host(random, {1, 1, 64});
     auto score = [&](int query_position, int key_position) {
         Tensor a = m.put(q), b = m.put(k);
-        rope(K, a, m.put(int_host({query_position})), 10000);
-        rope(K, b, m.put(int_host({key_position})), 10000);
+        rope(K, a, {m.put(int_host({query_position})), {}, 10000});
+        rope(K, b, {m.put(int_host({key_position})), {}, 10000});
         std::vector<float> u = m.get(a).floats(), v = m.get(b).floats();
         return std::inner_product(u.begin(), u.end(), v.begin(), 0.0);
     };

@@ -90,7 +90,7 @@ TEST_CASE("score: log p equals one token at a time, on every backend") {
     for (const Kernels* k : all) {
         CAPTURE(std::string(k->name));
         const bool is_gpu = std::string(k->name).find("cuda") != std::string::npos;
-        for (Family family : {Family::Chameleon, Family::ChameleonSwin, Family::CM3Leon}) {
+        for (Family family : {Family::Chameleon, Family::ChameleonSwin, Family::CM3Leon, Family::TwoAxes}) {
             const TinyTransformer tiny(family, VOCAB, CONTEXT, is_gpu ? DType::BF16 : DType::F32);
             for (auto [prompt_tokens, tokens] : {std::pair(1, 1), {5, 12}, {3, 90}}) {
                 const Ids prompt = random_tokens(prompt_tokens, VOCAB, 2), rest = random_tokens(tokens, VOCAB, 3);

@@ -49,7 +49,7 @@ float largest_difference(const std::vector<float>& a, const std::vector<float>& 
 }
 
 constexpr float SAME = 2e-5f;  // float32 sums in another order; the logits are of order 1
-constexpr Family FAMILIES[] = {Family::Chameleon, Family::ChameleonSwin, Family::CM3Leon};
+constexpr Family FAMILIES[] = {Family::Chameleon, Family::ChameleonSwin, Family::CM3Leon, Family::TwoAxes};
 
 }  // namespace
 
@@ -167,9 +167,9 @@ TEST_CASE("transformer: removed streams return their pages") {
     KvCache cache(tiny.config, reference_kernels(), 3, 96, 4, DType::F32);
     for (int round = 0; round < 20; round++) {  // runs out of pages in the second round if any is lost
         const int a = cache.add_stream();
-        cache.extend(a, 40);
+        cache.extend(a, std::vector<int32_t>(40));
         const int b = cache.fork(a);
-        cache.extend(b, 30);
+        cache.extend(b, std::vector<int32_t>(30));
         cache.remove(a);
         CHECK(cache.length(b) == 70);
         cache.remove(b);

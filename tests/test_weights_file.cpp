@@ -64,7 +64,8 @@ ModelConfig chameleon(int layers, int dim, int heads, int kv_heads, int ffn_dim)
                           .context = 4096,
                           .norm_eps = 1e-5f,
                           .qk_norm_eps = 1e-5f,
-                          .rope_theta = 10000};
+                          .rope_theta = 10000,
+                          .segments = {}};
     config.vqgan = {.channels = 128,
                     .multipliers = {1, 1, 2, 2, 4},
                     .res_blocks = 2,
@@ -245,6 +246,9 @@ TEST_CASE("config: printing and parsing are inverse for every combination of fac
                         c.transformer.qk_norm = bits & 4;
                         c.transformer.tied_output = bits & 8;
                         c.transformer.position_offset = 2;
+                        const bool rotary = positions == Positions::Rotary;
+                        if (rotary && bits & 1)
+                            c.transformer.segments = {.begin = 1, .first_code = 2, .codes = 3, .cells = 4};
                         const ModelConfig back = parse_config(print_config(c), "test");
                         CHECK(print_config(back) == print_config(c));
                         const TransformerConfig& t = back.transformer;
@@ -254,6 +258,7 @@ TEST_CASE("config: printing and parsing are inverse for every combination of fac
                         CHECK(t.feed_forward == feed_forward);
                         CHECK(t.qk_norm == c.transformer.qk_norm);
                         CHECK(t.tied_output == c.transformer.tied_output);
+                        CHECK(t.segments == c.transformer.segments);
                         CHECK(t.norm_eps == 1e-5f);
                         CHECK(t.rope_theta == (positions == Positions::Rotary ? 10000.0f : 0.0f));
                         CHECK(t.position_offset == (positions == Positions::Learned ? 2 : 0));
@@ -346,7 +351,8 @@ TEST_CASE("schema: published parameter counts, unique names, no overflow at the 
                            .vocab = 1 << 22,
                            .context = 1 << 24,
                            .norm_eps = 1e-5f,
-                           .rope_theta = 1};
+                           .rope_theta = 1,
+                           .segments = {}};
     largest.vqgan.channels = 1 << 14;
     largest.vqgan.multipliers.assign(8, 64);
     largest.vqgan.resolution = 128;

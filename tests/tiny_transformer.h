@@ -14,7 +14,8 @@
 
 namespace leon {
 
-enum class Family { Chameleon, ChameleonSwin, CM3Leon };
+// TwoAxes: rotary positions in stream and segment, and places of codes, as the model in the box has them.
+enum class Family { Chameleon, ChameleonSwin, CM3Leon, TwoAxes };
 
 class TinyTransformer {
 public:
@@ -45,11 +46,13 @@ public:
             c.ffn_dim = 40;
             c.rope_theta = 10000;
             if (family == Family::ChameleonSwin) c.norm_placement = NormPlacement::After;
+            if (family == Family::TwoAxes) c.segments = {.begin = 3, .first_code = 4, .codes = 32, .cells = 20};
         }
         const int q_dim = c.heads * c.head_dim, kv_dim = c.kv_heads * c.head_dim;
         const bool rms = c.norm == Norm::RMS;
         weights.embedding = matrix(dtype, {c.vocab, c.dim}, 1.0f);
         if (!rms) weights.positions = matrix(dtype, {c.context + c.position_offset, c.dim}, 0.3f);
+        if (c.segments) weights.places = matrix(dtype, {places_of(c.segments), c.dim}, 0.5f);
         for (int i = 0; i < c.layers; i++) {
             LayerWeights& l = weights.layers.emplace_back();
             if (rms) l.attention_norm = random({c.dim}, 0.3f, 1);

@@ -42,9 +42,9 @@ struct GradKernels {
     void (*linear_dx)(Tensor dx, std::span<const Tensor> douts, std::span<const Tensor> weights, Accumulate accumulate);
     void (*linear_dw)(std::span<const Tensor> dweights, Tensor x, std::span<const Tensor> douts);
     void (*norm_backward)(Tensor dx, Tensor dweight, Tensor dout, Tensor x, const RowNorm& norm, Accumulate accumulate);
-    void (*rotate)(Tensor out, Tensor x, const HeadNorm& norm, Tensor position, float theta);
+    void (*rotate)(Tensor out, Tensor x, const HeadNorm& norm, const Rotary& rotary);
     void (*rotate_backward)(Tensor dx, Tensor dweight, Tensor dbias, Tensor dout, Tensor x, const HeadNorm& norm,
-                            Tensor position, float theta);
+                            const Rotary& rotary);
     void (*attention)(Tensor out, Tensor log_sums, Tensor q, Tensor k, Tensor v, Tensor starts);
     void (*attention_backward)(Tensor dq, Tensor dk, Tensor dv, Tensor dout, Tensor out, Tensor log_sums, Tensor q,
                                Tensor k, Tensor v, Tensor starts);
@@ -115,28 +115,28 @@ inline void norm_backward(const GradKernels& k, Tensor dx, Tensor dweight, Tenso
     k.norm_backward(dx, dweight, dout, x, norm, accumulate);
 }
 
-inline bool is_rotation(const Tensor& out, const Tensor& x, const HeadNorm& norm, const Tensor& position, float theta) {
-    return is_f32(x) && x.rank == 3 && same_shape(out, x) && (norm.weight || theta > 0) &&
+inline bool is_rotation(const Tensor& out, const Tensor& x, const HeadNorm& norm, const Rotary& rotary) {
+    return is_f32(x) && x.rank == 3 && same_shape(out, x) && (norm.weight || rotary.theta > 0) &&
            (!norm.weight || (is_vector(norm.weight, x.shape[1] * x.shape[2]) && same_shape(norm.weight, norm.bias))) &&
-           (theta <= 0 || (x.shape[2] % 2 == 0 && position.dtype == DType::I32 && position.elements() == x.shape[0]));
+           (rotary.theta <= 0 || is_rotary(rotary, x));
 }
 
 // out = rope(head_norm(x)), what attention reads of q or k, beside x, which the way back needs. Without weight there is
 // no norm, and with theta = 0 no rotation; one of the two there must be.
-//   out, x [rows, heads, head_dim]    position [rows] i32    out may alias x
-inline void rotate(const GradKernels& k, Tensor out, Tensor x, const HeadNorm& norm, Tensor position, float theta) {
-    CHECK(is_rotation(out, x, norm, position, theta));
-    k.rotate(out, x, norm, position, theta);
+//   out, x [rows, heads, head_dim]    out may alias x
+inline void rotate(const GradKernels& k, Tensor out, Tensor x, const HeadNorm& norm, const Rotary& rotary) {
+    CHECK(is_rotation(out, x, norm, rotary));
+    k.rotate(out, x, norm, rotary);
 }
 
 // Undoes rotate(): the rotation by the opposite angle, then the norm of each head.
 //   dx, dout, x [rows, heads, head_dim]    dweight +=, dbias += [heads, head_dim], null without norm
 //   x: what the forward call read; without norm it is not looked at and may be null    dx may alias dout
 inline void rotate_backward(const GradKernels& k, Tensor dx, Tensor dweight, Tensor dbias, Tensor dout, Tensor x,
-                            const HeadNorm& norm, Tensor position, float theta) {
-    CHECK(is_rotation(dx, dout, norm, position, theta));
+                            const HeadNorm& norm, const Rotary& rotary) {
+    CHECK(is_rotation(dx, dout, norm, rotary));
     CHECK(!norm.weight || (same_shape(x, dx) && same_shape(dweight, norm.weight) && same_shape(dbias, norm.weight)));
-    k.rotate_backward(dx, dweight, dbias, dout, x, norm, position, theta);
+    k.rotate_backward(dx, dweight, dbias, dout, x, norm, rotary);
 }
 
 inline bool is_packed(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& starts) {

@@ -30,11 +30,11 @@ struct Pass {
     const TransformerConfig& c;
     const Kernels& k;
     const GradKernels& g;
-    Tensor position, starts;
+    Rotary rotary;
+    Tensor starts;
 
     bool norm_before() const { return c.norm_placement == NormPlacement::Before; }
-    float theta() const { return c.positions == Positions::Rotary ? c.rope_theta : 0; }
-    bool rotates() const { return c.qk_norm || theta() > 0; }
+    bool rotates() const { return c.qk_norm || rotary.theta > 0; }
     HeadNorm head_norm(Tensor weight, Tensor bias) const { return {weight, bias, c.qk_norm_eps}; }
     RowNorm row_norm(Tensor gain) const {
         return {c.norm == Norm::RMS ? RowNorm::Kind::RMS : RowNorm::Kind::Layer, gain, c.norm_eps};
@@ -98,8 +98,8 @@ void attention_branch(const Pass& p, const LayerWeights& w, const Layer& l) {
     if (p.norm_before()) p.normalise(in, l.x, w.attention_norm);
     linear(p.g, std::array{flat(q), flat(k), flat(l.v)}, in, std::array{w.q, w.k, w.v});
     if (p.rotates()) {
-        rotate(p.g, l.q, q, p.head_norm(w.q_norm_weight, w.q_norm_bias), p.position, p.theta());
-        rotate(p.g, l.k, k, p.head_norm(w.k_norm_weight, w.k_norm_bias), p.position, p.theta());
+        rotate(p.g, l.q, q, p.head_norm(w.q_norm_weight, w.q_norm_bias), p.rotary);
+        rotate(p.g, l.k, k, p.head_norm(w.k_norm_weight, w.k_norm_bias), p.rotary);
     }
     attention(p.g, l.mixed, l.log_sums, l.q, l.k, l.v, p.starts);
     branch_output(p, l.middle, l.x, l.attention_inner, flat(l.mixed), w.o, w.attention_norm);
@@ -173,9 +173,9 @@ void attention_branch_backward(const Pass& p, const LayerWeights& w, const Layer
     if (p.rotates()) {
         // rotate(k, raw_k), rotate(q, raw_q)
         rotate_backward(p.g, d.k, dw.k_norm_weight, dw.k_norm_bias, d.k, l.raw_k,
-                        p.head_norm(w.k_norm_weight, w.k_norm_bias), p.position, p.theta());
+                        p.head_norm(w.k_norm_weight, w.k_norm_bias), p.rotary);
         rotate_backward(p.g, d.q, dw.q_norm_weight, dw.q_norm_bias, d.q, l.raw_q,
-                        p.head_norm(w.q_norm_weight, w.q_norm_bias), p.position, p.theta());
+                        p.head_norm(w.q_norm_weight, w.q_norm_bias), p.rotary);
     }
     branch_input_backward(p, d, std::array{dw.q, dw.k, dw.v}, dw.attention_norm,
                           std::array{flat(d.q), flat(d.k), flat(d.v)}, l.x, l.attention_inner,
@@ -258,7 +258,12 @@ std::span<const float> Network::add_gradients(const TransformerWeights& paramete
 
 void Network::begin(const PackedBatch& batch) {
     check_batch(config_, batch, max_rows_);
-    batch_.upload(batch);
+    batch_.upload(batch, config_.segments);
+}
+
+Rotary Network::rotary() const {
+    if (config_.positions != Positions::Rotary) return {};
+    return {batch_.position, config_.segments ? batch_.segment : Tensor(), config_.rope_theta};
 }
 
 // Waits for all of the pass.
@@ -273,10 +278,11 @@ std::span<const float> Network::downloaded_losses(int rows) {
 // Where nothing is kept, every layer has the first one's memory, and writes its output over its input.
 Tensor Network::forward(const TransformerWeights& w, Keep keep) {
     const int rows = batch_rows();
-    const Pass pass = {config_, kernels_, grads_, batch_.position, batch_.starts};
+    const Pass pass = {config_, kernels_, grads_, rotary(), batch_.starts};
     const Tensor x = history_[0].x.first(rows);
     gather(kernels_, x, w.embedding, batch_.tokens);
-    if (w.positions) gather_add(kernels_, x, w.positions, pass.position, config_.position_offset);
+    if (w.positions) gather_add(kernels_, x, w.positions, batch_.position, config_.position_offset);
+    if (w.places) gather_add(kernels_, x, w.places, batch_.code, OFFSET_OF_PLACES);
     for (int i = 0; i < config_.layers; i++) {
         const bool is_last = i + 1 == config_.layers;
         const Tensor out = keep == Keep::Nothing ? x : (is_last ? last_ : history_[i + 1].x).first(rows);
@@ -289,7 +295,7 @@ Tensor Network::forward(const TransformerWeights& w, Keep keep) {
 
 void Network::backward(const TransformerWeights& w, const TransformerWeights& dw) {
     const int rows = batch_rows();
-    const Pass pass = {config_, kernels_, grads_, batch_.position, batch_.starts};
+    const Pass pass = {config_, kernels_, grads_, rotary(), batch_.starts};
     const Changes d = {d_.x.first(rows), d_.inner.first(rows), d_.q.first(rows),        d_.k.first(rows),
                        d_.v.first(rows), d_.mixed.first(rows), d_.activated.first(rows)};
     for (int i = config_.layers; i-- > 0;) {
@@ -297,8 +303,9 @@ void Network::backward(const TransformerWeights& w, const TransformerWeights& dw
         feed_forward_branch_backward(pass, w.layers[i], dw.layers[i], layer, d);
         attention_branch_backward(pass, w.layers[i], dw.layers[i], layer, d);
     }
-    // gather_add(x, positions), gather(x, embedding)
-    if (w.positions) gather_backward(grads_, dw.positions, d.x, pass.position, config_.position_offset);
+    // gather_add(x, places), gather_add(x, positions), gather(x, embedding)
+    if (w.places) gather_backward(grads_, dw.places, d.x, batch_.code, OFFSET_OF_PLACES);
+    if (w.positions) gather_backward(grads_, dw.positions, d.x, batch_.position, config_.position_offset);
     gather_backward(grads_, dw.embedding, d.x, batch_.tokens, 0);
 }
 

@@ -74,6 +74,7 @@ public:
 private:
     enum class Keep { History, Nothing };
     void begin(const PackedBatch& batch);
+    Rotary rotary() const;  // of the batch
     Tensor forward(const TransformerWeights& w, Keep keep);
     void score(Tensor x, const TransformerWeights& w, const TransformerWeights* dw, const CrossEntropy& rule);
     void backward(const TransformerWeights& w, const TransformerWeights& dw);

@@ -37,7 +37,8 @@ struct Beginning {
 Beginning beginning_of(const Parameter& p, const Initialisation& how) {
     const std::string& name = p.spec.name;
     if (p.spec.precision == Precision::Exact) return {0, name.ends_with(".bias") ? 0.0f : 1.0f};
-    if (name == std::string(PREFIX) + "positions") return {how.position_std, 0};
+    if (name == std::string(PREFIX) + "positions" || name == std::string(PREFIX) + "places")
+        return {how.position_std, 0};
     if (name.ends_with(".o") || name.ends_with(".down")) return {how.output_std, 0};
     return {how.std, 0};
 }
@@ -48,6 +49,22 @@ bool same_transformer(const TransformerConfig& a, const TransformerConfig& b) {
     one.transformer = a;
     other.transformer = b;
     return print_config(one) == print_config(other);
+}
+
+std::vector<float> floats_of(const WeightsFile& file, const StoredTensor& tensor) {
+    const uint8_t* data = file.file().data(tensor);
+    if (tensor.dtype == "F32") {
+        std::vector<float> floats(tensor.bytes / sizeof(float));
+        std::memcpy(floats.data(), data, tensor.bytes);
+        return floats;
+    }
+    std::vector<float> floats(tensor.bytes / sizeof(uint16_t));
+    for (size_t i = 0; i < floats.size(); i++) {
+        uint16_t half;
+        std::memcpy(&half, data + i * sizeof half, sizeof half);
+        floats[i] = bf16_to_float(half);
+    }
+    return floats;
 }
 
 bool is_transformers(const std::string& name) {
@@ -196,21 +213,21 @@ void load(ParameterVector& values, const WeightsFile& file) {
     check_same_transformer(values.layout().config(), config, file.path());
     // Shapes and types are checked as the runtime does.
     bind_weights(file, config.transformer, reference_kernels());
-    std::vector<float> loaded;
+    for (const Parameter& p : values.layout().parameters())
+        values.upload(p, floats_of(file, *file.file().find(p.spec.name)));
+}
+
+int load_matching(ParameterVector& values, const WeightsFile& file) {
+    int loaded = 0;
     for (const Parameter& p : values.layout().parameters()) {
-        const StoredTensor& tensor = *file.file().find(p.spec.name);
-        const uint8_t* data = file.file().data(tensor);
-        loaded.resize(static_cast<size_t>(p.size()));
-        if (tensor.dtype == "F32")
-            std::memcpy(loaded.data(), data, tensor.bytes);
-        else
-            for (size_t i = 0; i < loaded.size(); i++) {
-                uint16_t half;
-                std::memcpy(&half, data + i * sizeof half, sizeof half);
-                loaded[i] = bf16_to_float(half);
-            }
-        values.upload(p, loaded);
+        const StoredTensor* found = file.file().find(p.spec.name);
+        if (!found || found->shape != p.spec.shape) continue;
+        stored_dtype(*found, file.path());
+        values.upload(p, floats_of(file, *found));
+        loaded++;
     }
+    if (loaded == 0) throw Error("has no tensor of the transformer that is trained", file.path());
+    return loaded;
 }
 
 void save_model(const std::string& path, const ModelConfig& config, const ParameterVector& values, DType matrices,

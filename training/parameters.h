@@ -101,7 +101,7 @@ void adamw(const GradKernels& k, ParameterVector& values, const ParameterVector&
 struct Initialisation {
     float std = 0;         // of matrices
     float output_std = 0;  // of what is added to the residual stream: attention's o, and down. 0: a layer does nothing
-    float position_std = 0;  // of learned positions
+    float position_std = 0;  // of learned positions and places
     float cut = 3;
 };
 Initialisation cm3leon_initialisation();  // arXiv 2309.02591, 2.3: 0.006, outputs 0, positions 0.0002
@@ -113,6 +113,10 @@ void initialise(ParameterVector& values, const Initialisation& how, uint64_t see
 
 // The values of a leon file (matrices f32 or bf16). Error if its transformer is another one than the layout's, or none.
 void load(ParameterVector& values, const WeightsFile& file);
+
+// The tensors that a leon file has under the same name and in the same shape; the others keep their values. Returns how
+// many it has; Error if none. For architectures that differ from the file's by what was added to them.
+int load_matching(ParameterVector& values, const WeightsFile& file);
 
 // What load() checks, for other sources: Error naming `where`.
 void check_same_transformer(const TransformerConfig& wanted, const ModelConfig& found, const std::string& where);

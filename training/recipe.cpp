@@ -48,6 +48,20 @@ std::vector<std::string> texts(ConfigReader& reader, const char* key) {
     return all;
 }
 
+// [[layer, head], ...]
+std::vector<HeadNumber> read_heads(const ConfigReader& r, const TransformerConfig& c, const json& list) {
+    const auto refuse = [&] { r.fail("same_cell_heads", "must be a list of [layer, head] of the architecture"); };
+    if (!list.is_array()) refuse();
+    std::vector<HeadNumber> heads;
+    for (const json& item : list) {
+        if (!item.is_array() || item.size() != 2 || !item[0].is_number_unsigned() || !item[1].is_number_unsigned() ||
+            item[0] >= c.layers || item[1] >= c.heads)
+            refuse();
+        heads.push_back({item[0].get<int>(), item[1].get<int>()});
+    }
+    return heads;
+}
+
 TransformerConfig read_architecture(const json& object, int context, const std::string& where) {
     ConfigReader r(object, "architecture", where);
     TransformerConfig c;
@@ -67,6 +81,7 @@ TransformerConfig read_architecture(const json& object, int context, const std::
     c.qk_norm_eps = c.qk_norm ? 1e-5f : 0;
     if (c.positions == Positions::Rotary) c.rope_theta = r.number("rope_theta", 1, 1e9);
     c.context = context;
+    if (r.has("segments")) r.boolean("segments");
     r.finish();
     if (c.heads % c.kv_heads != 0) r.fail("kv_heads", "must divide heads");
     return c;
@@ -162,6 +177,17 @@ TransformerRecipe parse_recipe(const std::string& text, const std::string& where
     if (recipe.fresh) {
         recipe.architecture = read_architecture(r.value("architecture"), recipe.context, where);
         recipe.initial_std = r.number("initial_std", 0, 1);
+        const json& facts = r.value("architecture");
+        recipe.segments = facts.contains("segments") && facts["segments"].get<bool>();
+        if (recipe.segments && recipe.architecture.positions != Positions::Rotary)
+            r.fail("architecture", "with segments needs rotary positions");
+        if (r.has("weights_from")) recipe.weights_from = r.text("weights_from");
+        if (r.has("same_cell_heads")) {
+            const TransformerConfig& c = recipe.architecture;
+            if (!recipe.segments || !c.qk_norm || c.heads != c.kv_heads)
+                r.fail("same_cell_heads", "need segments, qk_norm, and as many kv_heads as heads");
+            recipe.same_cell_heads = read_heads(r, c, r.value("same_cell_heads"));
+        }
     }
     recipe.products = r.one_of("products", PRODUCTS);
     recipe.train = texts(r, "train");

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "runtime/config.h"
+#include "training/head_number.h"
 #include "training/objective.h"
 
 namespace leon {
@@ -56,6 +57,9 @@ struct TransformerRecipe {
     bool fresh = false;
     TransformerConfig architecture;  // if fresh; its vocabulary is that of the tokenizer
     double initial_std = 0;          // if fresh: of all matrices; 0: CM3Leon's initialisation
+    bool segments = false;           // if fresh: positions on two axes and places of codes (kernels/segments.h)
+    std::string weights_from;        // if fresh: a leon file whose tensors of the same name and shape are taken over
+    std::vector<HeadNumber> same_cell_heads;  // if fresh: training/same_cell_heads.h
     Products products = Products::Float32;
 
     std::vector<std::string> train, held_out;  // shards or folders of them

@@ -15,6 +15,7 @@
 #include "training/network.h"
 #include "training/parameters.h"
 #include "training/plot.h"
+#include "training/same_cell_heads.h"
 #include "training/training_log.h"
 
 namespace leon {
@@ -23,6 +24,15 @@ namespace {
 namespace fs = std::filesystem;
 constexpr const char* KIND = "transformer";
 
+// Segments begin behind a <break>, and pictures are the VQGAN's.
+SegmentRule segments_of(const ModelConfig& config, const Tokenizer& tokenizer, const std::string& where) {
+    const Vocabulary vocabulary = read_vocabulary(tokenizer);
+    if (!config.has_vqgan || vocabulary.codes == 0) throw Error("has no pictures, which segments are about", where);
+    const int side = config.vqgan.resolution / config.vqgan.patch();
+    return {
+        .begin = vocabulary.brk, .first_code = vocabulary.image_first, .codes = vocabulary.codes, .cells = side * side};
+}
+
 // The model's configuration with the recipe's transformer in it.
 ModelConfig configuration(const TransformerRecipe& recipe, const WeightsFile& file, const Tokenizer& tokenizer) {
     ModelConfig config = parse_config(file.config_json(), file.path());
@@ -30,6 +40,7 @@ ModelConfig configuration(const TransformerRecipe& recipe, const WeightsFile& fi
         config.has_transformer = true;
         config.transformer = recipe.architecture;
         config.transformer.vocab = tokenizer.size();
+        if (recipe.segments) config.transformer.segments = segments_of(config, tokenizer, recipe.from);
         config.layout = Layout::CM3Leon;
         config = parse_config(print_config(config), "the recipe's architecture");  // which checks what kernels rely on
     }
@@ -108,6 +119,8 @@ struct TransformerTraining::State {
             initialise(values,
                        std > 0 ? plain_initialisation(std, config.transformer.layers) : cm3leon_initialisation(),
                        recipe.seed);
+            if (!recipe.weights_from.empty()) load_matching(values, WeightsFile(recipe.weights_from));
+            look_at_same_cells(values, recipe.same_cell_heads, recipe.seed);
         } else {
             load(values, file);
         }

@@ -6,7 +6,7 @@ namespace leon {
 namespace {
 
 constexpr size_t ALIGNED_WORDS = 16;  // 64 bytes
-constexpr int ARRAYS = 6;
+constexpr int ARRAYS = 8;
 
 size_t aligned(size_t words) {
     return (words + ALIGNED_WORDS - 1) / ALIGNED_WORDS * ALIGNED_WORDS;
@@ -20,7 +20,7 @@ UploadedBatch::UploadedBatch(const Kernels& kernels, int max_rows)
     picked_.reserve(static_cast<size_t>(max_rows));
 }
 
-void UploadedBatch::upload(const PackedBatch& batch) {
+void UploadedBatch::upload(const PackedBatch& batch, const SegmentRule& segments) {
     host_.clear();
     picked_.clear();
     const auto begin = [&] {
@@ -39,6 +39,17 @@ void UploadedBatch::upload(const PackedBatch& batch) {
     };
     tokens = append(batch.tokens);
     position = append(batch.position);
+    std::vector<int32_t> indices, codes;
+    for (int d = 0; segments && d < batch.documents(); d++) {
+        SegmentPlace place;
+        for (int r = batch.starts[d]; r < batch.starts[d + 1]; r++) {
+            place = place_after(segments, place, batch.tokens[r]);
+            indices.push_back(place.index);
+            codes.push_back(place.code);
+        }
+    }
+    segment = append(indices);
+    code = append(codes);
     starts = append(batch.starts);
 
     for (int r = 0; r < batch.rows(); r++)

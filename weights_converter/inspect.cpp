@@ -133,6 +133,9 @@ std::string transformer_facts(const TransformerConfig& c) {
     text += format("             norm %s (eps %g) %s the branch, %s positions, %s feed-forward, %s, %s output\n",
                    name_of(c.norm), c.norm_eps, name_of(c.norm_placement), name_of(c.positions),
                    name_of(c.feed_forward), c.qk_norm ? "qk-norm" : "no qk-norm", c.tied_output ? "tied" : "untied");
+    if (const SegmentRule& s = c.segments)
+        text += format("             half of the rotation by the place in the segment, places of %d codes a picture\n",
+                       s.cells);
     // Keys and values of one position of one stream, as float32.
     const double cache = 2.0 * 4 * c.layers * c.kv_heads * c.head_dim;
     return text + format("             key-value cache %.1f KB a position in f32\n", cache / 1e3);

@@ -98,19 +98,20 @@ void gather_add(Tensor x, Tensor table, Tensor ids, int offset) {
     });
 }
 
-void rope(Tensor x, Tensor position, float theta) {
+void rope(Tensor x, const Rotary& rotary) {
     const int64_t rows = x.shape[0], heads = x.shape[1], half = x.shape[2] / 2;
-    const double step = std::pow(double(theta), -1.0 / double(half));  // from the frequency of one pair to the next
+    const double step = std::pow(double(rotary.theta), -1.0 / double(half));  // from one pair's frequency to the next's
+    Tensor position = rotary.position, segment = rotary.segment ? rotary.segment : position;
     const int64_t per_worker = 2 * half;
     float* memory = scratch_floats(cpu_workers() * per_worker);
 
     parallel((rows + ROPE_ROWS - 1) / ROPE_ROWS, [=](int64_t task, int worker) mutable {
         float *cosine = memory + worker * per_worker, *sine = cosine + half;
         for (int64_t r = task * ROPE_ROWS; r < std::min(rows, (task + 1) * ROPE_ROWS); r++) {
-            double angle = position.i32()[r];
-            for (int64_t i = 0; i < half; i++, angle *= step) {
-                cosine[i] = float(std::cos(angle));
-                sine[i] = float(std::sin(angle));
+            double angles[2] = {double(position.i32()[r]), double(segment.i32()[r])};
+            for (int64_t i = 0; i < half; i++, angles[0] *= step, angles[1] *= step) {
+                cosine[i] = float(std::cos(angles[i % 2]));
+                sine[i] = float(std::sin(angles[i % 2]));
             }
             for (int64_t h = 0; h < heads; h++) {
                 float *u = x.f32() + (r * heads + h) * 2 * half, *v = u + half;

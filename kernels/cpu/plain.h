@@ -8,7 +8,7 @@ namespace leon::plain {
 
 void gather(Tensor out, Tensor table, Tensor ids);
 void gather_add(Tensor x, Tensor table, Tensor ids, int offset);
-void rope(Tensor x, Tensor position, float theta);
+void rope(Tensor x, const Rotary& rotary);
 void add(Tensor x, Tensor y, float scale);
 void to_u8(Tensor out, Tensor x);
 void append(KvPages cache, Tensor k, Tensor v, Placement at);

@@ -1,7 +1,8 @@
 // head_norm, rope, append, and all three at once (rotate_append), between the projections and attention:
 //
 //   head_norm   (x - mean) / sqrt(mean((x - mean)^2) + eps) * weight + bias, over the channels of a head
-//   rope        channels i and i + half turn by the angle position * theta^(-i / half)
+//   rope        channels i and i + half turn by the angle p * theta^(-i / half), where p is the position, for odd i the
+//               index in the segment if that is given
 //   append      k and v go to the cache, rounded to its type
 //
 // A warp does one head at a time, in registers: a lane holds pairs of channels that turn together, two adjacent pairs
@@ -32,7 +33,7 @@ constexpr double ONE_RADIAN = 0.15915494309189535;  // 1 / (2 pi), in turns
 struct Heads {
     float *q = nullptr, *k = nullptr, *v = nullptr;  // [tokens, heads or kv_heads, head_dim]
     const float *q_weight = nullptr, *q_bias = nullptr, *k_weight = nullptr, *k_bias = nullptr;  // or null: no norm
-    const int *stream = nullptr, *position = nullptr;                                            // [tokens]
+    const int *stream = nullptr, *position = nullptr, *segment = nullptr;                        // [tokens]
     double log2_theta = 0;
     float eps = 0;
     bool turns = false;
@@ -169,12 +170,13 @@ __global__ void __launch_bounds__(WARPS* WARP) heads_kernel(Heads h, T* keys, T*
 
     const int64_t token = blockIdx.x;
     const int position = h.position ? h.position[token] : 0;
+    const int segment = h.segment ? h.segment[token] : position;
     if (h.turns)
 #pragma unroll
         for (int s = 0; s < STEPS; s++)
 #pragma unroll
             for (int w = 0; w < WIDTH; w++) {
-                const double turns = position * frequency[s][w];
+                const double turns = ((lane.first(s) + w) % 2 == 0 ? position : segment) * frequency[s][w];
                 const float half_turns = static_cast<float>(2 * (turns - rint(turns)));
                 cosine[s][w] = cospif(half_turns);
                 sine[s][w] = sinpif(half_turns);
@@ -254,12 +256,14 @@ void head_norm(Tensor x, Tensor weight, Tensor bias, float eps) {
     run(h, x.shape[0], {});
 }
 
-void rope(Tensor x, Tensor position, float theta) {
+void rope(Tensor x, const Rotary& rotary) {
+    Tensor position = rotary.position, segment = rotary.segment;
     Heads h;
     h.q = x.f32();
     h.position = position.i32();
+    h.segment = segment ? segment.i32() : nullptr;
     h.turns = true;
-    h.log2_theta = log2(static_cast<double>(theta));
+    h.log2_theta = log2(static_cast<double>(rotary.theta));
     h.heads = static_cast<int>(x.shape[1]);
     h.head_dim = static_cast<int>(x.shape[2]);
     run(h, x.shape[0], {});
@@ -284,6 +288,7 @@ void rotate_append(Tensor q, Tensor k, Tensor v, const HeadNorms& norms, float t
     }
     h.stream = at.stream.i32();
     h.position = at.position.i32();
+    h.segment = at.segment ? at.segment.i32() : nullptr;
     h.turns = theta > 0;
     h.log2_theta = theta > 0 ? log2(static_cast<double>(theta)) : 0;
     h.heads = static_cast<int>(q.shape[1]);

@@ -28,7 +28,7 @@ void gather_add(Tensor x, Tensor table, Tensor ids, int offset);
 void rmsnorm(Tensor out, Tensor x, Tensor weight, float eps);
 void layernorm(Tensor out, Tensor x, Tensor weight, Tensor bias, float eps);
 void head_norm(Tensor x, Tensor weight, Tensor bias, float eps);
-void rope(Tensor x, Tensor position, float theta);
+void rope(Tensor x, const Rotary& rotary);
 void add(Tensor x, Tensor y, float scale);
 void matmul(Tensor out, Tensor x, Tensor weight);
 void matmul_add(Tensor out, Tensor x, Tensor weight);

@@ -34,13 +34,15 @@ struct Arguments {
     int blocks, groups;  // of a candidate; that draw at a time
     bool penalises;
     int64_t capacity;
-    const int* ranges;       // [n, 2]
-    const int* seed;         // [candidates, 2]
-    const int* prompt;       // [candidates]
-    int* sequence;           // [candidates, capacity]
-    int* length;             // [candidates]
-    int* tokens;             // [candidates * lanes]
-    int* position;           // [candidates * lanes]
+    const int* ranges;  // [n, 2]
+    const int* seed;    // [candidates, 2]
+    const int* prompt;  // [candidates]
+    int* sequence;      // [candidates, capacity]
+    int* length;        // [candidates]
+    int* tokens;        // [candidates * lanes]
+    int* position;      // [candidates * lanes]
+    SegmentRule segments;
+    int *segment, *code;     // [candidates * lanes], or null
     int* ring;               // [slots, candidates]
     unsigned* ring_written;  // [1]
     unsigned char* scratch;  // [candidates, SAMPLE_SCRATCH]
@@ -190,6 +192,10 @@ __device__ void take_turn(const Arguments& a, const Group& g, int candidate, int
     for (int lane = 0; lane < a.lanes; lane++) {
         a.tokens[candidate * a.lanes + lane] = drawn >= 0 ? drawn : 0;
         a.position[candidate * a.lanes + lane]++;
+        if (!a.segment) continue;
+        int *segment = &a.segment[candidate * a.lanes + lane], *code = &a.code[candidate * a.lanes + lane];
+        const SegmentPlace place = place_after(a.segments, {*segment, *code}, drawn >= 0 ? drawn : 0);
+        *segment = place.index, *code = place.code;
     }
     // The last of the candidates counts the turn, after all their tokens: each one's fence stands before its addition,
     // the last one's second fence behind them all, and the host that sees the counter sees what was written before it.
@@ -386,6 +392,9 @@ void sample(const Draws& draws, const SampleRule& rule) {
     a.length = d.length.i32();
     a.tokens = d.tokens.i32();
     a.position = d.position.i32();
+    a.segments = d.segments;
+    a.segment = d.segments ? d.segment.i32() : nullptr;
+    a.code = d.segments ? d.code.i32() : nullptr;
     a.ring = d.ring.i32();
     a.ring_written = reinterpret_cast<unsigned*>(d.ring_written.i32());
     a.scratch = data_of<unsigned char>(d.scratch);

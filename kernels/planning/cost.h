@@ -16,7 +16,7 @@ void gather_add(Launches& l, const Machine& m, Tensor x, Tensor table, Tensor id
 void rmsnorm(Launches& l, const Machine& m, Tensor out, Tensor x, Tensor weight, float eps);
 void layernorm(Launches& l, const Machine& m, Tensor out, Tensor x, Tensor weight, Tensor bias, float eps);
 void head_norm(Launches& l, const Machine& m, Tensor x, Tensor weight, Tensor bias, float eps);
-void rope(Launches& l, const Machine& m, Tensor x, Tensor position, float theta);
+void rope(Launches& l, const Machine& m, Tensor x, const Rotary& rotary);
 void add(Launches& l, const Machine& m, Tensor x, Tensor y, float scale);
 void matmul(Launches& l, const Machine& m, Tensor out, Tensor x, Tensor weight);
 void matmul_add(Launches& l, const Machine& m, Tensor out, Tensor x, Tensor weight);

@@ -103,7 +103,7 @@ void norm_add(Launches& l, const Machine&, Tensor x, Tensor y, const RowNorm& no
 void head_norm(Launches& l, const Machine&, Tensor x, Tensor, Tensor, float) {
     heads_kernel(l, x, {}, {}, true);
 }
-void rope(Launches& l, const Machine&, Tensor x, Tensor, float) {
+void rope(Launches& l, const Machine&, Tensor x, const Rotary&) {
     heads_kernel(l, x, {}, {}, false);
 }
 void append(Launches& l, const Machine&, KvPages cache, Tensor k, Tensor, Placement) {

@@ -78,13 +78,15 @@ void head_norm(Tensor x, Tensor weight, Tensor bias, float eps) {
     }
 }
 
-void rope(Tensor x, Tensor position, float theta) {
+void rope(Tensor x, const Rotary& rotary) {
+    Tensor position = rotary.position, segment = rotary.segment ? rotary.segment : position;
     const int64_t rows = x.shape[0], heads = x.shape[1], half = x.shape[2] / 2;
     for (int64_t r = 0; r < rows; r++) {
         for (int64_t h = 0; h < heads; h++) {
             float* head = x.f32() + (r * heads + h) * 2 * half;
             for (int64_t i = 0; i < half; i++) {
-                const double angle = position.i32()[r] * std::pow(double(theta), -double(i) / double(half));
+                const int32_t p = (i % 2 == 0 ? position : segment).i32()[r];
+                const double angle = p * std::pow(double(rotary.theta), -double(i) / double(half));
                 const double c = std::cos(angle), s = std::sin(angle);
                 const double u = head[i], v = head[i + half];
                 head[i] = float(u * c - v * s);

@@ -48,7 +48,7 @@ struct NormArguments {
 struct RotateArguments {
     float *out, *dweight, *dbias;         // out or dx [rows, heads, head_dim]; dweight, dbias [heads, head_dim]
     const float *in, *x, *weight, *bias;  // in: x or dout
-    const int32_t* position;              // [rows]
+    const int32_t *position, *segment;    // [rows]: what even and odd pairs turn by
     float eps, theta;
     int64_t rows, heads, head_dim;
 };

@@ -111,8 +111,9 @@ void norm_backward(Tensor dx, Tensor dweight, Tensor dout, Tensor x, const RowNo
 }
 
 RotateArguments rotate_arguments(Tensor out, Tensor dweight, Tensor dbias, Tensor in, Tensor x, const HeadNorm& norm,
-                                 Tensor position, float theta) {
-    Tensor weight = norm.weight, bias = norm.bias;
+                                 const Rotary& rotary) {
+    Tensor weight = norm.weight, bias = norm.bias, position = rotary.position;
+    Tensor segment = rotary.segment ? rotary.segment : position;
     return {
         .out = out.f32(),
         .dweight = dweight.f32(),
@@ -121,22 +122,23 @@ RotateArguments rotate_arguments(Tensor out, Tensor dweight, Tensor dbias, Tenso
         .x = x.f32(),
         .weight = weight.f32(),
         .bias = bias.f32(),
-        .position = theta > 0 ? position.i32() : nullptr,
+        .position = rotary.theta > 0 ? position.i32() : nullptr,
+        .segment = rotary.theta > 0 ? segment.i32() : nullptr,
         .eps = norm.eps,
-        .theta = theta,
+        .theta = rotary.theta,
         .rows = out.shape[0],
         .heads = out.shape[1],
         .head_dim = out.shape[2],
     };
 }
 template <Rows R>
-void rotate(Tensor out, Tensor x, const HeadNorm& norm, Tensor position, float theta) {
-    R()->rotate(rotate_arguments(out, {}, {}, x, x, norm, position, theta));
+void rotate(Tensor out, Tensor x, const HeadNorm& norm, const Rotary& rotary) {
+    R()->rotate(rotate_arguments(out, {}, {}, x, x, norm, rotary));
 }
 template <Rows R>
 void rotate_backward(Tensor dx, Tensor dweight, Tensor dbias, Tensor dout, Tensor x, const HeadNorm& norm,
-                     Tensor position, float theta) {
-    R()->rotate_backward(rotate_arguments(dx, dweight, dbias, dout, x, norm, position, theta));
+                     const Rotary& rotary) {
+    R()->rotate_backward(rotate_arguments(dx, dweight, dbias, dout, x, norm, rotary));
 }
 
 template <Rows R>

@@ -30,7 +30,8 @@ struct RotateMemory {
 inline RotateMemory rotate_memory(const RotateArguments& r, int64_t chunks) {
     int64_t steps = 0;
     if (r.theta > 0)
-        for (int64_t i = 0; i < r.rows; i++) steps = larger(steps, r.position[i] / ANGLE_STEP + 1);
+        for (int64_t i = 0; i < r.rows; i++)
+            steps = larger(steps, larger(r.position[i], r.segment[i]) / ANGLE_STEP + 1);
     const size_t bytes = RotateMemory(nullptr, r, steps, chunks).parts.bytes;
     const RotateMemory memory(static_cast<char*>(scratch(bytes)), r, steps, chunks);
     const int64_t half = r.head_dim / 2;
@@ -50,10 +51,15 @@ inline RotateMemory rotate_memory(const RotateArguments& r, int64_t chunks) {
     return memory;
 }
 
-inline void angles_of(const RotateMemory& memory, float* cosine, int64_t half, int32_t position) {
-    const double* a = memory.high + position / ANGLE_STEP * 2 * half;
-    const double* b = memory.low + position % ANGLE_STEP * 2 * half;
+inline void angles_of(const RotateMemory& memory, float* cosine, int64_t half, const RotateArguments& r, int64_t row) {
+    const int32_t places[2] = {r.position[row], r.segment[row]};
+    const double *high[2], *low[2];
+    for (int odd = 0; odd < 2; odd++) {
+        high[odd] = memory.high + places[odd] / ANGLE_STEP * 2 * half;
+        low[odd] = memory.low + places[odd] % ANGLE_STEP * 2 * half;
+    }
     for (int64_t i = 0; i < half; i++) {
+        const double *a = high[i % 2], *b = low[i % 2];
         cosine[i] = static_cast<float>(a[i] * b[i] - a[half + i] * b[half + i]);
         cosine[half + i] = static_cast<float>(a[half + i] * b[i] + a[i] * b[half + i]);
     }
@@ -80,7 +86,7 @@ void rotate(const RotateArguments& r) {
     parallel(ceil_div(r.rows, chunk), [&](int64_t task, int worker) {
         float *cosine = memory.rows + worker * 2 * r.head_dim, *head = cosine + r.head_dim;
         for (int64_t row = task * chunk; row < smaller(r.rows, (task + 1) * chunk); row++) {
-            if (r.theta > 0) angles_of(memory, cosine, half, r.position[row]);
+            if (r.theta > 0) angles_of(memory, cosine, half, r, row);
             for (int64_t h = 0; h < r.heads; h++) {
                 const float* x = r.in + row * dim + h * r.head_dim;
                 float* out = r.out + row * dim + h * r.head_dim;
@@ -113,7 +119,7 @@ void rotate_backward(const RotateArguments& r) {
         float* sums = memory.sums + task * 2 * dim;
         if (r.dweight) clear_floats(sums, 2 * dim);
         for (int64_t row = task * chunk; row < smaller(r.rows, (task + 1) * chunk); row++) {
-            if (r.theta > 0) angles_of(memory, cosine, half, r.position[row]);
+            if (r.theta > 0) angles_of(memory, cosine, half, r, row);
             for (int64_t h = 0; h < r.heads; h++) {
                 const int64_t place = row * dim + h * r.head_dim;
                 const float* d = r.in + place;

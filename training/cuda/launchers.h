@@ -30,9 +30,9 @@ void attention_backward_bf16(Tensor dq, Tensor dk, Tensor dv, Tensor dout, Tenso
                              Tensor k, Tensor v, Tensor starts);
 
 void norm_backward(Tensor dx, Tensor dweight, Tensor dout, Tensor x, const RowNorm& norm, Accumulate accumulate);
-void rotate(Tensor out, Tensor x, const HeadNorm& norm, Tensor position, float theta);
+void rotate(Tensor out, Tensor x, const HeadNorm& norm, const Rotary& rotary);
 void rotate_backward(Tensor dx, Tensor dweight, Tensor dbias, Tensor dout, Tensor x, const HeadNorm& norm,
-                     Tensor position, float theta);
+                     const Rotary& rotary);
 void swiglu_backward(Tensor dgate, Tensor dup, Tensor dout, Tensor gate, Tensor up);
 void relu_backward(Tensor dx, Tensor out);
 void gather_backward(Tensor dtable, Tensor dout, Tensor ids, int offset);

@@ -17,12 +17,12 @@ constexpr int MOST_BLOCKS = 1056;                   // where there are no sums: 
 constexpr double ONE_RADIAN = 0.15915494309189535;  // 1 / (2 pi), in turns
 
 struct Rotation {
-    float* out;                  // or dx [rows, heads, head_dim]
-    const float* in;             // x, or dout
-    const float* x;              // of the way back with a norm: what the forward call read
-    const float *weight, *bias;  // [heads, head_dim], or null: no norm; on the way back there is no bias
-    const int* position;         // [rows]
-    float* sums;                 // [parts, 2, heads * head_dim] of dweight and dbias
+    float* out;                     // or dx [rows, heads, head_dim]
+    const float* in;                // x, or dout
+    const float* x;                 // of the way back with a norm: what the forward call read
+    const float *weight, *bias;     // [heads, head_dim], or null: no norm; on the way back there is no bias
+    const int *position, *segment;  // [rows]: what even and odd pairs turn by
+    float* sums;                    // [parts, 2, heads * head_dim] of dweight and dbias
     double log2_theta;
     float eps;
     bool turns;
@@ -46,10 +46,10 @@ public:
     }
 
     // In turns, and reduced to half a turn in double: at position 100,000 a float angle would be off by 0.004.
-    __device__ __forceinline__ void set_position(int position) {
+    __device__ __forceinline__ void set_position(int position, int segment) {
 #pragma unroll
         for (int s = 0; s < STEPS; s++) {
-            const double turns = position * frequency_[s];
+            const double turns = (index(s) % 2 == 0 ? position : segment) * frequency_[s];
             const float half_turns = static_cast<float>(2 * (turns - rint(turns)));
             cosine_[s] = cospif(half_turns);
             sine_[s] = sinpif(half_turns);
@@ -122,7 +122,7 @@ __global__ void __launch_bounds__(MOST_WARPS* WARP) rotate_kernel(Rotation r) {
     grid_dependency_wait();  // orders what earlier kernels wrote before all that follows
     const int64_t begin = blockIdx.x * r.rows_of_block, end = min(begin + r.rows_of_block, r.rows);
     for (int64_t row = begin + threadIdx.x / WARP; row < end; row += MOST_WARPS) {
-        if (r.turns) lane.set_position(r.position[row]);
+        if (r.turns) lane.set_position(r.position[row], r.segment[row]);
         for (int h = 0; h < r.heads; h++) {
             const int64_t at = (row * r.heads + h) * r.head_dim;
             Pairs<STEPS> x = lane.read(r.in + at);
@@ -156,7 +156,7 @@ __global__ void __launch_bounds__(MOST_WARPS* WARP) rotate_backward_kernel(Rotat
 
     const int64_t begin = blockIdx.x * r.rows_of_block, end = min(begin + r.rows_of_block, r.rows);
     for (int64_t row = begin + warp; row < end; row += warps) {
-        if (r.turns) lane.set_position(r.position[row]);
+        if (r.turns) lane.set_position(r.position[row], r.segment[row]);
         for (int h = 0; h < r.heads; h++) {
             const int64_t at = row * width + h * r.head_dim;
             Pairs<STEPS> d = lane.read(r.in + at);
@@ -186,18 +186,21 @@ __global__ void __launch_bounds__(MOST_WARPS* WARP) rotate_backward_kernel(Rotat
     }
 }
 
-Rotation rotation_of(Tensor out, Tensor in, Tensor x, const HeadNorm& norm, Tensor position, float theta) {
+Rotation rotation_of(Tensor out, Tensor in, Tensor x, const HeadNorm& norm, const Rotary& rotary) {
     HeadNorm n = norm;
+    Tensor position = rotary.position, segment = rotary.segment ? rotary.segment : position;
+    const bool turns = rotary.theta > 0;
     return {out.f32(),
             in.f32(),
             x.f32(),
             n.weight.f32(),
             n.bias.f32(),
-            theta > 0 ? position.i32() : nullptr,
+            turns ? position.i32() : nullptr,
+            turns ? segment.i32() : nullptr,
             static_cast<float*>(workspace()),
-            theta > 0 ? log2(static_cast<double>(theta)) : 0,
+            turns ? log2(static_cast<double>(rotary.theta)) : 0,
             norm.eps,
-            theta > 0,
+            turns,
             out.shape[0],
             std::max<int64_t>(MOST_WARPS, divide_up(out.shape[0], MOST_BLOCKS)),
             static_cast<int>(out.shape[1]),
@@ -215,9 +218,9 @@ void with_steps(int head_dim, Use use) {
 
 }  // namespace
 
-void rotate(Tensor out, Tensor x, const HeadNorm& norm, Tensor position, float theta) {
+void rotate(Tensor out, Tensor x, const HeadNorm& norm, const Rotary& rotary) {
     if (x.elements() == 0) return;
-    const Rotation r = rotation_of(out, x, {}, norm, position, theta);
+    const Rotation r = rotation_of(out, x, {}, norm, rotary);
     const dim3 grid(static_cast<unsigned>(divide_up(r.rows, r.rows_of_block)));
     with_steps(r.head_dim, [&](auto steps) {
         CUDA_CHECK(launch_dependent(rotate_kernel<steps()>, grid, dim3(MOST_WARPS * WARP), 0, r));
@@ -225,9 +228,9 @@ void rotate(Tensor out, Tensor x, const HeadNorm& norm, Tensor position, float t
 }
 
 void rotate_backward(Tensor dx, Tensor dweight, Tensor dbias, Tensor dout, Tensor x, const HeadNorm& norm,
-                     Tensor position, float theta) {
+                     const Rotary& rotary) {
     if (dx.elements() == 0) return;
-    Rotation r = rotation_of(dx, dout, norm.weight ? x : Tensor(), norm, position, theta);
+    Rotation r = rotation_of(dx, dout, norm.weight ? x : Tensor(), norm, rotary);
     const int64_t width = static_cast<int64_t>(r.heads) * r.head_dim;
     const size_t warp_bytes = norm.weight ? 2 * static_cast<size_t>(width) * sizeof(float) : 0;
     const int warps =

@@ -35,9 +35,11 @@ void layer_backward(double* d, const float* x, int64_t count, const Moments& m) 
 }
 
 // Turns each pair (head[i], head[i + half]) by `sign` times its angle.
-void turn(double* head, int64_t half, int32_t position, double theta, double sign) {
+void turn(double* head, int64_t half, const Rotary& rotary, int64_t row, double sign) {
+    Tensor position = rotary.position, segment = rotary.segment ? rotary.segment : position;
     for (int64_t i = 0; i < half; i++) {
-        const double angle = position * std::pow(theta, -double(i) / double(half));
+        const int32_t p = (i % 2 == 0 ? position : segment).i32()[row];
+        const double angle = p * std::pow(double(rotary.theta), -double(i) / double(half));
         const double c = std::cos(angle), s = sign * std::sin(angle), u = head[i], v = head[i + half];
         head[i] = u * c - v * s;
         head[i + half] = u * s + v * c;
@@ -114,7 +116,7 @@ void norm_backward(Tensor dx, Tensor dweight, Tensor dout, Tensor x, const RowNo
         for (int64_t i = 0; i < dim; i++) put(dweight.f32()[i], dgain[i], Accumulate::Yes);
 }
 
-void rotate(Tensor out, Tensor x, const HeadNorm& norm, Tensor position, float theta) {
+void rotate(Tensor out, Tensor x, const HeadNorm& norm, const Rotary& rotary) {
     const int64_t rows = x.shape[0], heads = x.shape[1], head_dim = x.shape[2];
     std::vector<double> head(head_dim);
     for (int64_t r = 0; r < rows; r++)
@@ -127,20 +129,20 @@ void rotate(Tensor out, Tensor x, const HeadNorm& norm, Tensor position, float t
                     head[i] = (in[i] - m.mean) * m.scale * norm.weight.f32()[h * head_dim + i] +
                               norm.bias.f32()[h * head_dim + i];
             }
-            if (theta > 0) turn(head.data(), head_dim / 2, position.i32()[r], theta, 1);
+            if (rotary.theta > 0) turn(head.data(), head_dim / 2, rotary, r, 1);
             std::copy(head.begin(), head.end(), out.f32() + (r * heads + h) * head_dim);
         }
 }
 
 void rotate_backward(Tensor dx, Tensor dweight, Tensor dbias, Tensor dout, Tensor x, const HeadNorm& norm,
-                     Tensor position, float theta) {
+                     const Rotary& rotary) {
     const int64_t rows = dx.shape[0], heads = dx.shape[1], head_dim = dx.shape[2], width = heads * head_dim;
     std::vector<double> d(head_dim), dgain(norm.weight ? width : 0), dshift(dgain.size());
     for (int64_t r = 0; r < rows; r++)
         for (int64_t h = 0; h < heads; h++) {
             const int64_t at = r * width + h * head_dim;
             std::copy(dout.f32() + at, dout.f32() + at + head_dim, d.begin());
-            if (theta > 0) turn(d.data(), head_dim / 2, position.i32()[r], theta, -1);
+            if (rotary.theta > 0) turn(d.data(), head_dim / 2, rotary, r, -1);
             if (norm.weight) {
                 const float *in = x.f32() + at, *weight = norm.weight.f32() + h * head_dim;
                 const Moments m = moments(in, head_dim, norm.eps);

@@ -10,9 +10,9 @@ void linear(std::span<const Tensor> outs, Tensor x, std::span<const Tensor> weig
 void linear_dx(Tensor dx, std::span<const Tensor> douts, std::span<const Tensor> weights, Accumulate accumulate);
 void linear_dw(std::span<const Tensor> dweights, Tensor x, std::span<const Tensor> douts);
 void norm_backward(Tensor dx, Tensor dweight, Tensor dout, Tensor x, const RowNorm& norm, Accumulate accumulate);
-void rotate(Tensor out, Tensor x, const HeadNorm& norm, Tensor position, float theta);
+void rotate(Tensor out, Tensor x, const HeadNorm& norm, const Rotary& rotary);
 void rotate_backward(Tensor dx, Tensor dweight, Tensor dbias, Tensor dout, Tensor x, const HeadNorm& norm,
-                     Tensor position, float theta);
+                     const Rotary& rotary);
 void swiglu_backward(Tensor dgate, Tensor dup, Tensor dout, Tensor gate, Tensor up);
 void relu_backward(Tensor dx, Tensor out);
 void gather_backward(Tensor dtable, Tensor dout, Tensor ids, int offset);

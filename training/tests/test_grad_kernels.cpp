@@ -307,10 +307,13 @@ TEST_CASE("grad kernels: rotate and its way back") {
                             const std::string what =
                                 text("[", rows, ", ", heads, ", ", head_dim, "]", normed ? " normed" : "",
                                      theta > 0 ? " turned" : "", in_place ? " in place" : "");
-                            const auto prepare = [=](Memory& memory, Random& random, HeadNorm& norm, Tensor& position) {
+                            const auto prepare = [=](Memory& memory, Random& random, HeadNorm& norm, Rotary& rotary) {
                                 std::vector<int32_t> at;
                                 for (int64_t r = 0; r < rows; r++) at.push_back(random.below(4096));
-                                position = memory.put(int_host(at));
+                                rotary = {memory.put(int_host(at)), {}, theta};
+                                Random another(27);
+                                for (int32_t& p : at) p = another.below(300);
+                                if (head_dim != 6) rotary.segment = memory.put(int_host(at));
                                 if (normed)
                                     norm = {memory.put(random_gain(random, {heads, head_dim})),
                                             memory.put(random_host(random, {heads, head_dim})), 1e-5f};
@@ -319,18 +322,19 @@ TEST_CASE("grad kernels: rotate and its way back") {
                             forward.push_back({"rotate", what, [=](const GradKernels& k, Memory& memory) {
                                                    Random random(25);
                                                    HeadNorm norm;
-                                                   Tensor position;
-                                                   prepare(memory, random, norm, position);
+                                                   Rotary rotary;
+                                                   prepare(memory, random, norm, rotary);
                                                    const Tensor x = memory.put(random_host(random, shape));
                                                    const Tensor out = in_place ? x : memory.make(shape);
-                                                   rotate(k, out, x, norm, position, theta);
+                                                   rotate(k, out, x, norm, rotary);
                                                    return std::vector<Tensor>{out};
                                                }});
                             backward.push_back({"rotate_backward", what, [=](const GradKernels& k, Memory& memory) {
                                                     Random random(26);
                                                     HeadNorm norm;
-                                                    Tensor position, x, dweight, dbias;
-                                                    prepare(memory, random, norm, position);
+                                                    Rotary rotary;
+                                                    Tensor x, dweight, dbias;
+                                                    prepare(memory, random, norm, rotary);
                                                     const Tensor dout = memory.put(random_host(random, shape));
                                                     const Tensor dx = in_place ? dout : memory.make(shape);
                                                     std::vector<Tensor> results = {dx};
@@ -340,8 +344,7 @@ TEST_CASE("grad kernels: rotate and its way back") {
                                                         dbias = memory.put(random_host(random, {heads, head_dim}));
                                                         results.insert(results.end(), {dweight, dbias});
                                                     }
-                                                    rotate_backward(k, dx, dweight, dbias, dout, x, norm, position,
-                                                                    theta);
+                                                    rotate_backward(k, dx, dweight, dbias, dout, x, norm, rotary);
                                                     return results;
                                                 }});
                         }

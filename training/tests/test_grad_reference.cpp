@@ -184,8 +184,10 @@ TEST_CASE("gradients: heads normed and turned") {
     struct Choice {
         bool norm;
         float theta;
+        bool two_axes;
     };
-    for (const Choice choice : {Choice{true, 0}, Choice{false, 100}, Choice{true, 10000}})
+    for (const Choice choice :
+         {Choice{true, 0, false}, Choice{false, 100, false}, Choice{true, 10000, false}, Choice{true, 100, true}})
         for (int64_t heads : {1, 3})
             for (int64_t head_dim : {2, 6, 8}) {
                 CAPTURE(choice.norm);
@@ -193,6 +195,7 @@ TEST_CASE("gradients: heads normed and turned") {
                 Random random(13);
                 const int64_t rows = 3, width = heads * head_dim, half = head_dim / 2;
                 const std::vector<int32_t> position = {0, 5, 1001};
+                const std::vector<int32_t> segment = choice.two_axes ? std::vector<int32_t>{3, 0, 256} : position;
                 const float eps = 0.01f;
                 Formula f;
                 f.inputs = {random_host(random, {rows, heads, head_dim}), random_gain(random, {heads, head_dim}),
@@ -209,7 +212,8 @@ TEST_CASE("gradients: heads normed and turned") {
                             }
                             for (int64_t i = 0; choice.theta > 0 && i < half; i++) {
                                 const double angle =
-                                    position[r] * std::pow(double(choice.theta), -2.0 * double(i) / double(head_dim));
+                                    (i % 2 == 0 ? position : segment)[r] *
+                                    std::pow(double(choice.theta), -2.0 * double(i) / double(head_dim));
                                 const Complex u = head[i], v = head[i + half];
                                 head[i] = u * std::cos(angle) - v * std::sin(angle);
                                 head[i + half] = u * std::sin(angle) + v * std::cos(angle);
@@ -219,7 +223,9 @@ TEST_CASE("gradients: heads normed and turned") {
                 };
                 const Host dout = random_host(random, {rows, heads, head_dim});
                 Memory memory(reference_kernels());
-                const Tensor at = memory.put(int_host(position)), change = memory.put(dout);
+                const Rotary at = {memory.put(int_host(position)),
+                                   choice.two_axes ? memory.put(int_host(segment)) : Tensor(), choice.theta};
+                const Tensor change = memory.put(dout);
                 const Tensor in = memory.put(f.inputs[0]), in_place = memory.put(f.inputs[0]);
                 const Tensor out = memory.make(f.inputs[0].shape), dx = memory.make(f.inputs[0].shape);
                 HeadNorm norm;
@@ -229,18 +235,18 @@ TEST_CASE("gradients: heads normed and turned") {
                     dweight = memory.put(f.inputs[1]);
                     dbias = memory.put(f.inputs[2]);
                 }
-                rotate(definition(), out, in, norm, at, choice.theta);
-                rotate(definition(), in_place, in_place, norm, at, choice.theta);
+                rotate(definition(), out, in, norm, at);
+                rotate(definition(), in_place, in_place, norm, at);
                 check_equal(memory.get(out), f.results());
                 check_equal(memory.get(in_place), f.results());
                 const Tensor kept = choice.norm ? in : Tensor();
-                rotate_backward(definition(), dx, dweight, dbias, change, kept, norm, at, choice.theta);
+                rotate_backward(definition(), dx, dweight, dbias, change, kept, norm, at);
                 check_equal(memory.get(dx), f.gradient(0, dout.floats()));
                 if (choice.norm) {
                     check_equal(memory.get(dweight), plus(f.gradient(1, dout.floats()), f.inputs[1].floats()));
                     check_equal(memory.get(dbias), plus(f.gradient(2, dout.floats()), f.inputs[2].floats()));
                 }
-                rotate_backward(definition(), change, dweight, dbias, change, kept, norm, at, choice.theta);
+                rotate_backward(definition(), change, dweight, dbias, change, kept, norm, at);
                 CHECK(first_difference(memory.get(change).floats(), memory.get(dx).floats(), dout.shape).empty());
                 CHECK(memory.intact());
             }

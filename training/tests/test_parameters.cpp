@@ -4,11 +4,14 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 
 #include "kernels/kernels.h"
+#include "tests/kernel_harness.h"
 #include "tests/temporary_folder.h"
 #include "tests/tiny_model.h"
 #include "tests/tiny_transformer.h"
+#include "training/same_cell_heads.h"
 #include "weights_converter/random_model.h"
 
 #include "tests/testing.h"
@@ -31,7 +34,7 @@ std::vector<float> copy_of(std::span<const float> values) {
 }  // namespace
 
 TEST_CASE("parameters: tensors lie side by side, aligned") {
-    for (Family family : {Family::Chameleon, Family::ChameleonSwin, Family::CM3Leon}) {
+    for (Family family : {Family::Chameleon, Family::ChameleonSwin, Family::CM3Leon, Family::TwoAxes}) {
         const TransformerConfig config = TinyTransformer(family, 61).config;
         const ParameterLayout layout(config);
         int64_t end = 0, count = 0;
@@ -177,4 +180,96 @@ TEST_CASE("parameters: files that do not fit are refused") {
     CHECK(error_of([&] { save_model(path, larger, fitting, DType::F32, model->file()); }).find("and not [") !=
           std::string::npos);
     CHECK(error_of([&] { read_file(path); }) != "");  // nothing was left behind
+}
+
+TEST_CASE("parameters: what a file has in the same shape is taken over, the rest stays") {
+    const TinyModel model(Layout::CM3Leon, reference_kernels());
+    TransformerConfig config = model->config().transformer;
+    const ParameterLayout old_layout(config);
+    ParameterVector old_values(old_layout, reference_kernels());
+    load(old_values, model->file());
+    config.segments = {.begin = 3, .first_code = 4, .codes = 32, .cells = 20};
+    config.ffn_dim += 8;
+    const ParameterLayout layout(config);
+    ParameterVector values(layout, reference_kernels());
+    initialise(values, plain_initialisation(0.25f, config.layers), 2);
+    const std::vector<float> before = values.download();
+    const int taken = load_matching(values, model->file());
+    int same = 0;
+    for (const Parameter& p : layout.parameters()) {
+        const bool is_new = p.spec.name.ends_with("places") || p.spec.name.ends_with("gate") ||
+                            p.spec.name.ends_with("up") || p.spec.name.ends_with("down");
+        CAPTURE(p.spec.name);
+        if (is_new)
+            CHECK(std::equal(values.of(p).begin(), values.of(p).end(), before.begin() + p.first));
+        else
+            CHECK(copy_of(values.of(p)) == copy_of(old_values.of(named(old_layout, p.spec.name))));
+        same += !is_new;
+    }
+    CHECK(taken == same);
+}
+
+TEST_CASE("same-cell heads: most of a head's attention goes to the cell of an earlier picture whose code comes next") {
+    TransformerConfig config = TinyTransformer(Family::TwoAxes).config;
+    config.heads = config.kv_heads = 3;
+    config.head_dim = 64;
+    const ParameterLayout layout(config);
+    ParameterVector values(layout, reference_kernels());
+    initialise(values, plain_initialisation(0.02f, config.layers), 1);
+    const std::vector<float> before = values.download();
+    look_at_same_cells(values, std::vector<HeadNumber>{{1, 2}}, 5);
+    const auto norms = [&](const char* name) {
+        return values.of(named(layout, std::string("transformer.layers.1.") + name));
+    };
+
+    // Queries and keys as the norms make them of anything at all: a given picture behind 9 words, one that is drawn.
+    constexpr int CELLS = 256, GIVEN = 9, DRAWN = 300, ROWS = DRAWN + CELLS;
+    Memory memory(reference_kernels());
+    Random random(7);
+    std::vector<int32_t> position, segment;
+    for (int r = 0; r < ROWS; r++) {
+        position.push_back(r);
+        segment.push_back(r < GIVEN ? r : r < DRAWN ? r - GIVEN : r - DRAWN);
+    }
+    std::vector<std::vector<float>> turned;
+    for (const char* side : {"q_norm", "k_norm"}) {
+        const Tensor x = memory.put(random_host(random, {ROWS, 3, 64}));
+        Host weight(DType::F32, {3, 64}), bias(DType::F32, {3, 64});
+        for (int i = 0; i < 3 * 64; i++) {
+            weight.set(i, norms((std::string(side) + ".weight").c_str())[static_cast<size_t>(i)]);
+            bias.set(i, norms((std::string(side) + ".bias").c_str())[static_cast<size_t>(i)]);
+        }
+        head_norm(reference_kernels(), x, memory.put(weight), memory.put(bias), 1e-5f);
+        rope(reference_kernels(), x,
+             {memory.put(int_host(position)), memory.put(int_host(segment)), config.rope_theta});
+        turned.push_back(memory.get(x).floats());
+    }
+    double least = 1, sum = 0;
+    for (int j = 1; j < CELLS; j++) {  // at code j - 1 of the drawn picture, whose next one is code j
+        const int query = DRAWN + j;
+        std::vector<double> scores;
+        for (int key = 0; key <= query; key++) {
+            double score = 0;
+            for (int i = 0; i < 64; i++)
+                score += turned[0][(query * 3 + 2) * 64 + i] * turned[1][(key * 3 + 2) * 64 + i];
+            scores.push_back(std::exp(score / 8));
+        }
+        const double share = scores[GIVEN + j + 1] / std::accumulate(scores.begin(), scores.end(), 0.0);
+        least = std::min(least, share);
+        sum += share;
+    }
+    CHECK(sum / (CELLS - 1) > 0.75);
+    CHECK(least > 0.2);
+
+    // And nothing else has changed.
+    const std::vector<float> after = values.download();
+    for (const Parameter& p : layout.parameters()) {
+        const bool is_changed =
+            p.spec.name.starts_with("transformer.layers.1.") &&
+            (p.spec.name.find("k_norm") != std::string::npos || p.spec.name.find("q_norm") != std::string::npos ||
+             p.spec.name.ends_with(".v") || p.spec.name.ends_with(".o"));
+        CAPTURE(p.spec.name);
+        CHECK(std::equal(after.begin() + p.first, after.begin() + p.first + p.size(), before.begin() + p.first) ==
+              !is_changed);
+    }
 }

@@ -57,6 +57,29 @@ void walk(const json& object, const std::string path, std::vector<std::string>& 
 
 }  // namespace
 
+TEST_CASE("recipe: an architecture with segments, weights to take over, and heads that look at the same cell") {
+    json object = good();
+    CHECK(!parse(object).segments);
+    object["architecture"]["segments"] = false;
+    CHECK(!parse(object).segments);
+    object["same_cell_heads"] = json::parse("[[1, 0], [0, 3]]");
+    object["architecture"]["kv_heads"] = 4;
+    CHECK(names(error_of([&] { parse(object); }), "same_cell_heads"));  // without segments
+    object["architecture"]["segments"] = true;
+    object["weights_from"] = "old.leon";
+    const TransformerRecipe r = parse(object);
+    CHECK(r.segments);
+    CHECK(r.weights_from == "old.leon");
+    CHECK(r.same_cell_heads == std::vector<HeadNumber>{{1, 0}, {0, 3}});
+    for (const char* list : {"3", "[3]", "[[2, 0]]", "[[0, 4]]", "[[0, -1]]", "[[0, 1, 2]]", "[[0.5, 1]]"}) {
+        CAPTURE(list);
+        object["same_cell_heads"] = json::parse(list);
+        CHECK(names(error_of([&] { parse(object); }), "same_cell_heads"));
+    }
+    object["architecture"]["segments"] = 1;
+    CHECK(names(error_of([&] { parse(object); }), "segments"));
+}
+
 TEST_CASE("recipe: every key arrives") {
     const TransformerRecipe r = parse(good());
     CHECK(r.from == "a.leon");

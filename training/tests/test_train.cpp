@@ -72,7 +72,8 @@ TransformerRecipe recipe_in(const TemporaryFolder& folder, int steps) {
                       .norm_eps = 1e-5f,
                       .qk_norm_eps = 1e-5f,
                       .rope_theta = 10000,
-                      .position_offset = 0};
+                      .position_offset = 0,
+                      .segments = {}};
     r.initial_std = 0.05;
     r.train = {folder / "train.shard"};
     r.held_out = {folder / "held_out.shard"};
