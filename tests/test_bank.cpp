@@ -204,7 +204,7 @@ TEST_CASE("bank: no prefix of a file opens, and no changed byte does harm") {
         const size_t tail = whole.size() - 3000;
         const size_t at =
             in_header ? size_t(uniform(1, trial, 0) * double(header)) : tail + size_t(uniform(1, trial, 0) * 3000);
-        changed[at] = static_cast<char>(uniform(1, trial, 1) * 256);
+        changed[at] = static_cast<char>(static_cast<unsigned char>(uniform(1, trial, 1) * 256));
         write_text(path, changed);
         const std::string error = error_in(path);
         CHECK(error.find('\n') == std::string::npos);
