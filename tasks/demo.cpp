@@ -1,15 +1,18 @@
-// The demonstration page; see demo.h. The sentences stay within the storybook world that the model in the box knows.
+// The demonstration page; see demo.h. The words stay within the storybook world that the model in the box knows.
 #include "tasks/demo.h"
 
 #include <chrono>
 #include <cstdio>
 #include <vector>
 
+#include "retrieval/vectors.h"
 #include "tasks/answers.h"
 #include "tasks/fill.h"
 #include "tasks/maps.h"
 #include "tasks/page.h"
 #include "tasks/ranking.h"
+#include "tasks/retrieval.h"
+#include "tasks/segment.h"
 #include "tasks/upscale.h"
 
 namespace leon {
@@ -36,40 +39,164 @@ Picture with_hole(Picture picture, const PixelBox& box) {
     return picture;
 }
 
-std::string figure(const Picture& picture, const std::string& title, const std::string& more) {
-    return "<figure>" + html_image(picture, title) + "<figcaption><b>" + html_escaped(title) + "</b>" +
-           html_escaped(more) + "</figcaption></figure>\n";
+// A frame around where something was asked for.
+Picture with_frame(Picture picture, const PlacedObject& object) {
+    for (int y = object.y0; y < object.y1; y++)
+        for (int x = object.x0; x < object.x1; x++) {
+            const bool is_edge = y == object.y0 || y == object.y1 - 1 || x == object.x0 || x == object.x1 - 1;
+            for (int c = 0; is_edge && c < 3; c++) picture.at(x, y)[c] = c == 0 ? 255 : 0;
+        }
+    return picture;
 }
 
-// Candidates and their ranking, a missing word, documents that help, a map, an enlargement.
-std::string more_tasks(const Model& model, const std::string& folder, const Settings& settings,
-                       const std::vector<Picture>& pictures, const std::function<void(const std::string&)>& say) {
-    std::string page = "<h2>And also</h2>\n<div class=grid>\n";
-    const auto add = [&](const Picture& picture, const std::string& file, const std::string& title,
-                         const std::string& more) {
-        save_picture(folder + "/" + file, picture);
-        page += figure(picture, title, more);
-        say(title + " -> " + file);
-    };
-    const std::string sentence = SENTENCES[1];
-    Settings many = settings;
-    many.candidates = 4;
-    many.strategy = Strategy::Mixture;
-    Drawing drawing = draw(model, sentence, many);
-    rank(drawing, caption_scorer(model, sentence, settings));
-    add(candidate_sheet(drawing), "candidates.png", "four candidates of \"" + sentence + "\", the best first",
-        "half of them drawn with guidance, half by contrast; ranked by log p(sentence | picture)");
-
-    if (model.documents().joins_by_break()) {
-        const std::string text = "a car ___";
-        const FilledTexts words = fill_text(model, text, &pictures.at(0), settings);
-        add(pictures.at(0), "words.png", text, words.candidates.at(0).text);
+// The page as it grows: figures in sections, each picture also a PNG beside the page.
+class Page {
+public:
+    Page(const Model& model, std::string folder, const std::function<void(const std::string&)>& say)
+        : folder_(std::move(folder)), say_(say) {
+        text_ = html_head("leon: pictures and sentences") +
+                "<h1>leon draws, looks and answers</h1>\n<p>Model: " + html_escaped(model.config().name) +
+                ". The words in bold are what was asked for. Seed 1, first result, nothing picked.</p>\n";
     }
-    add(edge_map(pictures.at(0), {}), "edges.png", "edges of the first picture", "a map to draw after: leon map");
-    add(upscale(pictures.at(2), "", 4, model.kernels()), "large.png", "the third picture, four times as large",
-        "by Lanczos; a network does it better: leon upscale");
-    return page + "</div>\n";
-}
+
+    void section(const std::string& title) {
+        text_ += (sections_++ == 0 ? "<h2>" : "</div>\n<h2>") + html_escaped(title) + "</h2>\n<div class=grid>\n";
+    }
+    // `facts`: pairs of a term and what the model says, below the title.
+    void figure(const Picture& picture, const std::string& file, const std::string& title,
+                const std::vector<std::pair<std::string, std::string>>& facts = {}) {
+        save_picture(folder_ + "/" + file, picture);
+        text_ += "<figure>" + html_image(picture, title) + "<figcaption><b>" + html_escaped(title) + "</b><dl>";
+        std::string line = "\"" + title + "\" -> " + file;
+        for (const auto& [term, fact] : facts) {
+            text_ += "<dt>" + html_escaped(term) + "</dt><dd>" + html_escaped(fact) + "</dd>";
+            line += "; " + term + " \"" + fact + "\"";
+        }
+        text_ += "</dl></figcaption></figure>\n";
+        say_(line);
+    }
+    std::string finish(const std::string& last) {
+        const std::string path = folder_ + "/index.html";
+        write_text(path, text_ + "</div>\n<p><small>" + html_escaped(last) + "</small></p></html>\n");
+        return path;
+    }
+
+private:
+    std::string folder_, text_;
+    const std::function<void(const std::string&)>& say_;
+    int sections_ = 0;
+};
+
+struct Demo {
+    const Model& model;
+    const std::string& folder;
+    Page& page;
+    Settings settings;
+    std::vector<Picture> pictures;  // of the sentences
+
+    std::string seen(const Picture& picture) const { return describe(model, picture, settings).text; }
+    Picture drawn(const DrawRequest& request) const { return draw(model, request, settings).pictures.at(0); }
+
+    void sentences() {
+        page.section("Drawn from a sentence, then looked at");
+        for (const char* sentence : SENTENCES) {
+            pictures.push_back(draw(model, sentence, settings).pictures.at(0));
+            const char* question = QUESTIONS[(pictures.size() - 1) % std::size(QUESTIONS)];
+            page.figure(
+                pictures.back(), std::to_string(pictures.size()) + ".png", sentence,
+                {{"sees", seen(pictures.back())}, {question, ask(model, pictures.back(), question, settings).text}});
+        }
+        save_picture(folder + "/sheet.png", contact_sheet(pictures, COLUMNS));
+    }
+
+    void edits() {
+        page.section("Edited, and filled");
+        const std::pair<int, const char*> edits[] = {{1, "add a cat"},
+                                                     {0, "turn the car into a dog"},
+                                                     {3, "remove the cactus"},
+                                                     {5, "put everything in a forest"}};
+        int number = 0;
+        for (const auto& [of, instruction] : edits) {
+            const Picture changed = edit(model, pictures.at(of), instruction, settings).pictures.at(0);
+            page.figure(changed, "edit-" + std::to_string(++number) + ".png",
+                        "picture " + std::to_string(of + 1) + ": " + instruction, {{"sees", seen(changed)}});
+        }
+        // The cactus gives way: a hole over the right of the fourth picture, filled with a desert with only a balloon.
+        const Picture& whole = pictures.at(3);
+        const PixelBox box{whole.width * 9 / 16, whole.height / 4, whole.width, whole.height * 7 / 8};
+        const std::string wish = "a balloon in a desert";
+        page.figure(with_hole(whole, box), "hole.png", "picture 4 with a hole");
+        const Picture filled = fill(model, whole, box, wish, settings).pictures.at(0);
+        page.figure(filled, "filled.png", wish, {{"sees", seen(filled)}});
+    }
+
+    void structures() {
+        page.section("Drawn after a map, boxes, a word");
+        DrawRequest request;
+        request.text = SENTENCES[2];
+        request.kind = "edges";
+        request.map = edge_map(pictures.at(2), {});
+        page.figure(*request.map, "edges.png", "edges of picture 3");
+        page.figure(drawn(request), "from-edges.png", request.text + ", after these edges");
+
+        DrawRequest placed;
+        placed.text = "a dog in a forest";
+        placed.objects = {{"dog", 72, 64, 112, 104}};
+        page.figure(with_frame(drawn(placed), placed.objects[0]), "placed.png",
+                    placed.text + ", " + words_of_objects(placed.objects));
+
+        DrawRequest sign;
+        sign.sign = "OPEN";
+        page.figure(drawn(sign), "sign.png", "a sign that says OPEN");
+    }
+
+    void understanding() {
+        page.section("Taken apart, and put into words");
+        const Legend legend = storybook_legend();
+        const Segmentation parts = segment(model, pictures.at(3), "", legend, settings);
+        std::string names;
+        for (const LabelRegion& region : parts.regions)
+            names += (names.empty() ? "" : ", ") + legend.kinds[static_cast<size_t>(region.label)].name;
+        page.figure(paint_map(parts.labels, legend), "segments.png", "segmentation of picture 4", {{"holds", names}});
+        page.figure(pictures.at(6), "long.png", "picture 7 at length",
+                    {{"sees", describe(model, pictures.at(6), settings, {}, Detail::Long).text}});
+        const std::string text = "a car ___";
+        page.figure(pictures.at(0), "words.png", text,
+                    {{"filled", fill_text(model, text, &pictures.at(0), settings).candidates.at(0).text}});
+    }
+
+    void help() {
+        page.section("With help, and by choice");
+        const std::string sentence = "a cat and a house on a green meadow";
+        const std::unique_ptr<Embedder> embedder = open_embedder("native", model);
+        const std::string path = folder + "/pictures.leonbank";
+        BankWriter writer(path, *embedder, model.config().vqgan.resolution);
+        for (size_t i = 0; i < pictures.size(); i++)
+            writer.add(SENTENCES[i], &pictures[i], std::to_string(i + 1) + ".png",
+                       document_vector(embedder->text(SENTENCES[i]), embedder->picture(pictures[i])));
+        writer.finish();
+        const Bank bank(path);
+        const Help found = retrieve_for(model, bank, *embedder, sentence, nullptr, 2);
+        DrawRequest request;
+        request.text = sentence;
+        request.retrieved = found.documents;
+        std::string sources;
+        for (const RetrievedDocument& document : found.sources)
+            sources += (sources.empty() ? "" : ", ") + document.text;
+        page.figure(drawn(request), "helped.png", sentence, {{"documents from the pictures above", sources}});
+
+        Settings many = settings;
+        many.candidates = 4;
+        many.strategy = Strategy::Mixture;
+        Drawing drawing = draw(model, SENTENCES[1], many);
+        rank(drawing, caption_scorer(model, SENTENCES[1], settings));
+        page.figure(candidate_sheet(drawing), "candidates.png",
+                    "four candidates of \"" + std::string(SENTENCES[1]) + "\", the best first",
+                    {{"two drawn with guidance, two by contrast; ranked by", "log p(sentence | picture)"}});
+        page.figure(upscale(pictures.at(2), "", 4, model.kernels()), "large.png", "picture 3, four times as large",
+                    {{"by", "Lanczos; a network does it better: leon upscale"}});
+    }
+};
 
 }  // namespace
 
@@ -77,51 +204,20 @@ std::string run_demo(const Model& model, const std::string& folder,
                      const std::function<void(const std::string&)>& say) {
     make_folder(folder);
     const auto start = std::chrono::steady_clock::now();
-    Settings settings;
-    settings.seed = 1;
-    std::string page =
-        html_head("leon: pictures and sentences") +
-        "<h1>leon draws, looks and answers</h1>\n<p>Model: " + html_escaped(model.config().name) +
-        ". Each picture was drawn from the sentence in bold; what stands below it is what the same "
-        "model says when it looks at its own picture. Seed 1, first result, nothing picked.</p>\n<div class=grid>\n";
-    std::vector<Picture> pictures;
-    for (const char* sentence : SENTENCES) {
-        const Picture picture = draw(model, sentence, settings).pictures.at(0);
-        const std::string said = describe(model, picture, settings).text;
-        const char* question = QUESTIONS[pictures.size() % std::size(QUESTIONS)];
-        const std::string answer = ask(model, picture, question, settings).text;
-        save_picture(folder + "/" + std::to_string(pictures.size() + 1) + ".png", picture);
-        pictures.push_back(picture);
-        page += "<figure>" + html_image(picture, sentence) + "<figcaption><b>" + html_escaped(sentence) +
-                "</b><dl><dt>sees</dt><dd>" + html_escaped(said) + "</dd><dt>" + html_escaped(question) + "</dt><dd>" +
-                html_escaped(answer) + "</dd></dl></figcaption></figure>\n";
-        say("\"" + std::string(sentence) + "\" -> " + std::to_string(pictures.size()) + ".png; sees \"" + said +
-            "\"; " + question + " \"" + answer + "\"");
+    Page page(model, folder, say);
+    Demo demo{model, folder, page, {}, {}};
+    demo.settings.seed = 1;
+    demo.sentences();
+    if (model.documents().joins_by_break()) {
+        demo.edits();
+        demo.structures();
+        demo.understanding();
+        demo.help();
     }
-    save_picture(folder + "/sheet.png", contact_sheet(pictures, COLUMNS));
-
-    // The cactus gives way: a hole over the right of the fourth picture, filled with a desert that has only a balloon.
-    const Picture& whole = pictures.at(3);
-    const PixelBox box{whole.width * 9 / 16, whole.height / 4, whole.width, whole.height * 7 / 8};
-    const std::string wish = "a balloon in a desert";
-    const Picture filled = fill(model, whole, box, wish, settings).pictures.at(0);
-    save_picture(folder + "/filled.png", filled);
-    page += "</div>\n<h2>A hole, filled</h2>\n<div class=grid><figure>" +
-            html_image(with_hole(whole, box), "with a hole") +
-            "<figcaption>the fourth picture with a hole</figcaption></figure><figure>" + html_image(filled, wish) +
-            "<figcaption><b>" + html_escaped(wish) +
-            "</b>sees: " + html_escaped(describe(model, filled, settings).text) + "</figcaption></figure></div>\n";
-    say("hole filled with \"" + wish + "\" -> filled.png");
-    page += more_tasks(model, folder, settings, pictures, say);
-
     char seconds[32];
     std::snprintf(seconds, sizeof seconds, "%.1f",
                   std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
-    page += std::string("<p><small>Made in ") + seconds + " seconds by the " + model.kernels().name +
-            " backend.</small></p></html>\n";
-    std::string path = folder + "/index.html";
-    write_text(path, page);
-    return path;
+    return page.finish(std::string("Made in ") + seconds + " seconds by the " + model.kernels().name + " backend.");
 }
 
 }  // namespace leon

@@ -1,5 +1,4 @@
-// The demonstration: draws eight sentences, fills a hole, describes and answers, ranks candidates, fills a text, draws
-// with the help of documents, and writes it all as one HTML page.
+// The demonstration: every task once, and drawing from a sentence eight times, as one HTML page.
 #pragma once
 
 #include <functional>

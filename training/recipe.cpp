@@ -172,6 +172,7 @@ TransformerRecipe parse_recipe(const std::string& text, const std::string& where
     if (r.text("kind") != "transformer") r.fail("kind", "must be transformer");
     recipe.from = r.text("from");
     recipe.output = r.text("output");
+    if (r.has("name")) recipe.name = r.text("name");
     recipe.context = r.integer("context", 2, MOST_TOKENS);
     recipe.fresh = r.has("architecture");
     if (recipe.fresh) {

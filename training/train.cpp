@@ -36,6 +36,7 @@ SegmentRule segments_of(const ModelConfig& config, const Tokenizer& tokenizer, c
 // The model's configuration with the recipe's transformer in it.
 ModelConfig configuration(const TransformerRecipe& recipe, const WeightsFile& file, const Tokenizer& tokenizer) {
     ModelConfig config = parse_config(file.config_json(), file.path());
+    if (!recipe.name.empty()) config.name = recipe.name;
     if (recipe.fresh) {
         config.has_transformer = true;
         config.transformer = recipe.architecture;

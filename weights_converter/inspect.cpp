@@ -100,7 +100,7 @@ struct Part {
 
 std::vector<Part> parts_of(const std::vector<const StoredTensor*>& tensors) {
     std::vector<Part> parts = {
-        {"token embedding and positions", {"transformer.embedding", "transformer.positions"}},
+        {"token embedding and positions", {"transformer.embedding", "transformer.positions", "transformer.places"}},
         {"transformer layers", {"transformer.layers."}},
         {"final norm and output", {"transformer.norm", "transformer.output"}},
         {"picture encoder", {"vqgan.encoder.", "vqgan.quant_conv."}},

@@ -69,6 +69,12 @@ std::vector<Ablation> ablations() {
     Settings text = guided(3);
     text.image_guidance = 1.f;
     all.push_back({"edit, guidance 3 of the text alone", RowKind::Edit, text});
+    Settings both = guided(3);
+    both.image_guidance = 1.5f;
+    all.push_back({"edit, guidance 3 and 1.5", RowKind::Edit, both});
+    both = guided(1.5f);
+    both.image_guidance = 3.f;
+    all.push_back({"edit, guidance 1.5 and 3", RowKind::Edit, both});
 
     for (RowKind kind : {RowKind::RetrieveRare, RowKind::RetrieveNovel}) {
         const std::string name = std::string(kind_facts(kind).name) + ", documents: ";

@@ -70,6 +70,9 @@ TEST_CASE("recipe: an architecture with segments, weights to take over, and head
     const TransformerRecipe r = parse(object);
     CHECK(r.segments);
     CHECK(r.weights_from == "old.leon");
+    CHECK(r.name.empty());
+    object["name"] = "storybook";
+    CHECK(parse(object).name == "storybook");
     CHECK(r.same_cell_heads == std::vector<HeadNumber>{{1, 0}, {0, 3}});
     for (const char* list : {"3", "[3]", "[[2, 0]]", "[[0, 4]]", "[[0, -1]]", "[[0, 1, 2]]", "[[0.5, 1]]"}) {
         CAPTURE(list);
