@@ -192,6 +192,20 @@ ordered_json print_clip_tower(const ClipTower& t) {
     return object;
 }
 
+std::map<std::string, TaskDefaults> read_defaults(const json& object, const std::string& where) {
+    if (!object.is_object()) throw Error("configuration: 'defaults' must be an object", where);
+    std::map<std::string, TaskDefaults> all;
+    for (const auto& [task, values] : object.items()) {
+        ConfigReader r(values, "defaults." + task, where);
+        TaskDefaults& d = all[task];
+        if (r.has("guidance")) d.guidance = r.number("guidance", -100, 100);
+        if (r.has("image_guidance")) d.image_guidance = r.number("image_guidance", -100, 100);
+        if (r.has("temperature")) d.temperature = r.number("temperature", 0, 100);
+        r.finish();
+    }
+    return all;
+}
+
 }  // namespace
 
 const char* name_of(Norm value) {
@@ -225,6 +239,10 @@ const char* name_of(Activation value) {
     return text_of(CLIP_ACTIVATIONS, value);
 }
 
+std::map<std::string, TaskDefaults> parse_task_defaults(const std::string& text, const std::string& where) {
+    return read_defaults(parse_json(text, where), where);
+}
+
 ModelConfig parse_config(const std::string& text, const std::string& where) {
     const json object = parse_json(text, where);
     ConfigReader r(object, "", where);
@@ -239,6 +257,7 @@ ModelConfig parse_config(const std::string& text, const std::string& where) {
     if (c.has_vqgan) c.vqgan = read_vqgan(r.value("vqgan"), where);
     if (c.has_upscaler) c.upscaler = read_upscaler(r.value("upscaler"), where);
     if (c.has_clip) c.clip = read_clip(r.value("clip"), where);
+    if (r.has("defaults")) c.defaults = read_defaults(r.value("defaults"), where);
     if (!c.has_transformer && !c.has_vqgan && !c.has_upscaler && !c.has_clip)
         throw Error("the configuration has neither transformer nor vqgan, upscaler or clip", where);
     r.finish();
@@ -249,6 +268,12 @@ std::string print_config(const ModelConfig& config) {
     ordered_json object;
     object["name"] = config.name;
     if (config.has_transformer || config.has_vqgan) object["layout"] = name_of(config.layout);
+    for (const auto& [task, d] : config.defaults) {
+        ordered_json& values = object["defaults"][task] = ordered_json::object();
+        if (d.guidance) values["guidance"] = shortest(*d.guidance);
+        if (d.image_guidance) values["image_guidance"] = shortest(*d.image_guidance);
+        if (d.temperature) values["temperature"] = shortest(*d.temperature);
+    }
     if (config.has_transformer) {
         const TransformerConfig& c = config.transformer;
         ordered_json& t = object["transformer"];

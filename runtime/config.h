@@ -5,6 +5,8 @@
 // Nothing has a silent default: a missing or unknown key, name or version is an Error.
 #pragma once
 
+#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -103,6 +105,15 @@ struct ClipConfig {
     int patches() const { return (side / patch) * (side / patch); }
 };
 
+// How a model's pictures of a task are best drawn, where that is not as its family does it. What is absent is the
+// family's.
+struct TaskDefaults {
+    std::optional<float> guidance;        // -100 to 100; 1 is none
+    std::optional<float> image_guidance;  // the same; of tasks with a stream for their prompt's pictures
+    std::optional<float> temperature;     // 0 to 100; 0 is greedy
+    bool operator==(const TaskDefaults&) const = default;
+};
+
 struct ModelConfig {
     std::string name;                 // for people: "storybook-bootstrap"
     Layout layout = Layout::CM3Leon;  // means nothing without transformer and vqgan
@@ -111,10 +122,13 @@ struct ModelConfig {
     VqganConfig vqgan;
     UpscalerConfig upscaler;
     ClipConfig clip;
+    std::map<std::string, TaskDefaults> defaults;  // by the task's name (tokenizer/templates.h)
 };
 
 // `where` is the file's name, for messages. Checks ranges and the divisibility that the kernels rely on.
 ModelConfig parse_config(const std::string& json, const std::string& where);
+// The object of its key "defaults" alone.
+std::map<std::string, TaskDefaults> parse_task_defaults(const std::string& json, const std::string& where);
 std::string print_config(const ModelConfig& config);  // the canonical JSON: parse_config(print_config(c)) equals c
 
 // The names used in the JSON and by `leon inspect`.

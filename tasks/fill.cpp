@@ -161,7 +161,7 @@ Picture filled_frame(const Picture& frame, const Picture& drawn, const std::vect
     return result;
 }
 
-Drawing fill(const Model& model, const HoleInFrame& hole, const std::string& text, const Settings& settings,
+Drawing fill(const Model& model, const HoleInFrame& hole, const std::string& text, const Settings& given,
              const Progress& progress, const std::vector<Document>& retrieved) {
     const int patch = model.config().vqgan.patch();
     const Vqgan& decoder = model.decoder();
@@ -178,6 +178,7 @@ Drawing fill(const Model& model, const HoleInFrame& hole, const std::string& tex
 
     const Template& row = template_of(model.config().layout, Task::FillPicture);
     const Prompt prompt = query(row, fields);
+    const Settings settings = settled(model, Task::FillPicture, given);
     const Guidance guidance = guidance_for(row, settings);
     drawing.prompt = readable_prompts(model, prompt, guidance, settings);
     const Completions completions = complete(model, prompt, guidance, settings, progress);

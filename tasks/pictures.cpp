@@ -55,6 +55,18 @@ Fields fields_for(const Model& model, const Picture& picture) {
     return fields;
 }
 
+Settings settled(const Model& model, Task task, Settings given) {
+    const auto found = model.config().defaults.find(name_of(task));
+    if (found == model.config().defaults.end()) return given;
+    const TaskDefaults& d = found->second;
+    const Template* row = find_template(model.config().layout, task);
+    if (!given.guidance) given.guidance = d.guidance;
+    if (!given.image_guidance && row && row->image_guidance != 0) given.image_guidance = d.image_guidance;
+    // The contrast of CD-K is drawn from as it is.
+    if (!given.temperature && given.strategy == Strategy::TopP) given.temperature = d.temperature;
+    return given;
+}
+
 Guidance guidance_for(const Template& row, const Settings& settings) {
     return guidance_of(settings, {row.guidance, row.image_guidance});
 }
@@ -80,8 +92,8 @@ Drawing make_picture(const Model& model, Task task, Fields fields, const Setting
 
     const Template& row = template_of(model.config().layout, task);
     const Prompt prompt = query(row, fields);
-    const Guidance guidance = guidance_for(row, given);
-    Settings settings = given;
+    Settings settings = settled(model, task, given);
+    const Guidance guidance = guidance_for(row, settings);
     if (!settings.top_k && row.picture_top_k > 0) settings.top_k = row.picture_top_k;
     Drawing drawing;
     drawing.prompt = readable_prompts(model, prompt, guidance, settings);

@@ -69,6 +69,8 @@ Drawing estimate(const Model& model, const Picture& picture, const std::string& 
 // The main stream's prompt and those of its guidance, a line each, for a person to read.
 std::string readable_prompts(const Model& model, const Prompt& prompt, const Guidance& guidance,
                              const Settings& settings);
+// `given` with what the model's file says of the task where nothing was given (TaskDefaults of runtime/config.h).
+Settings settled(const Model& model, Task task, Settings given);
 Guidance guidance_for(const Template& row, const Settings& settings);
 
 // All candidates on one sheet, about as wide as high.

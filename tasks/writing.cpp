@@ -61,7 +61,8 @@ public:
                         "document", "shorten it");
 
         const Layout layout = model_.config().layout;
-        Guidance guidance = guidance_for(template_of(layout, Task::Draw), settings_);
+        const Settings of_pictures = settled(model_, Task::Draw, settings_);
+        Guidance guidance = guidance_for(template_of(layout, Task::Draw), of_pictures);
         const Template* edit = find_template(layout, Task::Edit);
         if (!documents.joins_by_break() && edit && has_picture(prompt)) guidance.image = edit->image_guidance;
 
@@ -69,7 +70,7 @@ public:
         plan.max_tokens = std::min(limits_.max_tokens, room);
         plan.max_pictures = allowed_pictures(model_, limits_);
         plan.text_chain = text_chain(layout, settings_);
-        plan.picture_chain = picture_chain(layout, settings_, guidance, 0);
+        plan.picture_chain = picture_chain(layout, of_pictures, guidance, 0);
         plan.guidance = [&](std::span<const int32_t> generated) {
             Ids so_far = ids;
             so_far.insert(so_far.end(), generated.begin(), generated.end());

@@ -382,3 +382,40 @@ TEST_CASE("tasks: progress can cancel a picture, an answer and a document") {
     CHECK(drawing.pictures.empty());
     CHECK(!describe(*tiny, gradient(32, 32), with_seed(1), progress).complete);
 }
+
+TEST_CASE("tasks: what a model's file says of a task holds where nobody says otherwise") {
+    const TinyModel tiny(Layout::CM3Leon);
+    const TemporaryFolder folder;
+    ModelConfig config = tiny->config();
+    config.defaults["edit"] = {1.0f, 2.0f, 0.25f};
+    config.defaults["draw"] = {4.0f, 5.0f, {}};
+    write_random_model(folder / "with.leon", config, DType::F32, 7, tiny->file().tokenizer_json());
+    const Model model(folder / "with.leon", cpu_kernels());
+
+    Settings given;
+    CHECK(!settled(*tiny, Task::Edit, given).guidance);
+    const Settings edit = settled(model, Task::Edit, given), draw = settled(model, Task::Draw, given);
+    CHECK(edit.guidance == 1.0f);
+    CHECK(edit.image_guidance == 2.0f);
+    CHECK(edit.temperature == 0.25f);
+    CHECK(draw.guidance == 4.0f);
+    CHECK(!draw.image_guidance);  // there is no such stream
+    CHECK(!draw.temperature);
+    CHECK(!settled(model, Task::Ask, given).guidance);
+    given.guidance = 3.0f;
+    given.strategy = Strategy::Contrastive;
+    CHECK(settled(model, Task::Edit, given).guidance == 3.0f);
+    CHECK(settled(model, Task::Edit, given).image_guidance == 2.0f);
+    CHECK(!settled(model, Task::Edit, given).temperature);
+
+    // And it arrives: greedy edits are the same for every seed.
+    const Picture picture(TINY_SIDE, TINY_SIDE, 100);
+    config.defaults["edit"] = {1.0f, 1.0f, 0.0f};
+    write_random_model(folder / "greedy.leon", config, DType::F32, 7, tiny->file().tokenizer_json());
+    const Model greedy(folder / "greedy.leon", cpu_kernels());
+    Settings one, other;
+    other.seed = 1;
+    CHECK(leon::edit(greedy, picture, "a", one).grids[0].codes ==
+          leon::edit(greedy, picture, "a", other).grids[0].codes);
+    CHECK(leon::edit(*tiny, picture, "a", one).grids[0].codes != leon::edit(*tiny, picture, "a", other).grids[0].codes);
+}

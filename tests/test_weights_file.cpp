@@ -268,6 +268,25 @@ TEST_CASE("config: printing and parsing are inverse for every combination of fac
     CHECK(contains(print_config(small_model()), "1e-05"));
 }
 
+TEST_CASE("config: defaults of tasks come back as they were, and nothing else is taken") {
+    ModelConfig c = small_model();
+    CHECK(!contains(print_config(c), "defaults"));
+    c.defaults["edit"] = {1.0f, 1.5f, {}};
+    c.defaults["segment"] = {{}, {}, 0.5f};
+    const ModelConfig back = parse_config(print_config(c), "test");
+    CHECK(back.defaults == c.defaults);
+    CHECK(print_config(back) == print_config(c));
+    auto error = [&](const char* values) {
+        nlohmann::json json = nlohmann::json::parse(print_config(small_model()));
+        json["defaults"] = nlohmann::json::parse(values);
+        return error_of([&] { parse_config(json.dump(), "model.leon"); });
+    };
+    CHECK(error(R"({"edit": {}})") == "");
+    for (const char* values : {"1", R"({"edit": 1})", R"({"edit": {"top_p": 1}})", R"({"edit": {"guidance": 101}})",
+                               R"({"edit": {"temperature": -1}})", R"({"edit": {"guidance": "1"}})"})
+        CHECK(contains(error(values), "model.leon"));
+}
+
 TEST_CASE("config: every key is needed, none may be added, every type is checked") {
     const nlohmann::json good = nlohmann::json::parse(print_config(small_model()));
     auto error = [](const nlohmann::json& json) { return error_of([&] { parse_config(json.dump(), "model.leon"); }); };

@@ -173,6 +173,7 @@ TransformerRecipe parse_recipe(const std::string& text, const std::string& where
     recipe.from = r.text("from");
     recipe.output = r.text("output");
     if (r.has("name")) recipe.name = r.text("name");
+    if (r.has("defaults")) recipe.defaults = parse_task_defaults(r.value("defaults").dump(), where);
     recipe.context = r.integer("context", 2, MOST_TOKENS);
     recipe.fresh = r.has("architecture");
     if (recipe.fresh) {

@@ -54,7 +54,8 @@ struct Mixture {
 struct TransformerRecipe {
     std::string from;  // a leon file: tokenizer, VQGAN, and (unless `fresh`) the weights to begin with
     std::string output;
-    std::string name;  // of the model that is written; empty: as `from` has it
+    std::map<std::string, TaskDefaults> defaults;  // of the model that is written; empty: as `from` has them
+    std::string name;                              // of the model that is written; empty: as `from` has it
     bool fresh = false;
     TransformerConfig architecture;  // if fresh; its vocabulary is that of the tokenizer
     double initial_std = 0;          // if fresh: of all matrices; 0: CM3Leon's initialisation

@@ -37,6 +37,7 @@ SegmentRule segments_of(const ModelConfig& config, const Tokenizer& tokenizer, c
 ModelConfig configuration(const TransformerRecipe& recipe, const WeightsFile& file, const Tokenizer& tokenizer) {
     ModelConfig config = parse_config(file.config_json(), file.path());
     if (!recipe.name.empty()) config.name = recipe.name;
+    if (!recipe.defaults.empty()) config.defaults = recipe.defaults;
     if (recipe.fresh) {
         config.has_transformer = true;
         config.transformer = recipe.architecture;

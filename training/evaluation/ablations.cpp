@@ -51,9 +51,9 @@ Section Ablation::evaluate(const Model& model, const Judge& judge, const Evaluat
 
 std::vector<Ablation> ablations() {
     std::vector<Ablation> all;
-    all.push_back(drawing("as by default (guidance 3, top-p)", {}));
+    all.push_back(drawing("as by default", {}));
     all.back().is_default = true;
-    for (float guidance : {1.f, 2.f, 5.f})
+    for (float guidance : {1.f, 2.f, 3.f, 5.f})
         all.push_back(drawing("guidance " + std::to_string(int(guidance)), guided(guidance)));
     Settings contrast;
     contrast.strategy = Strategy::Contrastive;
@@ -62,13 +62,16 @@ std::vector<Ablation> ablations() {
     all.push_back(drawing("8 candidates re-ranked, CD-K", ranked(Strategy::Contrastive)));
     all.push_back(drawing("8 candidates re-ranked, mixture", ranked(Strategy::Mixture)));
 
-    all.push_back({"edit, as by default (guidance 7.5 and 1.5)", RowKind::Edit, {}, 2, true});
+    all.push_back({"edit, as by default", RowKind::Edit, {}, 2, true});
     Settings none = guided(1);
     none.image_guidance = 1.f;
     all.push_back({"edit, no guidance", RowKind::Edit, none});
     Settings text = guided(3);
     text.image_guidance = 1.f;
     all.push_back({"edit, guidance 3 of the text alone", RowKind::Edit, text});
+    Settings paper = guided(7.5f);
+    paper.image_guidance = 1.5f;
+    all.push_back({"edit, guidance 7.5 and 1.5", RowKind::Edit, paper});
     Settings both = guided(3);
     both.image_guidance = 1.5f;
     all.push_back({"edit, guidance 3 and 1.5", RowKind::Edit, both});

@@ -17,11 +17,12 @@ struct Ablation {
                      const AskSettings& defaults, const std::function<void(size_t, size_t)>& progress) const;
 };
 
-//   draw            guidance 1, 2, 3 (the default), 5; CD-K; 8 candidates re-ranked by log p(caption | picture), drawn
+//   draw            as by default; guidance 1, 2, 3, 5; CD-K; 8 candidates re-ranked by log p(caption | picture), drawn
 //                   by top-p, by CD-K and by the mixture
-//   edit            as by default (7.5 of the text, 1.5 of the picture), no guidance, 3 of the text alone, 3
-//   and 1.5, 1.5 and 3 retrieve-rare   2 (the default), 1 and 0 documents from the bank retrieve-novel  2 (the default)
-//   and 0 documents
+//   edit            as by default; no guidance; 3 of the text alone; of text and picture 7.5 and 1.5 (the paper's),
+//                   3 and 1.5, 1.5 and 3
+//   retrieve-rare   2 (the default), 1 and 0 documents from the bank
+//   retrieve-novel  2 (the default) and 0 documents
 std::vector<Ablation> ablations();
 
 // Fills against_defaults of every section that is no default, from the default in front of it.

@@ -58,7 +58,7 @@ Asking query_of(const Model& model, const Row& row, const AskSettings& how) {
 
     q.words = &template_of(model.config().layout, row.task);
     q.request.prompt = query(*q.words, fields);
-    q.request.guidance = guidance_for(*q.words, how.settings);
+    q.request.guidance = guidance_for(*q.words, settled(model, row.task, how.settings));
     q.request.seed = seed_of(row, how.settings.seed);
     size_t tokens = model.documents().ids(q.request.prompt).size();
     if (q.request.prompt.next == Prompt::Next::Picture) tokens += CELLS * CELLS;
@@ -187,7 +187,8 @@ std::vector<AnsweredRow> answer_rows(const Model& model, std::span<const Row> ro
             return how.progress(std::min(done, total), total);
         };
     std::vector<Completions> completions;
-    if (!requests.empty()) completions = complete(model, requests, how.settings, progress);
+    if (!requests.empty())
+        completions = complete(model, requests, settled(model, rows.front().task, how.settings), progress);
     std::vector<AnsweredRow> answers;
     size_t next = 0;
     for (const Asking& q : queries) {

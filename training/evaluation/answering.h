@@ -65,7 +65,8 @@ size_t work_of(RowKind kind);
 // Error unless the model draws pictures of SCENE_SIZE in CELLS x CELLS codes and reads CM3Leon's documents.
 void check_storybook_model(const Model& model);
 
-// All rows of the call are one batch. Empty if progress stopped it. Error as above.
+// All rows of the call are one batch, and drawn by the settings of the first one's task. Empty if progress stopped it.
+// Error as above.
 std::vector<AnsweredRow> answer_rows(const Model& model, std::span<const Row> rows, const AskSettings& how);
 
 // A scene, map or sign through the model's picture tokenizer and back.

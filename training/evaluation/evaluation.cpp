@@ -256,6 +256,8 @@ StorybookReport evaluate_storybook(const Model& model, const World& world, const
         bank.emplace(model, world);
     AskSettings defaults;
     defaults.settings.seed = options.seed;
+    defaults.settings.guidance = options.guidance;
+    defaults.settings.temperature = options.temperature;
     defaults.bank = bank ? &*bank : nullptr;
 
     const size_t rows = static_cast<size_t>(options.rows);
@@ -272,10 +274,13 @@ StorybookReport evaluate_storybook(const Model& model, const World& world, const
     };
     for (const std::string& name : report.options.sections) {
         const std::optional<RowKind> kind = kind_of(name);
-        if (kind)
-            report.sections.push_back(evaluate_kind(model, judge, *kind, options, defaults, tell(name)));
-        else
+        if (kind) {
+            AskSettings how = defaults;
+            if (*kind == RowKind::Edit) how.settings.image_guidance = options.image_guidance;
+            report.sections.push_back(evaluate_kind(model, judge, *kind, options, how, tell(name)));
+        } else {
             report.sections.push_back(evaluate_tokenizer(model, judge, name, options, tell(name)));
+        }
         before += rows * (kind ? work_of(*kind) : tokenizer_work());
     }
     for (const Ablation& ablation : planned) {

@@ -29,10 +29,11 @@ struct EvaluationOptions {
     int rows = 100;                     // of each section
     uint64_t first_seed = 0;            // of the rows; none may reach FIRST_TRAINING_SEED
     Compositions compositions = Compositions::Any;
-    uint64_t seed = 0;       // of the draws
-    int rows_at_once = 32;   // in one batch of the engine; changes the speed only
-    bool ablations = false;  // and the sections of ablations.h
-    int exhibits = 4;        // pictures that are kept, of right and of wrong rows each
+    uint64_t seed = 0;                                           // of the draws
+    std::optional<float> guidance, image_guidance, temperature;  // of pictures, in place of the model's and leon's own
+    int rows_at_once = 32;                                       // in one batch of the engine; changes the speed only
+    bool ablations = false;                                      // and the sections of ablations.h
+    int exhibits = 4;  // pictures that are kept, of right and of wrong rows each
 };
 
 struct RowOutcome {

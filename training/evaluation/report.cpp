@@ -35,6 +35,10 @@ ordered_json json_of(const Marks& marks) {
     for (const Mark& mark : marks) json[mark.name] = {rounded(mark.part), rounded(mark.whole)};
     return json;
 }
+// Null where the defaults were left as they are.
+ordered_json given(const std::optional<float>& setting) {
+    return setting ? ordered_json(*setting) : ordered_json();
+}
 
 ordered_json json_of(const RowOutcome& row) {
     ordered_json json = {{"seed", row.seed}};
@@ -107,6 +111,9 @@ std::string report_json(const StorybookReport& report, Detail detail) {
                          {"first_seed", report.options.first_seed},
                          {"compositions", report.options.compositions == Compositions::HeldOut ? "held out" : "any"},
                          {"seed", report.options.seed},
+                         {"guidance", given(report.options.guidance)},
+                         {"image_guidance", given(report.options.image_guidance)},
+                         {"temperature", given(report.options.temperature)},
                          {"sections", ordered_json::array()}};
     ordered_json definitions = ordered_json::object();
     const auto add = [&](const std::vector<Section>& sections, const char* where) {
