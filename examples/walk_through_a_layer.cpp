@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <exception>
 
+#include "runtime/segment_places.h"
 #include "runtime/state.h"
 #include "tasks/model.h"
 
@@ -52,15 +53,10 @@ void walk(const Model& model, const std::string& text) {
     b.position.fill_from(position.data(), rows * sizeof(int32_t));
     Placement at{b.stream.tensor(), b.position.tensor(), {}};
     if (c.segments) {  // the place of every token in its segment, and of codes in their picture
-        std::vector<int32_t> segment, code;
-        SegmentPlace place;
-        for (int32_t token : tokens) {
-            place = place_after(c.segments, place, token);
-            segment.push_back(place.index);
-            code.push_back(place.code);
-        }
-        b.segment.fill_from(segment.data(), rows * sizeof(int32_t));
-        b.code.fill_from(code.data(), rows * sizeof(int32_t));
+        SegmentPlaces places;
+        places.add(c.segments, tokens);
+        b.segment.fill_from(places.index.data(), rows * sizeof(int32_t));
+        b.code.fill_from(places.code.data(), rows * sizeof(int32_t));
         at.segment = b.segment.tensor();
     }
     const Tensor x = b.x.tensor(), normed = b.normed.tensor(), q = b.q.tensor(), key = b.k.tensor(), v = b.v.tensor();

@@ -103,6 +103,7 @@ void Transformer::place(KvCache& cache, const Batch& batch) {
         CHECK(batch.position[r] == cache.length(batch.stream[r]) + nth);
         CHECK(config_.positions != Positions::Learned || batch.position[r] < config_.context);
         cache.reserve(batch.stream[r], nth + 1);
+        if (!config_.segments) continue;
         at = place_after(config_.segments, nth == 0 ? cache.place(batch.stream[r]) : at, batch.tokens[r]);
         segment.push_back(at.index);
         code.push_back(at.code);

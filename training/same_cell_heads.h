@@ -1,8 +1,8 @@
 // Heads that begin by looking at the cell of an earlier picture whose code comes next.
 //
 // Edits, maps, segmentations and retrieved documents ask for it, and a network has to find it before it can use it: a
-// trained one had not after 200 million tokens, though positions on two axes (kernels/segments.h) make the distance the
-// same everywhere. A head that begins there has used it after some hundred steps (docs/training.md has the figures).
+// trained one had not after 200 million tokens. Positions on two axes (kernels/segments.h) make the distance the same
+// everywhere, and a head that begins there has used it after some hundred steps (docs/training.md has the figures).
 // With qk-norm a head's queries and keys end in learned biases, and a rotation by constant angles between these is a
 // constant distance:   q . k = sum_i a^2 cos((segment_q - segment_k + 1) theta_i),  largest where k is one cell
 // further.

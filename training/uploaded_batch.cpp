@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "runtime/segment_places.h"
+
 namespace leon {
 namespace {
 
@@ -39,17 +41,11 @@ void UploadedBatch::upload(const PackedBatch& batch, const SegmentRule& segments
     };
     tokens = append(batch.tokens);
     position = append(batch.position);
-    std::vector<int32_t> indices, codes;
-    for (int d = 0; segments && d < batch.documents(); d++) {
-        SegmentPlace place;
-        for (int r = batch.starts[d]; r < batch.starts[d + 1]; r++) {
-            place = place_after(segments, place, batch.tokens[r]);
-            indices.push_back(place.index);
-            codes.push_back(place.code);
-        }
-    }
-    segment = append(indices);
-    code = append(codes);
+    SegmentPlaces places;
+    for (int d = 0; segments && d < batch.documents(); d++)
+        places.add(segments, std::span(batch.tokens).subspan(batch.starts[d], batch.starts[d + 1] - batch.starts[d]));
+    segment = append(places.index);
+    code = append(places.code);
     starts = append(batch.starts);
 
     for (int r = 0; r < batch.rows(); r++)

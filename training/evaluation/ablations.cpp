@@ -63,21 +63,16 @@ std::vector<Ablation> ablations() {
     all.push_back(drawing("8 candidates re-ranked, mixture", ranked(Strategy::Mixture)));
 
     all.push_back({"edit, as by default", RowKind::Edit, {}, 2, true});
-    Settings none = guided(1);
-    none.image_guidance = 1.f;
-    all.push_back({"edit, no guidance", RowKind::Edit, none});
-    Settings text = guided(3);
-    text.image_guidance = 1.f;
-    all.push_back({"edit, guidance 3 of the text alone", RowKind::Edit, text});
-    Settings paper = guided(7.5f);
-    paper.image_guidance = 1.5f;
-    all.push_back({"edit, guidance 7.5 and 1.5", RowKind::Edit, paper});
-    Settings both = guided(3);
-    both.image_guidance = 1.5f;
-    all.push_back({"edit, guidance 3 and 1.5", RowKind::Edit, both});
-    both = guided(1.5f);
-    both.image_guidance = 3.f;
-    all.push_back({"edit, guidance 1.5 and 3", RowKind::Edit, both});
+    const auto edit = [&](const std::string& what, float text, float image) {
+        Settings settings = guided(text);
+        settings.image_guidance = image;
+        all.push_back({"edit, " + what, RowKind::Edit, settings});
+    };
+    edit("no guidance", 1, 1);
+    edit("guidance 3 of the text alone", 3, 1);
+    edit("guidance 7.5 and 1.5", 7.5f, 1.5f);
+    edit("guidance 3 and 1.5", 3, 1.5f);
+    edit("guidance 1.5 and 3", 1.5f, 3);
 
     for (RowKind kind : {RowKind::RetrieveRare, RowKind::RetrieveNovel}) {
         const std::string name = std::string(kind_facts(kind).name) + ", documents: ";
