@@ -58,6 +58,8 @@ void add_picture_options(CLI::App& command, TaskOptions& o) {
         .add_option("--candidates", o.settings.candidates,
                     "pictures to draw, with rising seeds; OUTPUT becomes a contact sheet, each is OUTPUT-1, -2, ...")
         ->capture_default_str();
+    command.add_option("--best-of", o.settings.best_of,
+                       "draw so many, keep the one that the model likeliest describes as the text says");
     command.add_flag("--rank", o.rank,
                      "sort the candidates by how likely the model describes them so; OUTPUT is the best one");
     command.add_option("--scorer", o.scorer, "rank by an embedder's file (CLIP) instead of the model's own opinion");

@@ -104,6 +104,7 @@ typedef struct leon_options {
     size_t size; /* of this structure; see "Versions" */
     uint64_t seed;
     int32_t candidates;        /* 1 to 64, with rising seeds; descriptions and answers come likeliest first */
+    int32_t best_of;           /* of so many pictures (1 to 64) one is kept: the likeliest to be described so */
     float guidance;            /* of the text; 1 is none */
     float image_guidance;      /* of the picture, for "edit" */
     float temperature;         /* 0 is greedy */

@@ -201,6 +201,7 @@ std::map<std::string, TaskDefaults> read_defaults(const json& object, const std:
         if (r.has("guidance")) d.guidance = r.number("guidance", -100, 100);
         if (r.has("image_guidance")) d.image_guidance = r.number("image_guidance", -100, 100);
         if (r.has("temperature")) d.temperature = r.number("temperature", 0, 100);
+        if (r.has("best_of")) d.best_of = r.integer("best_of", 1, MAX_CANDIDATES);
         r.finish();
     }
     return all;
@@ -273,6 +274,7 @@ std::string print_config(const ModelConfig& config) {
         if (d.guidance) values["guidance"] = shortest(*d.guidance);
         if (d.image_guidance) values["image_guidance"] = shortest(*d.image_guidance);
         if (d.temperature) values["temperature"] = shortest(*d.temperature);
+        if (d.best_of) values["best_of"] = *d.best_of;
     }
     if (config.has_transformer) {
         const TransformerConfig& c = config.transformer;

@@ -107,10 +107,12 @@ struct ClipConfig {
 
 // How a model's pictures of a task are best drawn, where that is not as its family does it. What is absent is the
 // family's.
+constexpr int MAX_CANDIDATES = 64;  // drawn in one batch
 struct TaskDefaults {
     std::optional<float> guidance;        // -100 to 100; 1 is none
     std::optional<float> image_guidance;  // the same; of tasks with a stream for their prompt's pictures
     std::optional<float> temperature;     // 0 to 100; 0 is greedy
+    std::optional<int> best_of;  // 1 to MAX_CANDIDATES: of so many one is kept, the likeliest to be described so
     bool operator==(const TaskDefaults&) const = default;
 };
 

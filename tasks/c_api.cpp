@@ -125,6 +125,7 @@ Settings settings_of(const leon_options& o) {
     set(s.top_p, o.top_p);
     set(s.contrast_alpha, o.alpha);
     set(s.student_temperature, o.student_temperature);
+    if (o.best_of >= 0) s.best_of = o.best_of;
     if (o.top_k >= 0) s.top_k = o.top_k;
     if (o.contrast_k >= 0) s.contrast_k = o.contrast_k;
     s.max_tokens = o.max_tokens;
@@ -444,7 +445,7 @@ void leon_default_options(leon_options* options) {
     options->candidates = 1;
     options->guidance = options->image_guidance = options->temperature = options->top_p = NAN;
     options->alpha = options->student_temperature = NAN;
-    options->top_k = options->contrast_k = -1;
+    options->best_of = options->top_k = options->contrast_k = -1;
     options->max_tokens = 256;
     options->max_pictures = -1;
     options->upscale = 1;

@@ -178,7 +178,8 @@ Drawing fill(const Model& model, const HoleInFrame& hole, const std::string& tex
 
     const Template& row = template_of(model.config().layout, Task::FillPicture);
     const Prompt prompt = query(row, fields);
-    const Settings settings = settled(model, Task::FillPicture, given);
+    Settings settings = settled(model, Task::FillPicture, given);
+    const int tries = take_tries(settings, text);
     const Guidance guidance = guidance_for(row, settings);
     drawing.prompt = readable_prompts(model, prompt, guidance, settings);
     const Completions completions = complete(model, prompt, guidance, settings, progress);
@@ -186,10 +187,11 @@ Drawing fill(const Model& model, const HoleInFrame& hole, const std::string& tex
     drawing.cancelled = completions.cancelled;
 
     start = now();
-    for (const Completion& completion : completions.candidates) {
-        const Document whole = filled(prompt.document, completion.fillings);
-        const CodeGrid& grid = drawing.grids.emplace_back(whole.parts.back().picture);
-        drawing.seeds.push_back(settings.seed + drawing.seeds.size());
+    std::vector<CodeGrid> grids;
+    for (const Completion& completion : completions.candidates)
+        grids.push_back(filled(prompt.document, completion.fillings).parts.back().picture);
+    keep_grids(model, drawing, std::move(grids), tries, text, settings);
+    for (const CodeGrid& grid : drawing.grids) {
         const Picture decoded = decoder.decode_u8(grid.codes, grid.rows, grid.cols);
         drawing.pictures.push_back(filled_frame(hole.frame, decoded, hole.hidden, patch));
     }

@@ -1,10 +1,12 @@
 // A template, its fields, the decode loop, pixels; see pictures.h.
 #include "tasks/pictures.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <map>
 
 #include "tasks/common.h"
+#include "tasks/ranking.h"
 
 namespace leon {
 namespace {
@@ -62,6 +64,7 @@ Settings settled(const Model& model, Task task, Settings given) {
     const Template* row = find_template(model.config().layout, task);
     if (!given.guidance) given.guidance = d.guidance;
     if (!given.image_guidance && row && row->image_guidance != 0) given.image_guidance = d.image_guidance;
+    if (!given.best_of && given.candidates == 1) given.best_of = d.best_of;
     // The contrast of CD-K is drawn from as it is.
     if (!given.temperature && given.strategy == Strategy::TopP) given.temperature = d.temperature;
     return given;
@@ -69,6 +72,36 @@ Settings settled(const Model& model, Task task, Settings given) {
 
 Guidance guidance_for(const Template& row, const Settings& settings) {
     return guidance_of(settings, {row.guidance, row.image_guidance});
+}
+
+int take_tries(Settings& settings, const std::string& caption) {
+    check_settings(settings);
+    const int tries = caption.empty() ? 1 : settings.best_of.value_or(1);
+    if (tries > 1) settings.candidates = tries;
+    settings.best_of.reset();
+    return tries;
+}
+
+size_t best_of(const Model& model, const std::vector<CodeGrid>& grids, const std::string& caption,
+               const Settings& settings) {
+    Drawing drawing;
+    drawing.grids = grids;
+    const std::vector<double> marks = caption_scorer(model, caption, settings)(drawing);
+    return static_cast<size_t>(std::max_element(marks.begin(), marks.end()) - marks.begin());
+}
+
+void keep_grids(const Model& model, Drawing& drawing, std::vector<CodeGrid> grids, int tries,
+                const std::string& caption, const Settings& settings) {
+    if (tries > 1 && !grids.empty()) {  // none are there if it was cancelled
+        const size_t best = best_of(model, grids, caption, settings);
+        drawing.seeds = {settings.seed + best};
+        drawing.grids = {std::move(grids[best])};
+        return;
+    }
+    for (CodeGrid& grid : grids) {
+        drawing.seeds.push_back(settings.seed + drawing.seeds.size());
+        drawing.grids.push_back(std::move(grid));
+    }
 }
 
 std::string readable_prompts(const Model& model, const Prompt& prompt, const Guidance& guidance,
@@ -93,6 +126,8 @@ Drawing make_picture(const Model& model, Task task, Fields fields, const Setting
     const Template& row = template_of(model.config().layout, task);
     const Prompt prompt = query(row, fields);
     Settings settings = settled(model, task, given);
+    const std::string caption = fields.text["text"];
+    const int tries = take_tries(settings, caption);
     const Guidance guidance = guidance_for(row, settings);
     if (!settings.top_k && row.picture_top_k > 0) settings.top_k = row.picture_top_k;
     Drawing drawing;
@@ -101,11 +136,11 @@ Drawing make_picture(const Model& model, Task task, Fields fields, const Setting
     drawing.statistics = completions.statistics;
     drawing.cancelled = completions.cancelled;
     const double start = now();
-    for (Completion& completion : completions.candidates) {
-        CodeGrid& grid = drawing.grids.emplace_back(std::move(completion.picture));
-        drawing.seeds.push_back(settings.seed + drawing.seeds.size());
+    std::vector<CodeGrid> grids;
+    for (Completion& completion : completions.candidates) grids.push_back(std::move(completion.picture));
+    keep_grids(model, drawing, std::move(grids), tries, caption, settings);
+    for (const CodeGrid& grid : drawing.grids)
         drawing.pictures.push_back(decoder.decode_u8(grid.codes, grid.rows, grid.cols));
-    }
     drawing.picture_seconds = now() - start;
     return drawing;
 }

@@ -73,6 +73,17 @@ std::string readable_prompts(const Model& model, const Prompt& prompt, const Gui
 Settings settled(const Model& model, Task task, Settings given);
 Guidance guidance_for(const Template& row, const Settings& settings);
 
+// Best of n: how many pictures are drawn for the one that is kept, as candidates of `settings` from here on. 1, and
+// nothing is chosen, unless best_of says more and it is known what the picture should be described as. Error if a
+// setting is out of range.
+int take_tries(Settings& settings, const std::string& caption);
+// Which of them is kept: the likeliest to be described so, by the model itself; the first of equals.
+size_t best_of(const Model& model, const std::vector<CodeGrid>& grids, const std::string& caption,
+               const Settings& settings);
+// Puts codes into a drawing, and the seeds that they were drawn with: of several tries those of the best.
+void keep_grids(const Model& model, Drawing& drawing, std::vector<CodeGrid> grids, int tries,
+                const std::string& caption, const Settings& settings);
+
 // All candidates on one sheet, about as wide as high.
 Picture candidate_sheet(const Drawing& drawing);
 

@@ -26,8 +26,6 @@ constexpr Defaults LUMINA = {1.0f, 1.0f, 2000, 1.0f, 1.0f, 10, 1.0f};
 constexpr int CONTRAST_K = 8;
 constexpr float CONTRAST_ALPHA = 0.5f, STUDENT_TEMPERATURE = 0.5f;
 
-constexpr int MAX_CANDIDATES = 64;
-
 const Defaults& defaults(Layout layout) {
     switch (layout) {
         case Layout::CM3Leon:
@@ -122,6 +120,13 @@ void check_settings(const Settings& settings) {
     if (settings.candidates < 1 || settings.candidates > MAX_CANDIDATES)
         throw Error(std::to_string(settings.candidates) + " is out of range", "--candidates",
                     "choose from 1 to " + std::to_string(MAX_CANDIDATES));
+    const int tries = settings.best_of.value_or(1);
+    if (tries < 1 || tries > MAX_CANDIDATES)
+        throw Error(std::to_string(tries) + " is out of range", "--best-of",
+                    "choose from 1 to " + std::to_string(MAX_CANDIDATES));
+    if (tries > 1 && settings.candidates > 1)
+        throw Error("one picture is kept, but " + std::to_string(settings.candidates) + " candidates are asked for",
+                    "--best-of", "to see all that were drawn, use --candidates with --rank");
     if (settings.top_k.value_or(0) < 0) throw Error("must not be negative", "--top-k");
     if (settings.contrast_k.value_or(1) < 1) throw Error("must be at least 1", "--contrast-k");
     if (settings.max_tokens < 1) throw Error("must be at least 1", "--max-tokens");

@@ -23,6 +23,7 @@ Strategy strategy_named(const std::string& name);  // "top-p", "cdk", "mixture";
 struct Settings {
     uint64_t seed = 0;
     int candidates = 1;
+    std::optional<int> best_of;           // of so many pictures one is kept (best_of() in pictures.h)
     std::optional<float> guidance;        // of the text; 1 = none
     std::optional<float> image_guidance;  // of the pictures in the prompt, where the task has three streams
     UnconditionalKeeps unconditional_keeps = UnconditionalKeeps::Nothing;

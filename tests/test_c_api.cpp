@@ -279,6 +279,23 @@ TEST_CASE("C API: write goes on with text and pictures in order") {
     }
 }
 
+TEST_CASE("C API: the best of several pictures is one picture") {
+    leon_options options = defaults();
+    options.best_of = 3;
+    leon_request request = {};
+    request.task = "draw";
+    request.text = CAPTION;
+    Settings settings = seeded(0);
+    settings.best_of = 3;
+    const Drawing expected = draw(tiny().beside, CAPTION, settings);
+    const Made made = run(tiny(), request, options);
+    CHECK(leon_result_count(made.get()) == 1);
+    CHECK(is(made.get(), 0, expected.pictures[0]));
+    CHECK(leon_result_seed(made.get(), 0) == expected.seeds[0]);
+    options.best_of = 65;
+    CHECK(mentions(refused(tiny(), request, options), "--best-of"));
+}
+
 TEST_CASE("C API: candidates are ranked and enlarged") {
     leon_options options = defaults();
     options.seed = 1;

@@ -208,6 +208,8 @@ TEST_CASE("command line: bad input gets one line, status 2, and leaves no file")
     check_refused({"draw", "a car", "-m", MODEL, "--temperature", "-1", "-o", out}, "--temperature");
     check_refused({"draw", "a car", "-m", MODEL, "--temperature", "nan", "-o", out}, "--temperature");
     check_refused({"draw", "a car", "-m", MODEL, "--candidates", "0", "-o", out}, "--candidates");
+    check_refused({"draw", "a car", "-m", MODEL, "--best-of", "0", "-o", out}, "--best-of");
+    check_refused({"draw", "a car", "-m", MODEL, "--best-of", "2", "--candidates", "2", "-o", out}, "--best-of");
     check_refused({"draw", "a car", "-m", MODEL, "--backend", "abacus", "-o", out}, "abacus");
     if (!cuda_kernels()) check_refused({"draw", "a car", "-m", MODEL, "--backend", "cuda", "-o", out}, "cuda");
     check_refused({"draw", "a car", "-m", MODEL, "--threads", "-2", "-o", out}, "--threads");

@@ -1,6 +1,7 @@
 // Tasks from end to end, for every family on tiny random models and on the model in the box: that each runs, gives what
 // its contract says, and decodes as it claims. What random weights draw means nothing; that it is the same does.
 #include <algorithm>
+#include <set>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -161,6 +162,37 @@ TEST_CASE("tasks: candidates are ranked by how likely the model describes them s
     Drawing again;
     again.grids.push_back(picture_part_of(model, drawing.pictures[0]).picture);
     CHECK(caption_scorer(model, said.text, {})(again)[0] == doctest::Approx(said.log_probability).epsilon(1e-4));
+}
+
+TEST_CASE("tasks: the best of n is the first of n that are ranked, where there is a caption") {
+    const TinyModel tiny(Layout::CM3Leon);
+    const Picture picture = gradient(TINY_SIDE, TINY_SIDE);
+    const PixelBox box{0, 0, TINY_SIDE / 2, TINY_SIDE};
+    std::set<uint64_t> chosen;
+    for (uint64_t seed = 0; seed < 12; seed += 4) {
+        Settings best = with_seed(seed);
+        best.best_of = 4;
+        const auto check = [&](const Drawing& kept, Drawing all) {
+            rank(all, caption_scorer(*tiny, "a dog", {}));
+            REQUIRE(kept.pictures.size() == 1);
+            CHECK(kept.grids[0] == all.grids[0]);
+            CHECK(kept.seeds == std::vector{all.seeds[0]});
+            CHECK(kept.pictures[0].rgb == all.pictures[0].rgb);
+            chosen.insert(kept.seeds[0] - seed);
+        };
+        check(draw(*tiny, "a dog", best), draw(*tiny, "a dog", with_seed(seed, 4)));
+        check(fill(*tiny, picture, box, "a dog", best), fill(*tiny, picture, box, "a dog", with_seed(seed, 4)));
+        // An instruction is no caption.
+        CHECK(edit(*tiny, picture, "add a dog", best).grids ==
+              edit(*tiny, picture, "add a dog", with_seed(seed)).grids);
+    }
+    CHECK(chosen.size() > 1);
+    Settings both = with_seed(0, 2);
+    both.best_of = 2;
+    CHECK_THROWS_AS(draw(*tiny, "a dog", both), Error);
+    both = with_seed(0);
+    both.best_of = 65;
+    CHECK_THROWS_AS(draw(*tiny, "a dog", both), Error);
 }
 
 TEST_CASE("tasks: many prompts in one batch give what each gives alone") {
@@ -387,8 +419,8 @@ TEST_CASE("tasks: what a model's file says of a task holds where nobody says oth
     const TinyModel tiny(Layout::CM3Leon);
     const TemporaryFolder folder;
     ModelConfig config = tiny->config();
-    config.defaults["edit"] = {1.0f, 2.0f, 0.25f};
-    config.defaults["draw"] = {4.0f, 5.0f, {}};
+    config.defaults["edit"] = {1.0f, 2.0f, 0.25f, {}};
+    config.defaults["draw"] = {4.0f, 5.0f, {}, 3};
     write_random_model(folder / "with.leon", config, DType::F32, 7, tiny->file().tokenizer_json());
     const Model model(folder / "with.leon", cpu_kernels());
 
@@ -401,6 +433,10 @@ TEST_CASE("tasks: what a model's file says of a task holds where nobody says oth
     CHECK(draw.guidance == 4.0f);
     CHECK(!draw.image_guidance);  // there is no such stream
     CHECK(!draw.temperature);
+    CHECK(draw.best_of == 3);
+    given.candidates = 2;  // they are all to be seen
+    CHECK(!settled(model, Task::Draw, given).best_of);
+    given.candidates = 1;
     CHECK(!settled(model, Task::Ask, given).guidance);
     given.guidance = 3.0f;
     given.strategy = Strategy::Contrastive;
@@ -410,7 +446,7 @@ TEST_CASE("tasks: what a model's file says of a task holds where nobody says oth
 
     // And it arrives: greedy edits are the same for every seed.
     const Picture picture(TINY_SIDE, TINY_SIDE, 100);
-    config.defaults["edit"] = {1.0f, 1.0f, 0.0f};
+    config.defaults["edit"] = {1.0f, 1.0f, 0.0f, {}};
     write_random_model(folder / "greedy.leon", config, DType::F32, 7, tiny->file().tokenizer_json());
     const Model greedy(folder / "greedy.leon", cpu_kernels());
     Settings one, other;

@@ -271,8 +271,9 @@ TEST_CASE("config: printing and parsing are inverse for every combination of fac
 TEST_CASE("config: defaults of tasks come back as they were, and nothing else is taken") {
     ModelConfig c = small_model();
     CHECK(!contains(print_config(c), "defaults"));
-    c.defaults["edit"] = {1.0f, 1.5f, {}};
-    c.defaults["segment"] = {{}, {}, 0.5f};
+    c.defaults["edit"] = {1.0f, 1.5f, {}, {}};
+    c.defaults["draw"] = {{}, {}, {}, 8};
+    c.defaults["segment"] = {{}, {}, 0.5f, {}};
     const ModelConfig back = parse_config(print_config(c), "test");
     CHECK(back.defaults == c.defaults);
     CHECK(print_config(back) == print_config(c));
@@ -282,8 +283,10 @@ TEST_CASE("config: defaults of tasks come back as they were, and nothing else is
         return error_of([&] { parse_config(json.dump(), "model.leon"); });
     };
     CHECK(error(R"({"edit": {}})") == "");
-    for (const char* values : {"1", R"({"edit": 1})", R"({"edit": {"top_p": 1}})", R"({"edit": {"guidance": 101}})",
-                               R"({"edit": {"temperature": -1}})", R"({"edit": {"guidance": "1"}})"})
+    for (const char* values :
+         {"1", R"({"edit": 1})", R"({"edit": {"top_p": 1}})", R"({"edit": {"guidance": 101}})",
+          R"({"edit": {"temperature": -1}})", R"({"edit": {"guidance": "1"}})", R"({"draw": {"best_of": 0}})",
+          R"({"draw": {"best_of": 65}})", R"({"draw": {"best_of": 1.5}})"})
         CHECK(contains(error(values), "model.leon"));
 }
 

@@ -63,6 +63,7 @@ void add_eval_command(CLI::App& app, CommonOptions& common) {
     command->add_option("--guidance", e.guidance, "of pictures, in place of the defaults");
     command->add_option("--image-guidance", e.image_guidance, "of edits");
     command->add_option("--temperature", e.temperature, "of pictures and texts");
+    command->add_option("--best-of", e.best_of, "pictures drawn for the one that is kept");
     command->add_option("--batch", e.rows_at_once, "rows in one batch: 1 to 64")->capture_default_str();
     command->add_flag("--ablations", e.ablations, "also without guidance, with contrast, candidates, documents");
     command->add_option("-o,--output", o->output, "the report as JSON");

@@ -6,8 +6,6 @@
 namespace leon {
 namespace {
 
-constexpr int RANKED = 8;  // candidates
-
 Ablation drawing(const std::string& what, const Settings& settings) {
     return {"draw, " + what, RowKind::Draw, settings};
 }
@@ -18,9 +16,9 @@ Settings guided(float guidance) {
     return settings;
 }
 
-Settings ranked(Strategy strategy) {
+Settings tried(int tries, Strategy strategy) {
     Settings settings;
-    settings.candidates = RANKED;
+    settings.best_of = tries;
     settings.strategy = strategy;
     return settings;
 }
@@ -28,7 +26,7 @@ Settings ranked(Strategy strategy) {
 }  // namespace
 
 size_t Ablation::work() const {
-    return work_of(kind) * static_cast<size_t>(settings.candidates);
+    return work_of(kind) * static_cast<size_t>(settings.best_of.value_or(1));
 }
 
 Section Ablation::evaluate(const Model& model, const Judge& judge, const EvaluationOptions& options,
@@ -39,11 +37,9 @@ Section Ablation::evaluate(const Model& model, const Judge& judge, const Evaluat
     how.documents = documents;
     EvaluationOptions fewer = options;
     fewer.exhibits = 0;
-    fewer.rows_at_once = std::max(1, options.rows_at_once / settings.candidates);
-    const size_t candidates = static_cast<size_t>(settings.candidates);
-    Section section = evaluate_kind(model, judge, kind, fewer, how, [&](size_t done, size_t total) {
-        progress(done * candidates, total * candidates);
-    });
+    const size_t tries = static_cast<size_t>(settings.best_of.value_or(1));
+    Section section = evaluate_kind(model, judge, kind, fewer, how,
+                                    [&](size_t done, size_t total) { progress(done * tries, total * tries); });
     section.name = name;
     section.is_default = is_default;
     return section;
@@ -55,12 +51,12 @@ std::vector<Ablation> ablations() {
     all.back().is_default = true;
     for (float guidance : {1.f, 2.f, 3.f, 5.f})
         all.push_back(drawing("guidance " + std::to_string(int(guidance)), guided(guidance)));
-    Settings contrast;
-    contrast.strategy = Strategy::Contrastive;
-    all.push_back(drawing("CD-K", contrast));
-    all.push_back(drawing("8 candidates re-ranked, top-p", ranked(Strategy::TopP)));
-    all.push_back(drawing("8 candidates re-ranked, CD-K", ranked(Strategy::Contrastive)));
-    all.push_back(drawing("8 candidates re-ranked, mixture", ranked(Strategy::Mixture)));
+    for (int tries : {1, 8}) {
+        const std::string name = "best of " + std::to_string(tries) + ", ";
+        all.push_back(drawing(name + "top-p", tried(tries, Strategy::TopP)));
+        all.push_back(drawing(name + "CD-K", tried(tries, Strategy::Contrastive)));
+        if (tries > 1) all.push_back(drawing(name + "mixture", tried(tries, Strategy::Mixture)));
+    }
 
     all.push_back({"edit, as by default", RowKind::Edit, {}, 2, true});
     const auto edit = [&](const std::string& what, float text, float image) {

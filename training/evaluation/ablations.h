@@ -17,8 +17,8 @@ struct Ablation {
                      const AskSettings& defaults, const std::function<void(size_t, size_t)>& progress) const;
 };
 
-//   draw            as by default; guidance 1, 2, 3, 5; CD-K; 8 candidates re-ranked by log p(caption | picture), drawn
-//                   by top-p, by CD-K and by the mixture
+//   draw            as by default; guidance 1, 2, 3, 5; one candidate by top-p and by CD-K; the best of 8 by
+//                   log p(caption | picture), drawn by top-p, by CD-K and by the mixture
 //   edit            as by default; no guidance; 3 of the text alone; of text and picture 7.5 and 1.5 (the paper's),
 //                   3 and 1.5, 1.5 and 3
 //   retrieve-rare   2 (the default), 1 and 0 documents from the bank

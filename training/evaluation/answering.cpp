@@ -36,6 +36,7 @@ uint64_t seed_of(const Row& row, uint64_t seed) {
 struct Asking {
     const Row* row;
     const Template* words;
+    std::string caption;  // what several tries are ranked by; empty: the first is taken
     CompletionRequest request;
     std::vector<RetrievedDocument> found;
     CodeGrid right;  // codes of the right picture; none for texts
@@ -53,6 +54,7 @@ Asking query_of(const Model& model, const Row& row, const AskSettings& how) {
     }
     if (static_cast<int>(fields.retrieved.size()) > how.documents)
         fields.retrieved.resize(static_cast<size_t>(how.documents));
+    q.caption = fields.text["text"];
     const auto made = fields.pictures.find(is_fill(row) ? "picture" : "new picture");
     if (made != fields.pictures.end()) q.right = made->second.picture;
 
@@ -68,14 +70,9 @@ Asking query_of(const Model& model, const Row& row, const AskSettings& how) {
     return q;
 }
 
-// The candidate whose codes make the row's caption likeliest.
-const Completion& best_of(const Model& model, const Asking& q, const Completions& completions,
-                          const Settings& settings) {
-    if (completions.candidates.size() == 1) return completions.candidates.front();
-    Drawing drawing;
-    for (const Completion& c : completions.candidates) drawing.grids.push_back(c.picture);
-    const std::vector<double> marks = caption_scorer(model, q.row->scene.caption, settings)(drawing);
-    return completions.candidates[static_cast<size_t>(std::max_element(marks.begin(), marks.end()) - marks.begin())];
+// Which of a row's tries leon would keep.
+size_t kept(const Model& model, const Asking& q, const std::vector<CodeGrid>& tries, const Settings& settings) {
+    return tries.size() == 1 || q.caption.empty() ? 0 : best_of(model, tries, q.caption, settings);
 }
 
 AnsweredRow answered(const Model& model, const Asking& q, const Completions& completions, const Settings& settings) {
@@ -92,13 +89,15 @@ AnsweredRow answered(const Model& model, const Asking& q, const Completions& com
         return model.decoder().decode_u8(grid.codes, grid.rows, grid.cols);
     };
     result.tokenizer = decoded(q.right);
+    std::vector<CodeGrid> tries;
+    for (const Completion& c : completions.candidates)
+        tries.push_back(is_fill(row) ? filled(q.request.prompt.document, c.fillings).parts.back().picture : c.picture);
+    const CodeGrid& drawn = tries[kept(model, q, tries, settings)];
     if (!is_fill(row)) {
-        result.answer.picture = decoded(best_of(model, q, completions, settings).picture);
+        result.answer.picture = decoded(drawn);
         return result;
     }
     const RowPicture& given = row.picture("picture");
-    const CodeGrid drawn =
-        filled(q.request.prompt.document, completions.candidates.front().fillings).parts.back().picture;
     for (size_t i = 0; i < given.hidden.size(); i++) CHECK(given.hidden[i] || drawn.codes[i] == q.right.codes[i]);
     result.tokenizer = filled_frame(given.picture, *result.tokenizer, given.hidden, CELL);
     result.answer.picture = filled_frame(given.picture, decoded(drawn), given.hidden, CELL);
@@ -177,18 +176,26 @@ std::vector<AnsweredRow> answer_rows(const Model& model, std::span<const Row> ro
     std::vector<CompletionRequest> requests;
     for (Asking& q : queries)
         if (q.fits) requests.push_back(q.request);
+    Settings settings = settled(model, rows.front().task, how.settings);
+    settings.candidates = settings.best_of.value_or(1);
+    settings.best_of.reset();
 
     // Pictures tell how far they are; a text counts as nothing until all are done.
     size_t done = 0;
     Progress progress;
     if (how.progress)
         progress.picture = [&](int candidate, std::span<const int32_t>, int) {
-            if (candidate % how.settings.candidates == 0) done++;
+            if (candidate % settings.candidates == 0) done++;
             return how.progress(std::min(done, total), total);
         };
     std::vector<Completions> completions;
-    if (!requests.empty())
-        completions = complete(model, requests, settled(model, rows.front().task, how.settings), progress);
+    const size_t at_once = std::max<size_t>(1, rows.size() / static_cast<size_t>(settings.candidates));
+    for (size_t first = 0; first < requests.size(); first += at_once) {
+        const size_t count = std::min(at_once, requests.size() - first);
+        for (Completions& each : complete(model, std::span(requests).subspan(first, count), settings, progress))
+            completions.push_back(std::move(each));
+        if (completions.back().cancelled) return {};
+    }
     std::vector<AnsweredRow> answers;
     size_t next = 0;
     for (const Asking& q : queries) {
@@ -196,9 +203,8 @@ std::vector<AnsweredRow> answer_rows(const Model& model, std::span<const Row> ro
             answers.push_back(nothing_for(q));
             continue;
         }
-        const Completions& completed = completions[next++];
-        if (completed.cancelled) return {};
-        answers.push_back(answered(model, q, completed, how.settings));
+        answers.push_back(answered(model, q, completions[next++], settings));
+        answers.back().seed = q.request.seed;
     }
     if (how.progress && !how.progress(total, total)) return {};
     return answers;

@@ -41,8 +41,7 @@ private:
 };
 
 struct AskSettings {
-    // `settings.seed` and the row's seed make the seed of its draws. Of several candidates of a picture the one is
-    // taken for which the model gives the row's caption the highest log p.
+    // `settings.seed` and the row's seed make the seed of its draws. candidates must be 1.
     Settings settings;
     const RareBank* bank = nullptr;  // where rows of rare things get their documents; null: those that the row has
     int documents = 2;               // the most that stand in front of a query
@@ -51,6 +50,7 @@ struct AskSettings {
 };
 
 struct AnsweredRow {
+    uint64_t seed = 0;  // of its draws: leon with this seed gives the same
     RowAnswer answer;
     // The right picture as the tokenizer gives it back, holes filled alike: what a perfect model would draw. Absent
     // where the answer is a text.
@@ -65,7 +65,8 @@ size_t work_of(RowKind kind);
 // Error unless the model draws pictures of SCENE_SIZE in CELLS x CELLS codes and reads CM3Leon's documents.
 void check_storybook_model(const Model& model);
 
-// All rows of the call are one batch, and drawn by the settings of the first one's task. Empty if progress stopped it.
+// All rows of the call are one batch (several, where a picture is the best of some), and drawn by the settings of the
+// first one's task. Empty if progress stopped it.
 // Error as above.
 std::vector<AnsweredRow> answer_rows(const Model& model, std::span<const Row> rows, const AskSettings& how);
 

@@ -258,6 +258,7 @@ StorybookReport evaluate_storybook(const Model& model, const World& world, const
     defaults.settings.seed = options.seed;
     defaults.settings.guidance = options.guidance;
     defaults.settings.temperature = options.temperature;
+    defaults.settings.best_of = options.best_of;
     defaults.bank = bank ? &*bank : nullptr;
 
     const size_t rows = static_cast<size_t>(options.rows);

@@ -31,9 +31,10 @@ struct EvaluationOptions {
     Compositions compositions = Compositions::Any;
     uint64_t seed = 0;                                           // of the draws
     std::optional<float> guidance, image_guidance, temperature;  // of pictures, in place of the model's and leon's own
-    int rows_at_once = 32;                                       // in one batch of the engine; changes the speed only
-    bool ablations = false;                                      // and the sections of ablations.h
-    int exhibits = 4;  // pictures that are kept, of right and of wrong rows each
+    std::optional<int> best_of;
+    int rows_at_once = 32;   // in one batch of the engine; changes the speed only
+    bool ablations = false;  // and the sections of ablations.h
+    int exhibits = 4;        // pictures that are kept, of right and of wrong rows each
 };
 
 struct RowOutcome {

@@ -72,7 +72,7 @@ TEST_CASE("recipe: an architecture with segments, weights to take over, and head
     CHECK(r.weights_from == "old.leon");
     CHECK(r.name.empty());
     object["defaults"] = {{"edit", {{"guidance", 1}, {"temperature", 0.5}}}};
-    CHECK(parse(object).defaults.at("edit") == TaskDefaults{1.0f, {}, 0.5f});
+    CHECK(parse(object).defaults.at("edit") == TaskDefaults{1.0f, {}, 0.5f, {}});
     object["defaults"]["edit"]["top_p"] = 1;
     CHECK(names(error_of([&] { parse(object); }), "top_p"));
     object.erase("defaults");

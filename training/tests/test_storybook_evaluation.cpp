@@ -4,6 +4,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "tasks/pictures.h"
 #include "tests/temporary_folder.h"
 #include "tests/tiny_model.h"
 #include "training/evaluation/ablations.h"
@@ -360,6 +361,12 @@ TEST_CASE("evaluation: rows asked together are answered as each alone, and again
         rows.push_back(make_row(world(), kind, 5 + rows.size()));
     AskSettings how;
     how.settings.seed = 3;
+    SUBCASE("one picture of each") {
+        how.settings.best_of = 1;
+    }
+    SUBCASE("the best of two") {
+        how.settings.best_of = 2;
+    }
     size_t last = 0;
     how.progress = [&](size_t done, size_t total) {
         CHECK(done >= last);
@@ -381,6 +388,10 @@ TEST_CASE("evaluation: rows asked together are answered as each alone, and again
     }
     const Verdict verdict = judge().of(rows[3], together[3].answer, &*together[3].tokenizer);
     CHECK(value(verdict, "visible kept") == 1);
+    // What is kept is what leon would keep.
+    Settings product = how.settings;
+    product.seed = together[0].seed;
+    CHECK(together[0].answer.picture->rgb == leon::draw(box_model(), rows[0].scene.caption, product).pictures[0].rgb);
     how.settings.seed = 4;
     CHECK(answer_rows(box_model(), std::span(&rows[0], 1), how).front().answer.picture->rgb !=
           together[0].answer.picture->rgb);
