@@ -45,8 +45,12 @@ void add_model_commands(CLI::App& app, CommonOptions& common) {
     CLI::App* command = app.add_subcommand("convert", "a checkpoint to one leon file");
     command->footer(
         "Examples:\n  leon convert chameleon-7b -o chameleon.leon --dtype bf16\n"
+        "  leon convert chameleon/models/30b -o chameleon-30b.leon\n"
+        "  leon convert Lumina-mGPT-7B-768 --layout lumina --vqgan chameleon/tokenizer -o lumina.leon\n"
         "  leon convert RealESRGAN_x4plus.safetensors -o up.leon");
-    command->add_option("checkpoint", o->folder, "Hugging Face folder, or the file of a Real-ESRGAN network")
+    command
+        ->add_option("checkpoint", o->folder,
+                     "folder in Hugging Face's or Meta's layout, a VQGAN's file, or a Real-ESRGAN network's")
         ->required();
     command->add_option("-o,--output", o->output, "leon file to write")->required();
     command->add_option("--dtype", o->convert.dtype, "of the matrices: f32 or bf16; else as stored")
@@ -55,8 +59,8 @@ void add_model_commands(CLI::App& app, CommonOptions& common) {
     command->add_option(
         "--layout", o->convert.layout,
         "whose documents the model reads: cm3leon, chameleon, anole, lumina (else as the checkpoint says)");
-    command->add_option("--vqgan", o->convert.vqgan, "folder whose VQGAN to take");
-    command->add_option("--tokenizer", o->convert.tokenizer, "tokenizer.json to take");
+    command->add_option("--vqgan", o->convert.vqgan, "file or folder whose VQGAN to take");
+    command->add_option("--tokenizer", o->convert.tokenizer, "tokenizer.json to take, or a folder that has one");
     command->add_flag("-q,--quiet", common.quiet, "no progress and no notes");
     command->callback([&common, o] { convert_command(common, *o); });
 

@@ -3,7 +3,8 @@
 //   convert("chameleon-7b", "chameleon.leon", {.dtype = "bf16"}, [](size_t done, size_t total) { ... });
 //
 // Reads Hugging Face folders of Chameleon (qk-norm layouts A, B and C), CM3Leon in OPT's layout, VQGANs alone, and
-// CLIP; and single files of Real-ESRGAN's networks, which need no configuration: their sizes are those of the tensors.
+// CLIP; Meta's own Chameleon (meta_checkpoint.h); and single files of VQGANs and of Real-ESRGAN's networks, which need
+// no configuration: their sizes are those of the tensors.
 // Streams tensor by tensor in row blocks: memory stays at a few megabytes whatever the model's size. The result depends
 // on the tensors, the configuration and the folder's name alone: converting twice gives the same bytes. Refuses
 // whatever it does not know: unknown, missing or misshapen tensors, and settings that leon does not implement.
@@ -19,10 +20,11 @@ struct ConvertOptions {
     // Of the matrices: "f32", "bf16", or "" = as the checkpoint stores them (f16 becomes f32). Norms, biases and the
     // picture encoder are always f32.
     std::string dtype = "";
-    std::string name = "";       // of the model, for people; "" = the folder's or the file's name
-    std::string vqgan = "";      // a folder whose VQGAN goes into the file instead of this folder's; "" = this one's
-    std::string tokenizer = "";  // another tokenizer.json; "" = the folder's, if it has one
-    std::string layout = "";     // of the documents: a name of Layout; "" = as the checkpoint says, or its architecture
+    std::string name = "";   // of the model, for people; "" = the folder's or the file's name
+    std::string vqgan = "";  // a file or folder whose VQGAN goes into the file; "" = the folder's, or Meta's near it
+    std::string tokenizer =
+        "";                   // another tokenizer.json, or its folder; "" = the folder's, Meta's near it, the VQGAN's
+    std::string layout = "";  // of the documents: a name of Layout; "" = as the checkpoint says, or its architecture
     // Called with remarks worth a line on the terminal; may be empty.
     std::function<void(const std::string&)> note = nullptr;
 };

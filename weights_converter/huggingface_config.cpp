@@ -8,100 +8,22 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <vector>
 
 #include "kernels/check.h"
-#include "runtime/files.h"
-#include "runtime/strict_json.h"
 #include "runtime/weights_file.h"
+#include "weights_converter/foreign_config.h"
 
 namespace leon {
 namespace {
 
 using nlohmann::json;
 
-constexpr size_t MAX_CONFIG_BYTES = size_t{64} << 20;  // Chameleon's holds its whole vocabulary: 1.7 MB
-constexpr float QK_NORM_EPS = 1e-5f;                   // fixed in the model's code, whatever rms_norm_eps says
-constexpr float OPT_NORM_EPS = 1e-5f;                  // OPT's LayerNorm has PyTorch's default
-constexpr int OPT_POSITION_OFFSET = 2;                 // OPT's positions start behind the id of padding
-
-class Reader {
-public:
-    Reader(const json& object, std::string prefix, std::string where)
-        : object_(object), prefix_(std::move(prefix)), where_(std::move(where)) {}
-
-    // The value, or null if the key is absent or null: Hugging Face writes both for "not set".
-    const json& find(const char* key) const {
-        static const json NONE;
-        auto found = object_.find(key);
-        return found == object_.end() ? NONE : *found;
-    }
-    const json& need(const char* key) const {
-        const json& value = find(key);
-        if (value.is_null()) throw Error("lacks " + name(key), where_);
-        return value;
-    }
-    int integer(const char* key) const { return to_integer(key, need(key)); }
-    int integer(const char* key, int if_absent) const {
-        return find(key).is_null() ? if_absent : to_integer(key, find(key));
-    }
-    std::vector<int> integers(const char* key, std::vector<int> if_absent) const {
-        const json& list = find(key);
-        if (list.is_null()) return if_absent;
-        if (!list.is_array()) throw Error(name(key) + " must be a list", where_);
-        std::vector<int> values;
-        for (const json& value : list) values.push_back(to_integer(key, value));
-        return values;
-    }
-    float number(const char* key) const {
-        const json& value = need(key);
-        if (!value.is_number()) throw Error(name(key) + " must be a number", where_);
-        return value.get<float>();
-    }
-    float number(const char* key, float if_absent) const { return find(key).is_null() ? if_absent : number(key); }
-    bool boolean(const char* key) const {
-        const json& value = need(key);
-        if (!value.is_boolean()) throw Error(name(key) + " must be true or false", where_);
-        return value.get<bool>();
-    }
-    std::string text(const char* key) const {
-        const json& value = need(key);
-        if (!value.is_string()) throw Error(name(key) + " must be a string", where_);
-        return value.get<std::string>();
-    }
-    std::string text(const char* key, const char* if_absent) const {
-        return find(key).is_null() ? if_absent : text(key);
-    }
-    // leon implements one value of this setting. If it is absent, that value must be its default.
-    void require(const char* key, const json& only) const {
-        if (need(key) != only) refuse(key, find(key), only);
-    }
-    void require_or_absent(const char* key, const json& only) const {
-        if (!find(key).is_null() && find(key) != only) refuse(key, find(key), only);
-    }
-    std::string name(const char* key) const { return "'" + prefix_ + key + "'"; }
-    const std::string& where() const { return where_; }
-
-private:
-    const json& object_;
-    std::string prefix_, where_;
-
-    int to_integer(const char* key, const json& value) const {
-        constexpr uint64_t MOST = std::numeric_limits<int>::max();  // parse_config() has the real limits
-        if (!value.is_number_unsigned() || value.get<uint64_t>() > MOST)
-            throw Error(name(key) + " must be a whole number below 2^31", where_);
-        return value.get<int>();
-    }
-    [[noreturn]] void refuse(const char* key, const json& found, const json& only) const {
-        throw Error(
-            name(key) + " is " + in_quotes(found.dump(-1, ' ', true)) + ", but leon supports only " + only.dump(),
-            where_);
-    }
-};
+constexpr float OPT_NORM_EPS = 1e-5f;   // OPT's LayerNorm has PyTorch's default
+constexpr int OPT_POSITION_OFFSET = 2;  // OPT's positions start behind the id of padding
 
 // Any rotary scaling changes the network: only its absence, spelled in one of several ways, is accepted.
-void refuse_rope_scaling(const Reader& config, const char* key, const json& settings) {
+void refuse_rope_scaling(const ForeignConfig& config, const char* key, const json& settings) {
     if (settings.is_null()) return;
     if (!settings.is_object()) throw Error(config.name(key) + " must be an object", config.where());
     for (const auto& [name, value] : settings.items()) {
@@ -115,12 +37,12 @@ void refuse_rope_scaling(const Reader& config, const char* key, const json& sett
     }
 }
 
-float read_rope_theta(const Reader& config) {
+float read_rope_theta(const ForeignConfig& config) {
     refuse_rope_scaling(config, "rope_scaling", config.find("rope_scaling"));
     const json& parameters = config.find("rope_parameters");
     refuse_rope_scaling(config, "rope_parameters", parameters);
     if (parameters.is_null()) return config.number("rope_theta");
-    const float theta = Reader(parameters, "rope_parameters.", config.where()).number("rope_theta");
+    const float theta = ForeignConfig(parameters, "rope_parameters.", config.where()).number("rope_theta");
     if (!config.find("rope_theta").is_null() && config.number("rope_theta") != theta)
         throw Error("'rope_theta' and 'rope_parameters.rope_theta' disagree", config.where());
     return theta;
@@ -134,7 +56,7 @@ void divide_heads(TransformerConfig& t, const std::string& where) {
     t.head_dim = t.dim / t.heads;
 }
 
-TransformerConfig read_chameleon(const Reader& config) {
+TransformerConfig read_chameleon(const ForeignConfig& config) {
     config.require("hidden_act", "silu");
     config.require_or_absent("attention_bias", false);
     config.require_or_absent("mlp_bias", false);
@@ -156,12 +78,12 @@ TransformerConfig read_chameleon(const Reader& config) {
     t.vocab = config.integer("vocab_size");
     t.context = config.integer("max_position_embeddings");
     t.norm_eps = config.number("rms_norm_eps");
-    t.qk_norm_eps = QK_NORM_EPS;
+    t.qk_norm_eps = CHAMELEON_QK_NORM_EPS;
     t.rope_theta = read_rope_theta(config);
     return t;
 }
 
-TransformerConfig read_opt(const Reader& config) {
+TransformerConfig read_opt(const ForeignConfig& config) {
     config.require("activation_function", "relu");
     config.require("do_layer_norm_before", true);
     config.require("enable_bias", false);
@@ -188,7 +110,7 @@ TransformerConfig read_opt(const Reader& config) {
     return t;
 }
 
-VqganConfig read_vqgan(const Reader& config) {
+VqganConfig read_vqgan(const ForeignConfig& config) {
     config.require_or_absent("double_latent", false);
     config.require_or_absent("attn_type", "vanilla");
     config.require_or_absent("attn_resolutions", json::array());
@@ -209,7 +131,7 @@ struct ClipDefaults {
     int dim, heads, ffn_dim;
 };
 
-ClipTower read_clip_tower(const Reader& config, const ClipDefaults& defaults) {
+ClipTower read_clip_tower(const ForeignConfig& config, const ClipDefaults& defaults) {
     ClipTower t;
     t.layers = config.integer("num_hidden_layers", 12);
     t.dim = config.integer("hidden_size", defaults.dim);
@@ -226,7 +148,7 @@ ClipTower read_clip_tower(const Reader& config, const ClipDefaults& defaults) {
 }
 
 // "text_config", over which older checkpoints laid a "text_config_dict".
-json nested(const Reader& config, const std::string& key) {
+json nested(const ForeignConfig& config, const std::string& key) {
     json merged = json::object();
     for (const std::string& name : {key, key + "_dict"}) {
         const json& part = config.find(name.c_str());
@@ -237,10 +159,10 @@ json nested(const Reader& config, const std::string& key) {
     return merged;
 }
 
-ClipConfig read_clip(const Reader& config) {
+ClipConfig read_clip(const ForeignConfig& config) {
     const json text_object = nested(config, "text_config"), vision_object = nested(config, "vision_config");
-    const Reader text(text_object, "text_config.", config.where());
-    const Reader vision(vision_object, "vision_config.", config.where());
+    const ForeignConfig text(text_object, "text_config.", config.where());
+    const ForeignConfig vision(vision_object, "vision_config.", config.where());
     ClipConfig c;
     c.dim = config.integer("projection_dim", 512);
     c.text = read_clip_tower(text, {.dim = 512, .heads = 8, .ffn_dim = 2048});
@@ -255,7 +177,7 @@ ClipConfig read_clip(const Reader& config) {
 }
 
 // A side in pixels that must be `side`: a number, or an object whose numbers are all that one.
-void require_side(const Reader& config, const char* key, int side) {
+void require_side(const ForeignConfig& config, const char* key, int side) {
     const json& value = config.find(key);
     bool same = value.is_null() || value == side;
     if (value.is_object())
@@ -266,7 +188,7 @@ void require_side(const Reader& config, const char* key, int side) {
                     config.where());
 }
 
-void read_colours(const Reader& config, const char* key, float (&values)[3]) {
+void read_colours(const ForeignConfig& config, const char* key, float (&values)[3]) {
     const json& list = config.find(key);
     if (list.is_null()) return;
     if (!list.is_array() || list.size() != 3)
@@ -277,7 +199,7 @@ void read_colours(const Reader& config, const char* key, float (&values)[3]) {
     }
 }
 
-Family family_of(const Reader& config) {
+Family family_of(const ForeignConfig& config) {
     const std::string type = config.text("model_type");
     if (type == "chameleon") return Family::Chameleon;
     if (type == "opt") return Family::Opt;
@@ -287,7 +209,7 @@ Family family_of(const Reader& config) {
                 config.where());
 }
 
-Layout layout_of(const Reader& config, Family family) {
+Layout layout_of(const ForeignConfig& config, Family family) {
     if (config.find("leon_layout").is_null()) return family == Family::Opt ? Layout::CM3Leon : Layout::Chameleon;
     const std::string text = config.text("leon_layout");
     for (Layout layout : {Layout::Chameleon, Layout::CM3Leon, Layout::Anole, Layout::Lumina})
@@ -296,18 +218,11 @@ Layout layout_of(const Reader& config, Family family) {
                 config.where());
 }
 
-json read_object(const std::string& path) {
-    const std::vector<uint8_t> bytes = read_file(path, MAX_CONFIG_BYTES);
-    json object = parse_json(std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()), path);
-    if (!object.is_object()) throw Error("is not a JSON object", path);
-    return object;
-}
-
 }  // namespace
 
 CheckpointConfig read_huggingface_config(const std::string& path) {
-    const json object = read_object(path);
-    const Reader config(object, "", path);
+    const json object = read_json_object(path);
+    const ForeignConfig config(object, "", path);
 
     CheckpointConfig result;
     result.family = family_of(config);
@@ -320,7 +235,7 @@ CheckpointConfig read_huggingface_config(const std::string& path) {
             const json& vq = config.find("vq_config");
             if (!vq.is_null() && !vq.is_object()) throw Error("'vq_config' must be an object", path);
             const json defaults = json::object();
-            result.vqgan = read_vqgan(Reader(vq.is_null() ? defaults : vq, "vq_config.", path));
+            result.vqgan = read_vqgan(ForeignConfig(vq.is_null() ? defaults : vq, "vq_config.", path));
             break;
         }
         case Family::Opt:
@@ -332,6 +247,8 @@ CheckpointConfig read_huggingface_config(const std::string& path) {
         case Family::Clip:
             result.clip = read_clip(config);
             break;
+        case Family::Meta:
+            CHECK(!"a family of Hugging Face's");
     }
     return result;
 }
@@ -343,8 +260,8 @@ void set_clip_preprocessing(ClipConfig& config) {
 }
 
 void read_clip_preprocessing(ClipConfig& config, const std::string& path) {
-    const json object = read_object(path);
-    const Reader settings(object, "", path);
+    const json object = read_json_object(path);
+    const ForeignConfig settings(object, "", path);
     for (const char* step : {"do_resize", "do_center_crop", "do_rescale", "do_normalize"})
         settings.require_or_absent(step, true);
     settings.require_or_absent("resample", 3);  // bicubic, by Pillow's number

@@ -8,21 +8,9 @@
 
 #include <string>
 
-#include "runtime/config.h"
+#include "weights_converter/checkpoint_config.h"
 
 namespace leon {
-
-enum class Family { Chameleon, Opt, Vqgan, Clip };
-
-struct CheckpointConfig {
-    Family family = Family::Chameleon;
-    Layout layout = Layout::Chameleon;
-    TransformerConfig transformer;  // of Chameleon and Opt
-    VqganConfig vqgan;              // of Chameleon and Vqgan; which halves there are is known from the tensors only
-    int model_parallel_size = 1;    // Chameleon: how many rows of qk-norm parameters layout B holds
-    bool qk_layernorm = false;      // Chameleon: the key that only layout A has
-    ClipConfig clip;                // of Clip
-};
 
 CheckpointConfig read_huggingface_config(const std::string& path);
 

@@ -1,6 +1,6 @@
 // The name maps; see name_maps.h. Sources: the module names of Hugging Face's modeling_chameleon.py, modeling_opt.py
-// and modeling_clip.py (with its misspelled pre_layrnorm), of taming-transformers' VQModel, and of Real-ESRGAN's
-// rrdbnet_arch.py and srvgg_arch.py.
+// and modeling_clip.py (with its misspelled pre_layrnorm), of Meta's chameleon, of taming-transformers' VQModel, and of
+// Real-ESRGAN's rrdbnet_arch.py and srvgg_arch.py.
 #include "weights_converter/name_maps.h"
 
 namespace leon {
@@ -31,6 +31,30 @@ constexpr NameRule CHAMELEON_RULES[] = {
 constexpr UnusedRule CHAMELEON_UNUSED[] = {
     {"model.layers.*.self_attn.rotary_emb.inv_freq", Unused::Always},  // a table that older versions stored
 };
+
+// Meta's names, once the ranks are joined (meta_checkpoint.h).
+constexpr NameRule META_RULES[] = {
+    {"transformer.embedding", "tok_embeddings.weight", COPY},
+    {"transformer.layers.*.attention_norm", "layers.*.attention_norm.weight", COPY},
+    {"transformer.layers.*.q", "layers.*.attention.wq.weight", Treatment::RotaryRows},
+    {"transformer.layers.*.k", "layers.*.attention.wk.weight", Treatment::RotaryRows},
+    {"transformer.layers.*.v", "layers.*.attention.wv.weight", COPY},
+    {"transformer.layers.*.q_norm.weight", "layers.*.attention.q_normalization.weight", Treatment::HeadNorm},
+    {"transformer.layers.*.q_norm.bias", "layers.*.attention.q_normalization.bias", Treatment::HeadNorm},
+    {"transformer.layers.*.k_norm.weight", "layers.*.attention.k_normalization.weight", Treatment::HeadNorm},
+    {"transformer.layers.*.k_norm.bias", "layers.*.attention.k_normalization.bias", Treatment::HeadNorm},
+    {"transformer.layers.*.o", "layers.*.attention.wo.weight", COPY},
+    {"transformer.layers.*.ffn_norm", "layers.*.ffn_norm.weight", COPY},
+    {"transformer.layers.*.gate", "layers.*.feed_forward.w1.weight", COPY},
+    {"transformer.layers.*.up", "layers.*.feed_forward.w3.weight", COPY},
+    {"transformer.layers.*.down", "layers.*.feed_forward.w2.weight", COPY},
+    {"transformer.norm", "norm.weight", COPY},
+    {"transformer.output", "output.weight", COPY},
+};
+constexpr UnusedRule META_UNUSED[] = {
+    {"rope.freqs", Unused::Always},  // a table
+};
+constexpr const char* NO_PREFIXES[] = {""};
 
 constexpr NameRule OPT_RULES[] = {
     {"transformer.embedding", "model.decoder.embed_tokens.weight", COPY},
@@ -67,8 +91,6 @@ constexpr NameRule RRDB_AND_COMPACT_RULES[] = {
     {"upscaler.*.weight.4", "*.weight", Treatment::InputPart},
     {"upscaler.*", "*", Treatment::ChannelsLast},
 };
-
-constexpr const char* CLIP_PREFIXES[] = {""};
 
 constexpr NameRule CLIP_RULES[] = {
     {"clip.text.embedding", "text_model.embeddings.token_embedding.weight", COPY},
@@ -123,11 +145,12 @@ constexpr UnusedRule CLIP_UNUSED[] = {
 }  // namespace
 
 const NameMap CHAMELEON_NAMES = {"model.embed_tokens.weight", MODEL_PREFIXES, CHAMELEON_RULES, CHAMELEON_UNUSED};
+const NameMap META_NAMES = {"tok_embeddings.weight", NO_PREFIXES, META_RULES, META_UNUSED};
 const NameMap OPT_NAMES = {"model.decoder.embed_tokens.weight", MODEL_PREFIXES, OPT_RULES, OPT_UNUSED};
 const NameMap VQGAN_NAMES = {"model.vqmodel.quantize.embedding.weight", VQGAN_PREFIXES, VQGAN_RULES, VQGAN_UNUSED};
 const std::span<const char* const> UPSCALER_NESTS = NESTS;
 const std::span<const NameRule> UPSCALER_RULES = RRDB_AND_COMPACT_RULES;
-const NameMap CLIP_NAMES = {"text_model.embeddings.token_embedding.weight", CLIP_PREFIXES, CLIP_RULES, CLIP_UNUSED};
+const NameMap CLIP_NAMES = {"text_model.embeddings.token_embedding.weight", NO_PREFIXES, CLIP_RULES, CLIP_UNUSED};
 
 bool match(const std::string& pattern, const std::string& name, std::string& star) {
     const size_t at = pattern.find('*');

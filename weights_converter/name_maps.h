@@ -45,6 +45,7 @@ struct NameMap {
 };
 
 extern const NameMap CHAMELEON_NAMES;  // Hugging Face's ChameleonForConditionalGeneration, transformer only
+extern const NameMap META_NAMES;       // Meta's own Chameleon, its ranks joined
 extern const NameMap OPT_NAMES;        // Hugging Face's OPTForCausalLM
 extern const NameMap VQGAN_NAMES;      // taming-transformers' names, alone or inside a Chameleon checkpoint
 extern const NameMap CLIP_NAMES;       // Hugging Face's CLIPModel

@@ -4,7 +4,8 @@
 //   A  [head_dim]                       q/k rows in adjacent-pair order
 //   B  [model_parallel_size, head_dim]  q/k rows in half-split order
 //   C  [heads, head_dim]                q/k rows in half-split order
-// Where B and C have the same shape (as many shards as heads) they also mean the same.
+// Meta's own files are as B, in the order of A. Where B and C have the same shape (as many shards as heads) they also
+// mean the same.
 #include "weights_converter/plan.h"
 
 #include <algorithm>
@@ -15,6 +16,10 @@
 #include "runtime/strict_json.h"
 #include "runtime/weights_file.h"
 #include "weights_converter/huggingface_config.h"
+#include "weights_converter/meta_checkpoint.h"
+#include "weights_converter/named_tensors.h"
+#include "weights_converter/side_files.h"
+#include "weights_converter/vqgan_file.h"
 
 namespace leon {
 namespace {
@@ -23,114 +28,20 @@ namespace fs = std::filesystem;
 
 constexpr size_t MAX_TOKENIZER_BYTES = size_t{64} << 20;
 
-// One checkpoint seen through one name map: resolves names, remembers which tensors were used.
-class NamedTensors {
-public:
-    NamedTensors(const Checkpoint& checkpoint, const NameMap& map, std::set<std::string>& used)
-        : checkpoint_(checkpoint), map_(map), used_(used) {
-        for (const char* prefix : map.prefixes) {
-            const std::string root = without(prefix, map.root);
-            if (!checkpoint.tensors().count(root)) continue;
-            prefix_ = prefix;
-            present_ = true;
-            return;
-        }
-    }
-
-    bool present() const { return present_; }
-    const Checkpoint& checkpoint() const { return checkpoint_; }
-
-    // The checkpoint's name for a name as the map writes it.
-    std::string actual(const std::string& name) const { return without(prefix_, name); }
-    const SourceTensor* find(const std::string& name) const {
-        auto found = checkpoint_.tensors().find(actual(name));
-        return found == checkpoint_.tensors().end() ? nullptr : &found->second;
-    }
-    bool has_prefix(const std::string& name) const {
-        const std::string prefix = actual(name);
-        auto found = checkpoint_.tensors().lower_bound(prefix);
-        return found != checkpoint_.tensors().end() && found->first.compare(0, prefix.size(), prefix) == 0;
-    }
-    // The tensor for a target, marked as used, and what to do with it; an Error if it is not there.
-    const SourceTensor& take(const std::string& target, const std::string& where, Treatment& treatment) {
-        std::string star;
-        for (const NameRule& rule : map_.rules) {
-            if (!match(rule.target, target, star)) continue;
-            const std::string name = substitute(rule.source, star);
-            const SourceTensor* source = find(name);
-            if (!source) throw Error("tensor " + in_quotes(actual(name)) + " is missing", where);
-            used_.insert(source->name);
-            treatment = rule.treatment;
-            return *source;
-        }
-        check_failed(__FILE__, __LINE__, "the name map knows every target");
-    }
-    // Marks all tensors whose names begin with this part of a name of the map.
-    void skip_all(const std::string& name) {
-        const std::string prefix = actual(name);
-        if (!present_ || prefix.empty()) return;
-        for (const auto& [tensor, ignored] : checkpoint_.tensors())
-            if (tensor.compare(0, prefix.size(), prefix) == 0) used_.insert(tensor);
-    }
-    // Marks the tensors that this model has no use for.
-    void skip_unused(const ModelConfig& config) {
-        std::string star;
-        for (const auto& [name, tensor] : checkpoint_.tensors())
-            for (const UnusedRule& rule : map_.unused)
-                if (match(actual(rule.source), name, star) && applies(rule.when, tensor, config)) used_.insert(name);
-    }
-
-private:
-    const Checkpoint& checkpoint_;
-    const NameMap& map_;
-    std::set<std::string>& used_;
-    std::string prefix_;
-    bool present_ = false;
-
-    static std::string without(const std::string& prefix, const std::string& name) {
-        return name.compare(0, prefix.size(), prefix) == 0 ? name.substr(prefix.size()) : name;
-    }
-
-    bool applies(Unused when, const SourceTensor& tensor, const ModelConfig& config) const {
-        switch (when) {
-            case Unused::Always:
-                return true;
-            case Unused::WithoutDecoder:
-                return !config.vqgan.decoder;
-            case Unused::WithoutEncoder:
-                return !config.vqgan.encoder;
-            case Unused::EqualsEmbedding:
-                check_equals_embedding(tensor);
-                return true;
-        }
-        check_failed(__FILE__, __LINE__, "known rule");
-    }
-
-    void check_equals_embedding(const SourceTensor& tensor) const {
-        const SourceTensor& embedding = *find(map_.root);
-        const Error different("tensor " + in_quotes(tensor.name) + " differs from the embedding", tensor.file,
-                              "the output must be tied to the embedding");
-        if (tensor.shape != embedding.shape) throw different;
-        std::vector<float> a(static_cast<size_t>(tensor.row_elements())), b(a.size());
-        for (int64_t row = 0; row < tensor.rows(); row++) {
-            checkpoint_.read_rows(tensor, row, 1, a.data());
-            checkpoint_.read_rows(embedding, row, 1, b.data());
-            if (std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) != 0) throw different;
-        }
-    }
-};
-
 struct HeadNormLayout {
-    bool shared = false;  // layout A: one vector for all heads, and adjacent pairs
-    int shards = 0;       // layout B: one vector per shard; 0 = layout C
+    bool shared = false;          // layout A: one vector for all heads
+    int shards = 0;               // layout B and Meta's: one vector per shard; 0 = layout C
+    bool adjacent_pairs = false;  // of the rows of q and k, and of the vectors: A and Meta's
 };
 
 HeadNormLayout head_norm_layout(const NamedTensors& names, const CheckpointConfig& config) {
+    HeadNormLayout layout;
+    if (config.family == Family::Meta) return {false, config.model_parallel_size, true};
+    if (config.family != Family::Chameleon) return layout;
     const std::string name = "model.layers.0.self_attn.q_norm.weight";
     const SourceTensor* q_norm = names.find(name);
-    HeadNormLayout layout;
     if (!q_norm) return layout;  // reported as missing later, with the file it should be in
-    layout.shared = q_norm->shape.size() == 1;
+    layout.shared = layout.adjacent_pairs = q_norm->shape.size() == 1;
     if (config.qk_layernorm && !layout.shared)
         throw Error("'qk_layernorm' is true, but tensor " + in_quotes(q_norm->name) + " is " +
                         shape_text(q_norm->shape) + ", so the order of the q and k rows is not known",
@@ -173,8 +84,8 @@ void add_steps(Plan& plan, NamedTensors& names, const std::vector<TensorSpec>& t
         if (source.dtype != "F32" && source.dtype != "BF16" && source.dtype != "F16")
             throw Error("tensor " + in_quotes(source.name) + " has dtype " + source.dtype, source.file,
                         "only F32, BF16 and F16 can be converted");
-        plan.steps.push_back(
-            {target, target_dtype(target, source, dtype), &names.checkpoint(), &source, treatment, norms.shared});
+        plan.steps.push_back({target, target_dtype(target, source, dtype), &names.checkpoint(), &source, treatment,
+                              norms.adjacent_pairs});
     }
 }
 
@@ -192,10 +103,8 @@ std::string folder_name(const std::string& folder) {
     return unreadable ? std::string() : path.filename().string();
 }
 
-std::string read_tokenizer(const std::string& folder, const std::string& other) {
-    std::error_code unreadable;
-    const std::string path = other.empty() ? (fs::path(folder) / "tokenizer.json").string() : other;
-    if (other.empty() && !fs::exists(path, unreadable)) return "";
+std::string read_tokenizer(const std::string& path) {
+    if (path.empty()) return "";
     const std::vector<uint8_t> bytes = read_file(path, MAX_TOKENIZER_BYTES);
     std::string text(bytes.begin(), bytes.end());
     if (!parse_json(text, path).is_object()) throw Error("is not a JSON object", path);
@@ -207,7 +116,8 @@ std::string config_path(const std::string& folder) {
     if (!fs::is_directory(folder, unreadable)) throw Error("is not a folder", folder);
     std::string path = (fs::path(folder) / "config.json").string();
     if (!fs::exists(path, unreadable))
-        throw Error("holds no config.json", folder, "leon converts checkpoints in Hugging Face's layout");
+        throw Error("holds neither config.json nor consolidated.pth", folder,
+                    "leon converts checkpoints in Hugging Face's and in Meta's layout");
     return path;
 }
 
@@ -259,7 +169,7 @@ Plan plan_clip(const std::string& folder, const CheckpointConfig& source, const 
         plan.notes.push_back(
             "the folder has no preprocessor_config.json: pictures get the published mean and deviation");
     plan.config = parse_config(print_config(plan.config), config_path(folder));
-    plan.tokenizer_json = read_tokenizer(folder, options.tokenizer);
+    plan.tokenizer_json = read_tokenizer(tokenizer_in(options.tokenizer.empty() ? folder : options.tokenizer));
 
     std::set<std::string> used;
     NamedTensors names(*plan.checkpoints[0], CLIP_NAMES, used);
@@ -279,55 +189,164 @@ size_t Plan::bytes() const {
     return total;
 }
 
+namespace {
+
+// Where a transformer or a VQGAN comes from. The plan owns the checkpoint.
+struct Source {
+    std::string path;  // for messages
+    CheckpointConfig config;
+    const Checkpoint* checkpoint = nullptr;
+};
+
+const Checkpoint* owned(Plan& plan, std::unique_ptr<Checkpoint> checkpoint) {
+    plan.checkpoints.push_back(std::move(checkpoint));
+    return plan.checkpoints.back().get();
+}
+
+Source open_folder(Plan& plan, const std::string& folder) {
+    if (is_meta_folder(folder)) {  // Anole's has a config.json beside it, which says less
+        MetaCheckpoint meta = open_meta(folder);
+        return {folder, meta.config, owned(plan, std::move(meta.checkpoint))};
+    }
+    const CheckpointConfig config = read_huggingface_config(config_path(folder));
+    return {folder, config, owned(plan, open_huggingface(folder))};
+}
+
+Source open_vqgan(Plan& plan, const std::string& path) {
+    const std::string file = vqgan_file_in(path);
+    if (file.empty()) {
+        Source source = open_folder(plan, path);
+        if (source.config.family != Family::Chameleon && source.config.family != Family::Vqgan)
+            throw Error("holds no VQGAN", path);
+        return source;
+    }
+    VqganFile vqgan = open_vqgan_file(file);
+    CheckpointConfig config;
+    config.family = Family::Vqgan;
+    config.vqgan = vqgan.sizes;
+    return {file, config, owned(plan, std::move(vqgan.checkpoint))};
+}
+
+const NameMap& names_of(Family family) {
+    if (family == Family::Meta) return META_NAMES;
+    return family == Family::Opt ? OPT_NAMES : CHAMELEON_NAMES;
+}
+
+// The tokenizer's file: what was named, or the folder's, Meta's near it, or the one beside the VQGAN.
+std::string find_tokenizer(Plan& plan, const std::string& folder, const std::string& wanted,
+                           const std::string& tokenizer_folder, const std::string& vqgan) {
+    if (!wanted.empty()) {
+        const std::string path = tokenizer_in(wanted);
+        if (path.empty()) throw Error("holds no tokenizer.json", wanted);
+        return path;
+    }
+    if (std::string path = tokenizer_in(folder); !path.empty()) return path;
+    for (const std::string& near : {tokenizer_folder, vqgan.empty() ? "" : folder_of(vqgan)}) {
+        if (near.empty()) continue;
+        const std::string path = tokenizer_in(near);
+        if (path.empty()) continue;
+        plan.notes.push_back("the tokenizer is " + path);
+        return path;
+    }
+    return "";
+}
+
+// Of a VQGAN in a place of its own, only what belongs to the halves counts; losses and the like may lie beside them.
+void check_halves_used(const NamedTensors& names, const std::set<std::string>& used) {
+    for (const char* half : {"model.vqmodel.encoder.", "model.vqmodel.decoder."}) {
+        const std::string prefix = names.actual(half);
+        for (const auto& [name, tensor] : names.checkpoint().tensors())
+            if (name.starts_with(prefix) && !used.count(name))
+                throw Error("tensor " + in_quotes(name) + " has no place in this architecture", tensor.file);
+    }
+}
+
+// A VQGAN alone, from a file.
+Plan plan_vqgan(const std::string& path, const ConvertOptions& options) {
+    if (!options.vqgan.empty()) throw Error("is a VQGAN itself", path, "give a second VQGAN only to a transformer");
+    Plan plan;
+    const Source source = open_vqgan(plan, path);
+    std::set<std::string> used;
+    NamedTensors names(*source.checkpoint, VQGAN_NAMES, used);
+    plan.config.name = options.name.empty() ? fs::path(path).stem().string() : options.name;
+    if (!options.layout.empty()) plan.config.layout = layout_named(options.layout);
+    describe_vqgan(plan.config, names, source.config.vqgan);
+    if (!plan.config.has_vqgan) throw Error("holds neither encoder nor decoder of a VQGAN", path);
+    plan.config = parse_config(print_config(plan.config), path);
+    plan.tokenizer_json = read_tokenizer(options.tokenizer.empty() ? "" : tokenizer_in(options.tokenizer));
+    add_steps(plan, names, tensors_of(plan.config), "vqgan.", {}, path, options.dtype);
+    check_halves_used(names, used);
+    add_notes(plan);
+    return plan;
+}
+
+Plan plan_file(const std::string& path, const ConvertOptions& options) {
+    bool is_vqgan = false;
+    {
+        const std::unique_ptr<Checkpoint> checkpoint = open_tensor_file(path, {"state_dict"});
+        if (checkpoint->tensors().count("tok_embeddings.weight"))
+            throw Error("is one file of Meta's Chameleon", path, "leon convert takes the folder that it lies in");
+        if (checkpoint->tensors().count("model.embed_tokens.weight"))
+            throw Error("is one file of a Hugging Face folder", path, "leon convert takes the folder that it lies in");
+        is_vqgan = holds_vqgan(*checkpoint);
+    }
+    return is_vqgan ? plan_vqgan(path, options) : plan_upscaler(path, options);
+}
+
+}  // namespace
+
 Plan plan_conversion(const std::string& folder, const ConvertOptions& options) {
     if (!options.dtype.empty() && options.dtype != "f32" && options.dtype != "bf16")
         throw Error(in_quotes(options.dtype) + " is not a dtype", "--dtype", "use f32 or bf16");
     std::error_code unreadable;
-    if (fs::is_regular_file(folder, unreadable)) return plan_upscaler(folder, options);
+    if (fs::is_regular_file(folder, unreadable)) return plan_file(folder, options);
     Plan plan;
-    const std::string path = config_path(folder);
-    const CheckpointConfig source = read_huggingface_config(path);
-    if (source.family == Family::Clip) return plan_clip(folder, source, options);
-    const bool has_transformer = source.family != Family::Vqgan;
-    plan.checkpoints.push_back(open_huggingface(folder));
-    const Checkpoint& checkpoint = *plan.checkpoints[0];
+    const Source source = open_folder(plan, folder);
+    if (source.config.family == Family::Clip) return plan_clip(folder, source.config, options);
+    const bool is_meta = source.config.family == Family::Meta, has_transformer = source.config.family != Family::Vqgan;
+    const Checkpoint& checkpoint = *source.checkpoint;
     std::set<std::string> used, used_of_other;
 
-    // A second folder for the VQGAN stands in for this one's, whose tensors are then left alone.
-    const bool other_vqgan = !options.vqgan.empty();
-    CheckpointConfig picture_source = source;
-    if (other_vqgan) {
-        if (!has_transformer) throw Error("is a VQGAN itself", folder, "give a second VQGAN only to a transformer");
-        picture_source = read_huggingface_config(config_path(options.vqgan));
-        plan.checkpoints.push_back(open_huggingface(options.vqgan));
+    // A VQGAN from elsewhere stands in for this folder's, whose tensors are then left alone. Meta's is elsewhere
+    // anyway.
+    const std::string tokenizer_folder = is_meta ? meta_tokenizer_folder(folder) : "";
+    std::string vqgan = options.vqgan;
+    if (vqgan.empty() && !tokenizer_folder.empty()) {
+        vqgan = vqgan_file_in(tokenizer_folder);
+        if (!vqgan.empty()) plan.notes.push_back("the VQGAN is " + vqgan);
     }
-    const bool may_have_vqgan = picture_source.family != Family::Opt;
+    const bool other_vqgan = !vqgan.empty();
+    if (other_vqgan && !has_transformer)
+        throw Error("is a VQGAN itself", folder, "give a second VQGAN only to a transformer");
+    const Source picture_source = other_vqgan ? open_vqgan(plan, vqgan) : source;
+    const bool may_have_vqgan =
+        picture_source.config.family == Family::Chameleon || picture_source.config.family == Family::Vqgan;
     if (other_vqgan) NamedTensors(checkpoint, VQGAN_NAMES, used).skip_all("model.vqmodel.");
-    NamedTensors pictures(*plan.checkpoints.back(), VQGAN_NAMES, other_vqgan ? used_of_other : used);
+    NamedTensors pictures(*picture_source.checkpoint, VQGAN_NAMES, other_vqgan ? used_of_other : used);
 
     plan.config.name = options.name.empty() ? folder_name(folder) : options.name;
-    plan.config.layout = options.layout.empty() ? source.layout : layout_named(options.layout);
+    plan.config.layout = options.layout.empty() ? source.config.layout : layout_named(options.layout);
     plan.config.has_transformer = has_transformer;
-    if (has_transformer) plan.config.transformer = source.transformer;
-    if (may_have_vqgan) describe_vqgan(plan.config, pictures, picture_source.vqgan);
-    if (other_vqgan && !plan.config.has_vqgan) throw Error("holds no VQGAN", options.vqgan);
+    if (has_transformer) plan.config.transformer = source.config.transformer;
+    if (may_have_vqgan) describe_vqgan(plan.config, pictures, picture_source.config.vqgan);
+    if (other_vqgan && !plan.config.has_vqgan) throw Error("holds no VQGAN", vqgan);
     if (!has_transformer && !plan.config.has_vqgan) throw Error("holds neither encoder nor decoder of a VQGAN", folder);
-    plan.config = parse_config(print_config(plan.config), path);  // the ranges that all arithmetic below relies on
-    plan.tokenizer_json = read_tokenizer(folder, options.tokenizer);
+    plan.config = parse_config(print_config(plan.config), folder);  // the ranges that all arithmetic below relies on
+    plan.tokenizer_json =
+        read_tokenizer(find_tokenizer(plan, folder, options.tokenizer, tokenizer_folder, other_vqgan ? vqgan : ""));
 
     const std::vector<TensorSpec> targets = tensors_of(plan.config);
     if (has_transformer) {
-        const NameMap& map = source.family == Family::Opt ? OPT_NAMES : CHAMELEON_NAMES;
+        const NameMap& map = names_of(source.config.family);
         NamedTensors names(checkpoint, map, used);
         if (!names.present()) throw Error("tensor " + in_quotes(map.root) + " is missing", folder);
-        HeadNormLayout norms;
-        if (source.family == Family::Chameleon) norms = head_norm_layout(names, source);
-        add_steps(plan, names, targets, "transformer.", norms, folder, options.dtype);
+        add_steps(plan, names, targets, "transformer.", head_norm_layout(names, source.config), folder, options.dtype);
         names.skip_unused(plan.config);
     }
     if (plan.config.has_vqgan) {
-        add_steps(plan, pictures, targets, "vqgan.", {}, other_vqgan ? options.vqgan : folder, options.dtype);
+        add_steps(plan, pictures, targets, "vqgan.", {}, picture_source.path, options.dtype);
         pictures.skip_unused(plan.config);
+        if (other_vqgan) check_halves_used(pictures, used_of_other);
     }
     check_all_used(checkpoint, used);
     add_notes(plan);

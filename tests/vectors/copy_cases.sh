@@ -17,6 +17,12 @@ for case in chameleon_mha chameleon_mha_qknorm_a chameleon_mha_qknorm_b \
     done
 done
 
+for case in meta_mha meta_fused meta_gqa_swin; do
+    mkdir -p "$here/models/$case"
+    cp -r "$golden/$case/." "$here/models/$case/"
+    find "$here/models/$case" -type f -exec chmod 644 {} +
+done
+
 mkdir -p "$here/hostile"
 install -m 644 "$golden"/hostile/*.safetensors "$golden"/hostile/*.pth "$here/hostile/"
 
