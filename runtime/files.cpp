@@ -71,6 +71,10 @@ void write_all(int descriptor, const void* data, size_t bytes, const std::string
 
 }  // namespace
 
+void MappedFile::forget_pages() const {
+    if (size_ > 0) madvise(const_cast<uint8_t*>(data_), size_, MADV_DONTNEED);
+}
+
 MappedFile::MappedFile(const std::string& path) : path_(path) {
     int descriptor = open_regular(path, size_);
     if (size_ > 0) {

@@ -27,6 +27,8 @@ public:
 
     std::span<const uint8_t> bytes() const { return {data_, size_}; }
     const std::string& path() const { return path_; }
+    // Gives back the memory of pages that were read. They stay readable, and come from the file again.
+    void forget_pages() const;
 
 private:
     std::string path_;

@@ -275,27 +275,41 @@ bool WeightsFile::has_prefix(const std::string& prefix) const {
     return found != file_.tensors().end() && found->first.compare(0, prefix.size(), prefix) == 0;
 }
 
-Tensor WeightsFile::get(const std::string& name, std::initializer_list<int64_t> shape, bool may_be_narrow) const {
-    const StoredTensor* stored = file_.find(name);
-    const std::string expected = (may_be_narrow ? "F32 or BF16 " : "F32 ") + shape_text(shape);
-    if (!stored) throw Error("tensor " + in_quotes(name) + " is missing; expected " + expected, path());
-    const bool narrow = stored->dtype == "BF16";
-    if ((stored->dtype != "F32" && !(narrow && may_be_narrow)) ||
-        !std::equal(stored->shape.begin(), stored->shape.end(), shape.begin(), shape.end()))
-        throw Error("tensor " + in_quotes(name) + " is " + stored->dtype + " " + shape_text(stored->shape) +
+const StoredTensor& WeightsFile::stored(const std::string& name, std::initializer_list<int64_t> shape,
+                                        std::initializer_list<DType> types) const {
+    const StoredTensor* found = file_.find(name);
+    std::string expected;
+    bool is_known = false;
+    for (DType type : types) {
+        if (!expected.empty()) expected += type == *(types.end() - 1) ? " or " : ", ";
+        expected += name_of(type);
+        is_known |= found && found->dtype == name_of(type);
+    }
+    expected += " " + shape_text(shape);
+    if (!found) throw Error("tensor " + in_quotes(name) + " is missing; expected " + expected, path());
+    if (!is_known || !std::equal(found->shape.begin(), found->shape.end(), shape.begin(), shape.end()))
+        throw Error("tensor " + in_quotes(name) + " is " + found->dtype + " " + shape_text(found->shape) +
                         ", but the configuration expects " + expected,
                     path());
-    // The mapping is read-only; kernels take weights as Tensor and never write to them.
-    void* data = const_cast<uint8_t*>(file_.data(*stored));
-    return Tensor(data, narrow ? DType::BF16 : DType::F32, shape);
+    return *found;
 }
 
+// The mapping is read-only; kernels take weights as Tensor and never write to them.
 Tensor WeightsFile::matrix(const std::string& name, std::initializer_list<int64_t> shape) const {
-    return get(name, shape, true);
+    constexpr DType FLOATS[] = {DType::F32, DType::BF16, DType::F16};
+    const bool may_have_scales = shape.size() == 2;
+    const StoredTensor& tensor = may_have_scales ? stored(name, shape, {FLOATS[0], FLOATS[1], FLOATS[2], DType::I8})
+                                                 : stored(name, shape, {FLOATS[0], FLOATS[1], FLOATS[2]});
+    void* data = const_cast<uint8_t*>(file_.data(tensor));
+    for (DType type : FLOATS)
+        if (tensor.dtype == name_of(type)) return Tensor(data, type, shape);
+    Tensor narrow(data, DType::I8, shape);
+    narrow.scale = vector(name + SCALES_SUFFIX, {*shape.begin()}).f32();
+    return narrow;
 }
 
 Tensor WeightsFile::vector(const std::string& name, std::initializer_list<int64_t> shape) const {
-    return get(name, shape, false);
+    return Tensor(const_cast<uint8_t*>(file_.data(stored(name, shape, {DType::F32}))), DType::F32, shape);
 }
 
 WeightsWriter::WeightsWriter(const std::string& path, std::string config_json, std::string tokenizer_json)

@@ -26,6 +26,8 @@ namespace leon {
 
 // Names of the tensors that only fill the space up to the next aligned one; no reader has a use for them.
 constexpr const char* PADDING_PREFIX = "leon.padding.";
+// The scales of an i8 matrix, [rows] f32, have its name with this behind.
+constexpr const char* SCALES_SUFFIX = ".scale";
 
 // A tensor as a file describes it. `dtype` is the safetensors name ("F32", "BF16", "F16", "I64", ...).
 struct StoredTensor {
@@ -49,6 +51,7 @@ public:
     const std::map<std::string, std::string>& metadata() const { return metadata_; }
     const StoredTensor* find(const std::string& name) const;  // null if absent
     const uint8_t* data(const StoredTensor& tensor) const { return file_.bytes().data() + tensor.offset; }
+    void forget_pages() const { file_.forget_pages(); }
     size_t data_offset() const { return data_offset_; }  // where tensor data begins
     size_t bytes() const { return file_.bytes().size(); }
 
@@ -74,14 +77,15 @@ public:
     const SafetensorsFile& file() const { return file_; }
 
     // The one door to the weights: the tensor in place, after checking that it is there and has this shape and one of
-    // f32 or bf16 (`matrix`) or exactly f32 (`vector`). The Error names the tensor, what was expected and what was
-    // found.
+    // f32, bf16, f16 and, of two dimensions and with its scales beside it, i8 (`matrix`) or exactly f32 (`vector`). The
+    // Error names the tensor, what was expected and what was found.
     Tensor matrix(const std::string& name, std::initializer_list<int64_t> shape) const;
     Tensor vector(const std::string& name, std::initializer_list<int64_t> shape) const;
 
 private:
     SafetensorsFile file_;
-    Tensor get(const std::string& name, std::initializer_list<int64_t> shape, bool may_be_narrow) const;
+    const StoredTensor& stored(const std::string& name, std::initializer_list<int64_t> shape,
+                               std::initializer_list<DType> types) const;
 };
 
 using Metadata = std::vector<std::pair<std::string, std::string>>;

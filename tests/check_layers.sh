@@ -18,7 +18,7 @@ check() {
         may["tokenizer"]         = "tokenizer/ runtime/ kernels/"
         may["retrieval"]         = "retrieval/ tokenizer/ runtime/ kernels/"
         may["metrics"]           = "metrics/ tokenizer/ runtime/ kernels/check.h"
-        may["weights_converter"] = "weights_converter/ runtime/ kernels/tensor.h kernels/check.h"
+        may["weights_converter"] = "weights_converter/ runtime/ kernels/tensor.h kernels/check.h kernels/cpu/threads.h"
         may["tasks"]             = "include/ tasks/ metrics/ retrieval/ tokenizer/ runtime/ weights_converter/ kernels/"
         may["training"]          = "training/ include/ tasks/ metrics/ retrieval/ tokenizer/ runtime/ weights_converter/ kernels/"
         may["training/commands"] = "cli/ " may["training"]

@@ -46,6 +46,11 @@ struct Converted {
         }
         return out;
     }
+    std::string bytes_of(const std::string& name) const {
+        const StoredTensor* stored = file->file().find(name);
+        REQUIRE(stored != nullptr);
+        return std::string(reinterpret_cast<const char*>(file->file().data(*stored)), stored->bytes);
+    }
     std::string dtype(const std::string& name) const { return file->file().find(name)->dtype; }
 };
 

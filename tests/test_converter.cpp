@@ -176,7 +176,7 @@ TEST_CASE("converter: the dtype is a choice for matrices only, widening is exact
     for (const char* name : {"vqgan.decoder.conv_in.bias", "vqgan.decoder.norm_out.weight",
                              "vqgan.encoder.conv_in.weight", "vqgan.quant_conv.weight", "vqgan.codebook"})
         CHECK(picture.dtype(name) == "F32");
-    CHECK(contains(error_of([] { Converted(MODELS + "cm3leon_a", {.dtype = "int8"}); }), "int8"));
+    CHECK(contains(error_of([] { Converted(MODELS + "cm3leon_a", {.dtype = "int7"}); }), "int7"));
 
     // Values that are bf16 already survive f32 -> bf16 bit for bit.
     Changed again("chameleon_bf16");
@@ -189,7 +189,7 @@ TEST_CASE("converter: the dtype is a choice for matrices only, widening is exact
     check_same_tensors(Converted(again.write(), {.dtype = "bf16"}), stored, "transformer.");
 }
 
-TEST_CASE("converter: f16 becomes f32, exactly, and is mentioned") {
+TEST_CASE("converter: f16 stays f16, and widens exactly") {
     const std::pair<uint16_t, float> known[] = {{0x0000, 0.0f},
                                                 {0x3c00, 1.0f},
                                                 {0xc000, -2.0f},
@@ -211,10 +211,66 @@ TEST_CASE("converter: f16 becomes f32, exactly, and is mentioned") {
     tensor.bytes.clear();
     for (int i = 0; i < 192 * 48; i++) tensor.bytes += std::string("\x55\x35", 2);
     const Converted converted(model.write());
-    CHECK(converted.dtype("transformer.layers.0.up") == "F32");
-    CHECK(converted.values("transformer.layers.0.up") == std::vector<float>(192 * 48, 0.333251953125f));
-    REQUIRE(!converted.notes.empty());
-    CHECK(contains(converted.notes[0], "f16"));
+    CHECK(converted.dtype("transformer.layers.0.up") == "F16");
+    CHECK(converted.bytes_of("transformer.layers.0.up") == tensor.bytes);
+    CHECK(Converted(model.folder.path(), {.dtype = "f32"}).values("transformer.layers.0.up") ==
+          std::vector<float>(192 * 48, 0.333251953125f));
+}
+
+TEST_CASE("converter: int8 keeps every value to half a step of its row's scale") {
+    const Converted exact(MODELS + "chameleon_gqa_swin", {.dtype = "f32"}),
+        narrow(MODELS + "chameleon_gqa_swin", {.dtype = "int8"});
+    int matrices = 0;
+    for (const TensorSpec& spec : tensors_of(exact.config)) {
+        CAPTURE(spec.name);
+        const std::vector<float> values = exact.values(spec.name);
+        if (spec.precision == Precision::Exact) {
+            CHECK(narrow.values(spec.name) == values);
+            continue;
+        }
+        REQUIRE(narrow.dtype(spec.name) == "I8");
+        matrices++;
+        const std::string bytes = narrow.bytes_of(spec.name);
+        const std::vector<float> scales = narrow.values(spec.name + SCALES_SUFFIX);
+        const int64_t cols = spec.shape[1];
+        REQUIRE(static_cast<int64_t>(scales.size()) == spec.shape[0]);
+        for (int64_t row = 0; row < spec.shape[0]; row++) {
+            const float scale = scales[static_cast<size_t>(row)];
+            int largest = 0;
+            bool near = true;
+            for (int64_t i = row * cols; i < (row + 1) * cols; i++) {
+                const int level = static_cast<int8_t>(bytes[static_cast<size_t>(i)]);
+                largest = std::max(largest, std::abs(level));
+                near &= std::fabs(level * scale - values[static_cast<size_t>(i)]) <= 0.5001f * scale;
+            }
+            CHECK(near);
+            CHECK(largest == 127);
+        }
+    }
+    CHECK(matrices == 16);
+
+    Changed model("cm3leon_a");
+    std::string& weights = model.tensors["model.decoder.layers.0.fc1.weight"].bytes;
+    for (int i = 0; i < 48 * 4; i++) weights[static_cast<size_t>(i)] = 0;  // a row of zeros
+    const Converted zeros(model.write(), {.dtype = "int8"});
+    CHECK(zeros.values("transformer.layers.0.up.scale")[0] == 0);
+    CHECK(zeros.bytes_of("transformer.layers.0.up").substr(0, 48) == std::string(48, '\0'));
+    weights.replace(48 * 4, 4, std::string("\0\0\xc0\x7f", 4));  // NaN
+    CHECK(contains(error_of([&] { Converted(model.write(), {.dtype = "int8"}); }),
+                   "fc1.weight' holds values that are not"));
+}
+
+TEST_CASE("converter: a leon file goes into another precision as its checkpoint does") {
+    for (const char* name : {"chameleon_mha", "cm3leon_a", "vqgan_f16"}) {
+        const Converted stored(MODELS + name);
+        for (const char* dtype : {"", "f32", "bf16", "f16", "int8"}) {
+            CAPTURE(dtype);
+            const Converted direct(MODELS + name, {.dtype = dtype}), again(stored.file->path(), {.dtype = dtype});
+            CHECK((direct.bytes() == again.bytes()));
+        }
+    }
+    const Converted narrow(MODELS + "cm3leon_a", {.dtype = "int8"});
+    CHECK(contains(error_of([&] { Converted(narrow.file->path(), {.dtype = "bf16"}); }), "int8 already"));
 }
 
 TEST_CASE("converter: the same folder gives the same bytes, and progress runs from nothing to all") {

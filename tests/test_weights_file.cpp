@@ -187,9 +187,46 @@ TEST_CASE("weights file: what is written reads back in place, aligned, with padd
     CHECK(file.has_prefix("b."));
     CHECK(!file.has_prefix("bb"));
     CHECK(contains(error_of([&] { file.vector("b.weight", {4, 8}); }), "'b.weight' is BF16 [4, 8]"));
-    CHECK(contains(error_of([&] { file.matrix("b.weight", {8, 4}); }), "expects F32 or BF16 [8, 4]"));
+    CHECK(contains(error_of([&] { file.matrix("b.weight", {8, 4}); }), "expects F32, BF16, F16 or I8 [8, 4]"));
     CHECK(contains(error_of([&] { file.matrix("b.weight", {4, 8, 1}); }), "[4, 8, 1]"));
     CHECK(contains(error_of([&] { file.matrix("nothing", {1}); }), "'nothing' is missing"));
+}
+
+TEST_CASE("weights file: an i8 matrix has two dimensions and its scales beside it") {
+    TemporaryFolder folder;
+    const std::string path = folder / "model.leon";
+    struct Declared {
+        const char* name;
+        DType dtype;
+        std::vector<int64_t> shape;
+    };
+    const auto write = [&](const std::vector<Declared>& tensors) {
+        WeightsWriter writer(path, "{}", "");
+        for (const Declared& d : tensors) writer.declare(d.name, d.dtype, d.shape);
+        writer.begin();
+        const std::vector<uint8_t> bytes(1024, 1);
+        for (const Declared& d : tensors) writer.write(d.name, bytes.data());
+        writer.commit();
+    };
+    write({{"w", DType::I8, {4, 8}}, {"w.scale", DType::F32, {4}}});
+    {
+        const WeightsFile file(path);
+        const Tensor w = file.matrix("w", {4, 8});
+        CHECK(w.dtype == DType::I8);
+        CHECK(w.scale == file.vector("w.scale", {4}).f32());
+        CHECK(contains(error_of([&] { file.vector("w", {4, 8}); }), "expects F32 [4, 8]"));
+    }
+    write({{"w", DType::I8, {4, 8}}});
+    CHECK(contains(error_of([&] { WeightsFile(path).matrix("w", {4, 8}); }), "'w.scale' is missing"));
+    write({{"w", DType::I8, {4, 8}}, {"w.scale", DType::F32, {8}}});
+    CHECK(contains(error_of([&] { WeightsFile(path).matrix("w", {4, 8}); }), "'w.scale' is F32 [8]"));
+    write({{"w", DType::I8, {4, 8}}, {"w.scale", DType::BF16, {4}}});
+    CHECK(contains(error_of([&] { WeightsFile(path).matrix("w", {4, 8}); }), "'w.scale' is BF16 [4]"));
+    write({{"w", DType::I8, {4, 1, 1, 8}}, {"w.scale", DType::F32, {4}}});
+    CHECK(contains(error_of([&] {
+                       WeightsFile(path).matrix("w", {4, 1, 1, 8});
+                   }),
+                   "expects F32, BF16 or F16 [4, 1, 1, 8]"));
 }
 
 TEST_CASE("weights file: an interrupted writer leaves the old file and no other") {

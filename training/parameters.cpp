@@ -77,7 +77,7 @@ DType stored_dtype(const StoredTensor& tensor, const std::string& where) {
     for (DType type : {DType::F32, DType::BF16})
         if (tensor.dtype == name_of(type)) return type;
     throw Error("tensor " + in_quotes(tensor.name) + " has dtype " + tensor.dtype, where,
-                "a leon file holds F32 and BF16");
+                "training goes on from F32 and BF16");
 }
 
 ParameterLayout::ParameterLayout(const TransformerConfig& config) : config_(config) {
@@ -213,8 +213,11 @@ void load(ParameterVector& values, const WeightsFile& file) {
     check_same_transformer(values.layout().config(), config, file.path());
     // Shapes and types are checked as the runtime does.
     bind_weights(file, config.transformer, reference_kernels());
-    for (const Parameter& p : values.layout().parameters())
-        values.upload(p, floats_of(file, *file.file().find(p.spec.name)));
+    for (const Parameter& p : values.layout().parameters()) {
+        const StoredTensor& tensor = *file.file().find(p.spec.name);
+        stored_dtype(tensor, file.path());
+        values.upload(p, floats_of(file, tensor));
+    }
 }
 
 int load_matching(ParameterVector& values, const WeightsFile& file) {

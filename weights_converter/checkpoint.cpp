@@ -32,11 +32,16 @@ public:
         widen(tensor, place.shard->data(*place.stored) + skip * element_bytes, elements, out);
     }
 
+    void forget_pages() const override {
+        for (const auto& shard : shards_) shard->forget_pages();
+    }
+
     // Opens one shard and lists its tensors; a name that is already there is an Error.
     void add(const std::string& path) {
         shards_.push_back(std::make_unique<SafetensorsFile>(path));
         const SafetensorsFile* shard = shards_.back().get();
         for (const auto& [name, stored] : shard->tensors()) {
+            if (name.starts_with(PADDING_PREFIX)) continue;
             if (!places_.insert({name, {shard, &stored}}).second)
                 throw Error("tensor " + in_quotes(name) + " is also in " + tensors_.at(name).file, path);
             for (int64_t d : stored.shape)

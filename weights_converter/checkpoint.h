@@ -25,7 +25,10 @@ public:
     virtual ~Checkpoint() = default;
     virtual const std::map<std::string, SourceTensor>& tensors() const = 0;
     // Rows [first, first + count) of the first dimension, widened exactly to float32.
+    // Any number of threads may read at the same time.
     virtual void read_rows(const SourceTensor& tensor, int64_t first, int64_t count, float* out) const = 0;
+    // Gives back the memory of what was read so far.
+    virtual void forget_pages() const = 0;
 };
 
 // What read_rows() does with each element, for those who implement it: F32, BF16 and F16 widened; an Error for others.

@@ -2,16 +2,19 @@
 #include "weights_converter/convert.h"
 
 #include <algorithm>
-#include <cstring>
+#include <exception>
 #include <vector>
 
+#include "kernels/cpu/threads.h"
 #include "runtime/weights_file.h"
+#include "weights_converter/narrow.h"
 #include "weights_converter/plan.h"
 
 namespace leon {
 namespace {
 
-constexpr int64_t BLOCK_ELEMENTS = int64_t{1} << 20;  // 4 MB of float32 at a time, or one row if that is longer
+constexpr int64_t BLOCK_ELEMENTS = int64_t{1} << 23;  // written at once, or one row if that is longer
+constexpr int64_t PART_ELEMENTS = int64_t{1} << 18;   // 1 MB of float32, which one thread converts at a time
 
 // Rows [first, first + count) of the target, from the step's source.
 class RowReader {
@@ -98,6 +101,64 @@ void read_target(const Step& step, int64_t head_dim, int64_t first, int64_t coun
     RowReader(step, head_dim).read(first, count, out);
 }
 
+namespace {
+
+// Converts a step's target in blocks of rows that all threads share, and writes them in order.
+class Conversion {
+public:
+    Conversion(WeightsWriter& writer, int64_t head_dim, const std::function<void(size_t)>& written)
+        : writer_(writer), head_dim_(head_dim), written_(written) {}
+
+    void run(const Step& step) {
+        const int64_t rows = step.target.shape[0], width = step.target.elements() / rows;
+        const int64_t block = std::clamp<int64_t>(BLOCK_ELEMENTS / width, 1, rows);
+        const int64_t part = std::clamp<int64_t>(PART_ELEMENTS / width, 1, block);
+        scales_.resize(step.dtype == DType::I8 ? static_cast<size_t>(rows) : 0);
+        for (int64_t first = 0; first < rows; first += block) {
+            const int64_t count = std::min(block, rows - first);
+            const size_t bytes = static_cast<size_t>(count * width) * size_of(step.dtype);
+            bytes_.resize(std::max(bytes_.size(), bytes));
+            convert_block(step, first, count, part, width);
+            step.checkpoint->forget_pages();
+            writer_.write_part(bytes_.data(), bytes);
+            written_(bytes);
+        }
+        if (scales_.empty()) return;
+        writer_.write_part(scales_.data(), scales_.size() * sizeof(float));
+        written_(scales_.size() * sizeof(float));
+    }
+
+private:
+    // An exception must not leave a task of the pool: the first in order of the rows is thrown again here.
+    void convert_block(const Step& step, int64_t first, int64_t count, int64_t part, int64_t width) {
+        const int64_t parts = (count + part - 1) / part;
+        std::vector<std::exception_ptr> problems(static_cast<size_t>(parts));
+        parallel(parts, [&](int64_t i, int) {
+            try {
+                const int64_t begin = i * part, rows = std::min(part, count - begin);
+                std::vector<float> values(static_cast<size_t>(rows * width));
+                RowReader(step, head_dim_).read(first + begin, rows, values.data());
+                narrow_rows(values.data(), rows, width, step.dtype,
+                            bytes_.data() + static_cast<size_t>(begin * width) * size_of(step.dtype),
+                            scales_.empty() ? nullptr : scales_.data() + first + begin, step.source->name,
+                            step.source->file);
+            } catch (...) {
+                problems[static_cast<size_t>(i)] = std::current_exception();
+            }
+        });
+        for (const std::exception_ptr& problem : problems)
+            if (problem) std::rethrow_exception(problem);
+    }
+
+    WeightsWriter& writer_;
+    const int64_t head_dim_;
+    const std::function<void(size_t)>& written_;
+    std::vector<uint8_t> bytes_;
+    std::vector<float> scales_;  // of an i8 target
+};
+
+}  // namespace
+
 void convert(const std::string& source, const std::string& output, const ConvertOptions& options,
              const std::function<void(size_t done, size_t total)>& progress) {
     const Plan plan = plan_conversion(source, options);
@@ -105,33 +166,21 @@ void convert(const std::string& source, const std::string& output, const Convert
         for (const std::string& note : plan.notes) options.note(note);
 
     WeightsWriter writer(output, print_config(plan.config), plan.tokenizer_json);
-    for (const Step& step : plan.steps) writer.declare(step.target.name, step.dtype, step.target.shape);
+    for (const Step& step : plan.steps) {
+        writer.declare(step.target.name, step.dtype, step.target.shape);
+        if (step.dtype == DType::I8)
+            writer.declare(step.target.name + SCALES_SUFFIX, DType::F32, {step.target.shape[0]});
+    }
     writer.begin();
 
     const size_t total = plan.bytes();
     size_t done = 0;
-    std::vector<float> values;
-    std::vector<uint16_t> narrow;
-    for (const Step& step : plan.steps) {
-        RowReader reader(step, plan.config.transformer.head_dim);
-        const int64_t rows = step.target.shape[0], width = step.target.elements() / rows;
-        const int64_t block = std::clamp<int64_t>(BLOCK_ELEMENTS / width, 1, rows);
-        for (int64_t first = 0; first < rows; first += block) {
-            const int64_t count = std::min(block, rows - first);
-            const size_t elements = static_cast<size_t>(count * width);
-            values.resize(std::max(values.size(), elements));
-            reader.read(first, count, values.data());
-            const void* bytes = values.data();
-            if (step.dtype == DType::BF16) {
-                narrow.resize(std::max(narrow.size(), elements));
-                for (size_t i = 0; i < elements; i++) narrow[i] = float_to_bf16(values[i]);
-                bytes = narrow.data();
-            }
-            writer.write_part(bytes, elements * size_of(step.dtype));
-            done += elements * size_of(step.dtype);
-            if (progress) progress(done, total);
-        }
-    }
+    const std::function<void(size_t)> written = [&](size_t bytes) {
+        done += bytes;
+        if (progress) progress(done, total);
+    };
+    Conversion conversion(writer, plan.config.transformer.head_dim, written);
+    for (const Step& step : plan.steps) conversion.run(step);
     writer.commit();
 }
 

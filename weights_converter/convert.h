@@ -5,9 +5,10 @@
 // Reads Hugging Face folders of Chameleon (qk-norm layouts A, B and C), CM3Leon in OPT's layout, VQGANs alone, and
 // CLIP; Meta's own Chameleon (meta_checkpoint.h); and single files of VQGANs and of Real-ESRGAN's networks, which need
 // no configuration: their sizes are those of the tensors.
-// Streams tensor by tensor in row blocks: memory stays at a few megabytes whatever the model's size. The result depends
-// on the tensors, the configuration and the folder's name alone: converting twice gives the same bytes. Refuses
-// whatever it does not know: unknown, missing or misshapen tensors, and settings that leon does not implement.
+// A leon file, too, for another precision. Streams tensor by tensor in blocks of rows, on all cores: memory stays at
+// some tens of megabytes whatever the model's size. The result depends on the tensors, the configuration and the
+// folder's name alone: converting twice gives the same bytes. Refuses whatever it does not know: unknown, missing or
+// misshapen tensors, and settings that leon does not implement.
 #pragma once
 
 #include <cstddef>
@@ -17,8 +18,8 @@
 namespace leon {
 
 struct ConvertOptions {
-    // Of the matrices: "f32", "bf16", or "" = as the checkpoint stores them (f16 becomes f32). Norms, biases and the
-    // picture encoder are always f32.
+    // Of the matrices: "f32", "bf16", "f16", "int8" (with a scale for each row; convolutions stay bf16), or "" = as the
+    // checkpoint stores them. Norms, biases and the picture encoder are always f32.
     std::string dtype = "";
     std::string name = "";   // of the model, for people; "" = the folder's or the file's name
     std::string vqgan = "";  // a file or folder whose VQGAN goes into the file; "" = the folder's, or Meta's near it

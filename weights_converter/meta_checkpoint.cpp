@@ -106,6 +106,10 @@ public:
         }
     }
 
+    void forget_pages() const override {
+        for (const auto& rank : ranks_) rank->forget_pages();
+    }
+
 private:
     void read_stacked(const Joined& joined, int64_t width, int64_t first, int64_t count, float* out) const {
         int64_t begin = 0;  // of a piece, in rows of the whole

@@ -19,6 +19,7 @@
 #include "weights_converter/meta_checkpoint.h"
 #include "weights_converter/named_tensors.h"
 #include "weights_converter/side_files.h"
+#include "weights_converter/torch_file.h"
 #include "weights_converter/vqgan_file.h"
 
 namespace leon {
@@ -27,6 +28,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr size_t MAX_TOKENIZER_BYTES = size_t{64} << 20;
+constexpr const char* DTYPES[] = {"f32", "bf16", "f16", "int8"};
 
 struct HeadNormLayout {
     bool shared = false;          // layout A: one vector for all heads
@@ -125,7 +127,12 @@ std::string config_path(const std::string& folder) {
 
 DType target_dtype(const TensorSpec& target, const SourceTensor& source, const std::string& wanted) {
     if (target.precision == Precision::Exact || wanted == "f32") return DType::F32;
-    if (wanted == "bf16" || source.dtype == "BF16") return DType::BF16;
+    if (wanted == "bf16") return DType::BF16;
+    if (wanted == "f16") return DType::F16;
+    // Convolutions have no int8 kernels, and pictures decoders are a small part of a file.
+    if (wanted == "int8") return target.shape.size() == 2 ? DType::I8 : DType::BF16;
+    for (DType type : {DType::BF16, DType::F16})
+        if (source.dtype == name_of(type)) return type;
     return DType::F32;
 }
 
@@ -136,10 +143,6 @@ void check_all_used(const Checkpoint& checkpoint, const std::set<std::string>& u
 }
 
 void add_notes(Plan& plan) {
-    const bool f16 = std::any_of(plan.steps.begin(), plan.steps.end(), [](const Step& step) {
-        return step.source->dtype == "F16" && step.target.precision == Precision::Matrix && step.dtype == DType::F32;
-    });
-    if (f16) plan.notes.push_back("matrices stored as f16 become f32");
     if (plan.config.has_transformer && plan.tokenizer_json.empty())
         plan.notes.push_back("the folder has no tokenizer.json: the model will take token ids only");
     if (plan.config.has_clip && plan.tokenizer_json.empty())
@@ -185,7 +188,10 @@ Plan plan_clip(const std::string& folder, const CheckpointConfig& source, const 
 
 size_t Plan::bytes() const {
     size_t total = 0;
-    for (const Step& step : steps) total += static_cast<size_t>(step.target.elements()) * size_of(step.dtype);
+    for (const Step& step : steps) {
+        total += static_cast<size_t>(step.target.elements()) * size_of(step.dtype);
+        if (step.dtype == DType::I8) total += static_cast<size_t>(step.target.shape[0]) * sizeof(float);
+    }
     return total;
 }
 
@@ -280,7 +286,47 @@ Plan plan_vqgan(const std::string& path, const ConvertOptions& options) {
     return plan;
 }
 
+// A leon file again, in another precision.
+Plan plan_leon(const std::string& path, const ConvertOptions& options) {
+    if (!options.vqgan.empty()) throw Error("is a leon file already", path, "give --vqgan with the checkpoint");
+    Plan plan;
+    {
+        const WeightsFile file(path);
+        plan.config = parse_config(file.config_json(), path);
+        plan.tokenizer_json = file.tokenizer_json();
+    }
+    if (!options.name.empty()) plan.config.name = options.name;
+    if (!options.layout.empty()) plan.config.layout = layout_named(options.layout);
+    if (!options.tokenizer.empty()) plan.tokenizer_json = read_tokenizer(tokenizer_in(options.tokenizer));
+    const Checkpoint& checkpoint = *owned(plan, open_tensor_file(path));
+    std::set<std::string> used;
+    for (const TensorSpec& target : tensors_of(plan.config)) {
+        const auto found = checkpoint.tensors().find(target.name);
+        if (found == checkpoint.tensors().end()) throw Error("tensor " + in_quotes(target.name) + " is missing", path);
+        const SourceTensor& source = found->second;
+        if (source.dtype == name_of(DType::I8))
+            throw Error("tensor " + in_quotes(target.name) + " is int8 already", path, "convert the original");
+        if (source.shape != target.shape)
+            throw Error("tensor " + in_quotes(target.name) + " is " + shape_text(source.shape) +
+                            ", but the configuration implies " + shape_text(target.shape),
+                        path);
+        used.insert(target.name);
+        plan.steps.push_back(
+            {target, target_dtype(target, source, options.dtype), &checkpoint, &source, Treatment::Copy, false});
+    }
+    check_all_used(checkpoint, used);
+    return plan;
+}
+
+bool is_leon_file(const std::string& path) {
+    if (begins_like_torch(MappedFile(path).bytes())) return false;
+    const SafetensorsFile file(path);
+    const auto format = file.metadata().find("format");
+    return format != file.metadata().end() && format->second == "leon";
+}
+
 Plan plan_file(const std::string& path, const ConvertOptions& options) {
+    if (is_leon_file(path)) return plan_leon(path, options);
     bool is_vqgan = false;
     {
         const std::unique_ptr<Checkpoint> checkpoint = open_tensor_file(path, {"state_dict"});
@@ -296,8 +342,9 @@ Plan plan_file(const std::string& path, const ConvertOptions& options) {
 }  // namespace
 
 Plan plan_conversion(const std::string& folder, const ConvertOptions& options) {
-    if (!options.dtype.empty() && options.dtype != "f32" && options.dtype != "bf16")
-        throw Error(in_quotes(options.dtype) + " is not a dtype", "--dtype", "use f32 or bf16");
+    const bool is_known = std::any_of(std::begin(DTYPES), std::end(DTYPES), [&](auto d) { return options.dtype == d; });
+    if (!options.dtype.empty() && !is_known)
+        throw Error(in_quotes(options.dtype) + " is not a dtype", "--dtype", "use f32, bf16, f16 or int8");
     std::error_code unreadable;
     if (fs::is_regular_file(folder, unreadable)) return plan_file(folder, options);
     Plan plan;

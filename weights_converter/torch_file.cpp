@@ -530,6 +530,8 @@ public:
         widen(tensor, packed.data(), elements, out);
     }
 
+    void forget_pages() const override { file_.forget_pages(); }
+
 private:
     TorchFile file_;
     std::map<std::string, SourceTensor> tensors_;

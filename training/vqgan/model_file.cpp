@@ -7,7 +7,10 @@
 namespace leon {
 namespace {
 
-std::vector<float> floats_of(const Tensor& t) {
+std::vector<float> floats_of(const WeightsFile& file, const std::string& name, const Tensor& t) {
+    if (t.dtype != DType::F32 && t.dtype != DType::BF16)
+        throw Error("tensor " + in_quotes(name) + " has dtype " + name_of(t.dtype), file.path(),
+                    "training goes on from F32 and BF16");
     std::vector<float> values(static_cast<size_t>(t.elements()));
     for (int64_t i = 0; i < t.elements(); i++)
         values[static_cast<size_t>(i)] =
@@ -22,12 +25,12 @@ StoredVqgan read_vqgan(const WeightsFile& file, const VqganNetwork& network) {
     for (const VqganParameter& p : network.layout()) {
         const std::string name = "vqgan." + p.name;
         const std::vector<int64_t>& s = p.shape;
-        const std::vector<float> values =
-            floats_of(p.is_matrix ? file.matrix(name, {s[0], s[1], s[2], s[3]}) : file.vector(name, {s[0]}));
+        const std::vector<float> values = floats_of(
+            file, name, p.is_matrix ? file.matrix(name, {s[0], s[1], s[2], s[3]}) : file.vector(name, {s[0]}));
         stored.values.insert(stored.values.end(), values.begin(), values.end());
     }
     const VqganConfig& c = network.config();
-    stored.codebook = floats_of(file.vector("vqgan.codebook", {c.codes, c.code_dim}));
+    stored.codebook = floats_of(file, "vqgan.codebook", file.vector("vqgan.codebook", {c.codes, c.code_dim}));
     return stored;
 }
 
