@@ -8,27 +8,13 @@
 #include "kernels/cpu/threads.h"
 #include "kernels/random.h"
 #include "training/grad_backend.h"
+#include "training/normal.h"
 
 namespace leon {
 namespace {
 
 constexpr int64_t ALIGNED_FLOATS = 16;  // 64 bytes
 constexpr const char* PREFIX = "transformer.";
-
-// The inverse of the normal distribution's function (Wichura, Applied Statistics 37, 1988: AS 241, PPND7): about seven
-// digits for p in [1e-10, 1 - 1e-10].
-double normal_quantile(double p) {
-    const double q = p - 0.5;
-    if (std::fabs(q) <= 0.425) {
-        const double r = 0.180625 - q * q;
-        return q * (((59.109374720 * r + 159.29113202) * r + 50.434271938) * r + 3.3871327179) /
-               (((67.187563600 * r + 78.757757664) * r + 17.895169469) * r + 1.0);
-    }
-    const double r = std::sqrt(-std::log(std::min(p, 1.0 - p))) - 1.6;
-    const double tail = (((0.17023821103 * r + 1.3067284816) * r + 2.7568153900) * r + 1.4234372777) /
-                        ((0.12021132975 * r + 0.73700164250) * r + 1.0);
-    return q < 0 ? -tail : tail;
-}
 
 // A standard deviation to draw with, or a constant.
 struct Beginning {
@@ -106,13 +92,18 @@ std::vector<ParameterLayout::Run> ParameterLayout::runs() const {
     return all;
 }
 
+const Parameter& ParameterLayout::find(const std::string& name) const {
+    const auto found =
+        std::find_if(parameters_.begin(), parameters_.end(), [&](const Parameter& p) { return p.spec.name == name; });
+    CHECK(found != parameters_.end());
+    return *found;
+}
+
 TransformerWeights ParameterLayout::bind(float* vector) const {
     const auto tensor = [&](const std::string& name, std::initializer_list<int64_t> shape) {
-        const auto found = std::find_if(parameters_.begin(), parameters_.end(),
-                                        [&](const Parameter& p) { return p.spec.name == PREFIX + name; });
-        CHECK(found != parameters_.end());
-        const Tensor t(vector + found->first, DType::F32, shape);
-        CHECK(t.elements() == found->size());
+        const Parameter& p = find(PREFIX + name);
+        const Tensor t(vector + p.first, DType::F32, shape);
+        CHECK(t.elements() == p.size());
         return t;
     };
     return bind_weights(config_, {tensor, tensor});

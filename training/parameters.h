@@ -40,8 +40,9 @@ public:
 
     const TransformerConfig& config() const { return config_; }
     std::span<const Parameter> parameters() const { return parameters_; }
-    int64_t floats() const { return floats_; }  // of a vector, with what lies between the tensors
-    int64_t count() const;                      // of the parameters themselves
+    const Parameter& find(const std::string& name) const;  // as the schema has it (CHECKed)
+    int64_t floats() const { return floats_; }             // of a vector, with what lies between the tensors
+    int64_t count() const;                                 // of the parameters themselves
 
     // The vector cut where weight decay begins and ends to apply, for an optimiser that runs over floats.
     struct Run {

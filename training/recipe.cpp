@@ -62,7 +62,7 @@ std::vector<HeadNumber> read_heads(const ConfigReader& r, const TransformerConfi
     return heads;
 }
 
-TransformerConfig read_architecture(const json& object, int context, const std::string& where) {
+TransformerConfig read_architecture(const json& object, int context, const std::string& where, bool& segments) {
     ConfigReader r(object, "architecture", where);
     TransformerConfig c;
     c.layers = r.integer("layers", 1, 1000);
@@ -81,8 +81,9 @@ TransformerConfig read_architecture(const json& object, int context, const std::
     c.qk_norm_eps = c.qk_norm ? 1e-5f : 0;
     if (c.positions == Positions::Rotary) c.rope_theta = r.number("rope_theta", 1, 1e9);
     c.context = context;
-    if (r.has("segments")) r.boolean("segments");
+    segments = r.has("segments") && r.boolean("segments");
     r.finish();
+    if (segments && c.positions != Positions::Rotary) r.fail("segments", "needs rotary positions");
     if (c.heads % c.kv_heads != 0) r.fail("kv_heads", "must divide heads");
     return c;
 }
@@ -177,12 +178,8 @@ TransformerRecipe parse_recipe(const std::string& text, const std::string& where
     recipe.context = r.integer("context", 2, MOST_TOKENS);
     recipe.fresh = r.has("architecture");
     if (recipe.fresh) {
-        recipe.architecture = read_architecture(r.value("architecture"), recipe.context, where);
+        recipe.architecture = read_architecture(r.value("architecture"), recipe.context, where, recipe.segments);
         recipe.initial_std = r.number("initial_std", 0, 1);
-        const json& facts = r.value("architecture");
-        recipe.segments = facts.contains("segments") && facts["segments"].get<bool>();
-        if (recipe.segments && recipe.architecture.positions != Positions::Rotary)
-            r.fail("architecture", "with segments needs rotary positions");
         if (r.has("weights_from")) recipe.weights_from = r.text("weights_from");
         if (r.has("same_cell_heads")) {
             const TransformerConfig& c = recipe.architecture;

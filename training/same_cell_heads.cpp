@@ -1,11 +1,13 @@
 // See same_cell_heads.h.
 #include "training/same_cell_heads.h"
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <vector>
 
 #include "kernels/random.h"
+#include "training/normal.h"
 
 namespace leon {
 namespace {
@@ -18,8 +20,7 @@ constexpr uint64_t LANE = 0x5a3e;
 using Rows = std::vector<std::vector<double>>;
 
 double normal(uint64_t seed, uint64_t lane, uint64_t i) {
-    const double radius = std::sqrt(-2 * std::log(1 - uniform(seed, lane, 2 * i)));
-    return radius * std::cos(2 * std::acos(-1.0) * uniform(seed, lane, 2 * i + 1));
+    return normal_quantile(std::max(uniform(seed, lane, i), 1e-10));
 }
 
 // `count` orthonormal rows of `size`: the Gram-Schmidt process on random ones.
@@ -41,13 +42,6 @@ Rows directions(int count, int size, uint64_t seed, uint64_t lane) {
     return rows;
 }
 
-const Parameter& parameter(const ParameterVector& values, int layer, const std::string& name) {
-    const std::string whole = "transformer.layers." + std::to_string(layer) + "." + name;
-    for (const Parameter& p : values.layout().parameters())
-        if (p.spec.name == whole) return p;
-    check_failed(__FILE__, __LINE__, "the layer has such a parameter");
-}
-
 double deviation(const std::vector<float>& x) {
     double squares = 0;
     for (float value : x) squares += static_cast<double>(value) * value;
@@ -63,7 +57,7 @@ void look_at_same_cells(ParameterVector& values, std::span<const HeadNumber> hea
         CHECK(c.segments && c.qk_norm && c.heads == c.kv_heads && at.layer < c.layers && at.head < c.heads);
         const size_t first = static_cast<size_t>(at.head) * head_dim;
         const auto change = [&](const std::string& name, auto how) {
-            const Parameter& p = parameter(values, at.layer, name);
+            const Parameter& p = values.layout().find("transformer.layers." + std::to_string(at.layer) + "." + name);
             std::vector<float> x = values.download(p);
             how(x);
             values.upload(p, x);
