@@ -57,6 +57,19 @@ void walk(const json& object, const std::string path, std::vector<std::string>& 
 
 }  // namespace
 
+TEST_CASE("recipe: those of the model in the box are read, and each begins where the one before ends") {
+    const std::string folder = "training/recipes/";
+    const TransformerRecipe first = load_recipe(folder + "storybook.json"),
+                            copies = load_recipe(folder + "storybook_copies.json"),
+                            longer = load_recipe(folder + "storybook_longer.json");
+    CHECK(first.fresh);
+    CHECK(copies.weights_from == first.output);
+    CHECK(copies.same_cell_heads.size() == 2);
+    CHECK(longer.from == copies.output);
+    CHECK(!longer.fresh);
+    CHECK(longer.name == "storybook");
+}
+
 TEST_CASE("recipe: an architecture with segments, weights to take over, and heads that look at the same cell") {
     json object = good();
     CHECK(!parse(object).segments);
