@@ -5,7 +5,9 @@
 
 #include "cli/commands.h"
 #include "cli/terminal.h"
+#include "runtime/npy.h"
 #include "tasks/benchmark.h"
+#include "tasks/compare.h"
 #include "tasks/plan.h"
 #include "weights_converter/convert.h"
 #include "weights_converter/inspect.h"
@@ -13,8 +15,13 @@
 namespace leon {
 namespace {
 
+constexpr const char* COMPARED_TEXTS[] = {"a red car on a sandy beach", "a house on a green meadow", "a cat in a room",
+                                          "a boat on the sea at night"};
+
 struct ModelOptions {
-    std::string folder, file, output;
+    std::string folder, file, output, other;
+    std::vector<std::string> tokens, texts;
+    Settings settings;
     ConvertOptions convert;
     bool tensors = false;
     BenchmarkOptions bench;
@@ -35,6 +42,23 @@ void convert_command(const CommonOptions& common, ModelOptions& o) {
     bar.finish();
     if (common.quiet) return;
     for (const std::string& note : notes) std::fprintf(stderr, "%s\n", note.c_str());
+}
+
+void compare_command(const CommonOptions& common, const ModelOptions& o) {
+    const Model a(o.file, common.kernels()), b(o.other, common.kernels());
+    std::vector<std::string> texts = o.texts;
+    if (texts.empty() && o.tokens.empty()) texts.assign(std::begin(COMPARED_TEXTS), std::end(COMPARED_TEXTS));
+    Material material = drawn_by(a, texts, o.settings);
+    for (const std::string& path : o.tokens) {
+        const Array stored = load_npy(path);
+        if (stored.shape.size() != 1 || stored.shape[0] < 2)
+            throw Error("tokens must have the shape [T], T at least 2", path);
+        material.streams.push_back(stored.ints(path));
+    }
+    ProgressBar bar(common.quiet ? Display::Quiet : Display::Terminal, "comparing");
+    const Comparison result = compare(a, b, material, [&bar](size_t done, size_t total) { bar.update(done, total); });
+    bar.finish();
+    std::fputs(comparison_json(a, b, result).c_str(), stdout);
 }
 
 }  // namespace
@@ -75,6 +99,19 @@ void add_model_commands(CLI::App& app, CommonOptions& common) {
         const std::string file = o->file.empty() ? common.model_path() : o->file;
         std::fputs(inspect_any(file, o->tensors ? Detail::Tensors : Detail::Summary).c_str(), stdout);
     });
+
+    command = app.add_subcommand("compare", "how far two models are apart: what a precision costs");
+    command->footer(
+        "Examples:\n  leon convert models/storybook.leon --dtype int8 -o small.leon\n"
+        "  leon compare models/storybook.leon small.leon\n"
+        "  leon compare 7b.leon 7b-int8.leon --tokens tokens.npy");
+    command->add_option("a", o->file, "leon file: the one that is right")->required();
+    command->add_option("b", o->other, "leon file")->required();
+    command->add_option("--tokens", o->tokens, "token ids that both read, .npy [T] int32; may be repeated");
+    command->add_option("--text", o->texts, "a picture of this, drawn by a, is read and decoded; may be repeated");
+    command->add_option("--seed", o->settings.seed, "of what is drawn")->capture_default_str();
+    add_compute_options(*command, common);
+    command->callback([&common, o] { compare_command(common, *o); });
 
     command = app.add_subcommand("bench", "decode, prefill and picture speed beside this machine's measured roofs");
     command->footer("Examples:\n  leon bench --shapes box,350m\n  leon bench --plan h200 --shapes 350m,7b,34b");

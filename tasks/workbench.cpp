@@ -14,12 +14,11 @@
 
 namespace leon {
 
-std::vector<float> logits(const Model& model, std::span<const int32_t> tokens, const std::string& where,
-                          GenerateStatistics* statistics) {
-    constexpr int CHUNK = 128;
-    const TransformerWeights& weights = model.weights();
+namespace {
+
+int checked_count(const Model& model, std::span<const int32_t> tokens, const std::string& where) {
     const TransformerConfig& config = model.config().transformer;
-    const int count = static_cast<int>(tokens.size());
+    const int count = static_cast<int>(std::min<size_t>(tokens.size(), INT32_MAX));
     if (count == 0) throw Error("holds no tokens", where);
     if (count > config.context)
         throw Error(
@@ -30,22 +29,45 @@ std::vector<float> logits(const Model& model, std::span<const int32_t> tokens, c
             throw Error("token " + std::to_string(i) + " is " + std::to_string(tokens[i]) +
                             ", outside the vocabulary of " + std::to_string(config.vocab),
                         where);
+    return count;
+}
 
+constexpr int LOGIT_ROWS = 128;  // at a time
+
+}  // namespace
+
+LogitReader::LogitReader(const Model& model, std::span<const int32_t> tokens, const std::string& where)
+    : tokens_(tokens),
+      chunk_(std::min(checked_count(model, tokens, where), LOGIT_ROWS)),
+      network_(model.config().transformer, model.weights(), model.kernels(), chunk_, chunk_),
+      cache_(model.config().transformer, model.kernels(), 1, static_cast<int>(tokens.size()),
+             (static_cast<int>(tokens.size()) + PAGE_TOKENS - 1) / PAGE_TOKENS, DType::F32) {
+    stream_ = cache_.add_stream();
+}
+
+std::span<const float> LogitReader::next() {
+    const int rows = std::min(chunk_, static_cast<int>(tokens_.size()) - done_);
+    CHECK(rows > 0);
+    Batch batch;
+    for (int i = 0; i < rows; i++) batch.add(tokens_[done_ + i], stream_, done_ + i, WantLogits::Yes);
+    done_ += rows;
+    const size_t vocab = static_cast<size_t>(network_.config().vocab);
+    return {network_.forward(cache_, batch), static_cast<size_t>(rows) * vocab};
+}
+
+std::vector<float> logits(const Model& model, std::span<const int32_t> tokens, const std::string& where,
+                          GenerateStatistics* statistics) {
     const auto start = std::chrono::steady_clock::now();
-    const int chunk = std::min(count, CHUNK);
-    Transformer network(config, weights, model.kernels(), chunk, chunk);
-    KvCache cache(config, model.kernels(), 1, count, (count + PAGE_TOKENS - 1) / PAGE_TOKENS, DType::F32);
-    const int stream = cache.add_stream();
-    std::vector<float> all(static_cast<size_t>(count) * config.vocab);
-    for (int done = 0; done < count; done += chunk) {
-        Batch batch;
-        const int rows = std::min(chunk, count - done);
-        for (int i = 0; i < rows; i++) batch.add(tokens[done + i], stream, done + i, WantLogits::Yes);
-        const float* rows_logits = network.forward(cache, batch);
-        std::copy_n(rows_logits, size_t(rows) * config.vocab, all.begin() + size_t(done) * config.vocab);
+    LogitReader reader(model, tokens, where);
+    const size_t size = tokens.size() * static_cast<size_t>(model.config().transformer.vocab);
+    std::vector<float> all;
+    all.reserve(size);
+    while (all.size() < size) {
+        const std::span<const float> rows = reader.next();
+        all.insert(all.end(), rows.begin(), rows.end());
     }
     if (statistics) {
-        statistics->prompt_tokens += count;
+        statistics->prompt_tokens += static_cast<int>(tokens.size());
         statistics->prefill_seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     }
     return all;

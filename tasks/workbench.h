@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "runtime/generate.h"
+#include "runtime/state.h"
+#include "runtime/transformer.h"
 #include "tasks/model.h"
 #include "tokenizer/document.h"
 #include "tokenizer/image.h"
@@ -19,6 +21,21 @@ namespace leon {
 // the source) or there are more tokens than the context holds.
 std::vector<float> logits(const Model& model, std::span<const int32_t> tokens, const std::string& where,
                           GenerateStatistics* statistics = nullptr);
+
+// The same piece by piece, for who cannot hold all of them: next() gives those after the next tokens, at most 128, as
+// [rows, vocab], valid until the call after. The model and the tokens must outlive this. Errors as above, when it is
+// made; not to be called again once all tokens were read (CHECKed).
+class LogitReader {
+public:
+    LogitReader(const Model& model, std::span<const int32_t> tokens, const std::string& where);
+    std::span<const float> next();
+
+private:
+    std::span<const int32_t> tokens_;
+    int done_ = 0, chunk_, stream_;
+    Transformer network_;
+    KvCache cache_;
+};
 
 // Codes of a picture: fitted to the model's frame, or (Fit::Raw) with its pixels as they are, whose sides must then be
 // multiples of the patch.
