@@ -56,7 +56,8 @@ void compare_command(const CommonOptions& common, const ModelOptions& o) {
         material.streams.push_back(stored.ints(path));
     }
     ProgressBar bar(common.quiet ? Display::Quiet : Display::Terminal, "comparing");
-    const Comparison result = compare(a, b, material, [&bar](size_t done, size_t total) { bar.update(done, total); });
+    const ModelComparison result =
+        compare(a, b, material, [&bar](size_t done, size_t total) { bar.update(done, total); });
     bar.finish();
     std::fputs(comparison_json(a, b, result).c_str(), stdout);
 }

@@ -22,7 +22,7 @@ double log_of_sum(std::span<const float> logits) {
     return most + std::log(sum);
 }
 
-// The sums that a Comparison's means are made of.
+// The sums that a ModelComparison's means are made of.
 struct Sums {
     double largest = 0, differences = 0, kl = 0, surprise_a = 0, surprise_b = 0;
     size_t tokens = 0, logits = 0, agreed = 0, judged = 0;
@@ -87,8 +87,8 @@ Material drawn_by(const Model& model, std::span<const std::string> texts, const 
     return material;
 }
 
-Comparison compare(const Model& a, const Model& b, const Material& material,
-                   const std::function<void(size_t done, size_t total)>& progress) {
+ModelComparison compare(const Model& a, const Model& b, const Material& material,
+                        const std::function<void(size_t done, size_t total)>& progress) {
     const int vocab = a.config().transformer.vocab;
     if (b.config().transformer.vocab != vocab)
         throw Error("has a vocabulary of " + std::to_string(b.config().transformer.vocab) + ", and not of " +
@@ -112,7 +112,7 @@ Comparison compare(const Model& a, const Model& b, const Material& material,
             if (progress) progress(sums.tokens, total);
         }
     }
-    Comparison c;
+    ModelComparison c;
     const double tokens = static_cast<double>(sums.tokens), judged = static_cast<double>(sums.judged);
     c.tokens = sums.tokens;
     c.largest = sums.largest;
@@ -125,7 +125,7 @@ Comparison compare(const Model& a, const Model& b, const Material& material,
     return c;
 }
 
-std::string comparison_json(const Model& a, const Model& b, const Comparison& c) {
+std::string comparison_json(const Model& a, const Model& b, const ModelComparison& c) {
     nlohmann::ordered_json report;
     report["a"] = a.path();
     report["b"] = b.path();

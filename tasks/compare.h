@@ -1,6 +1,6 @@
 // How far two models of one family are apart: what quantisation costs, or one training step.
 //
-//   Comparison c = compare(a, b, streams_of(a, {"a red car on a sandy beach"}, settings).streams, {});
+//   ModelComparison c = compare(a, b, streams_of(a, {"a red car on a sandy beach"}, settings).streams, {});
 //
 // Both read the same tokens, and after each of them their logits are compared; a is the one that is right.
 #pragma once
@@ -26,7 +26,7 @@ struct Material {
 // What `model` itself draws: for each text the prompt and the codes of a picture.
 Material drawn_by(const Model& model, std::span<const std::string> texts, const Settings& settings);
 
-struct Comparison {
+struct ModelComparison {
     size_t tokens = 0;        // after which logits were compared
     double largest = 0;       // |logit of a - logit of b|, over all of them
     double mean = 0;          // of the same
@@ -40,9 +40,9 @@ struct Comparison {
 
 // Error if the models' vocabularies differ, a stream is longer than the shorter context, or one model produces NaN.
 // `progress` is called with the tokens done and all of them; may be empty.
-Comparison compare(const Model& a, const Model& b, const Material& material,
-                   const std::function<void(size_t done, size_t total)>& progress = {});
+ModelComparison compare(const Model& a, const Model& b, const Material& material,
+                        const std::function<void(size_t done, size_t total)>& progress = {});
 
-std::string comparison_json(const Model& a, const Model& b, const Comparison& comparison);
+std::string comparison_json(const Model& a, const Model& b, const ModelComparison& comparison);
 
 }  // namespace leon

@@ -40,7 +40,7 @@ TEST_CASE("compare: a model is no distance from itself, and some from its int8")
     CHECK(material.grids[0].codes != material.grids[1].codes);
     CHECK(material.streams[0].size() > static_cast<size_t>(TINY_GRID * TINY_GRID));
 
-    const Comparison same = compare(*tiny, *tiny, material);
+    const ModelComparison same = compare(*tiny, *tiny, material);
     CHECK(same.largest == 0);
     CHECK(same.kl == 0);
     CHECK(same.agreement == 1);
@@ -49,7 +49,7 @@ TEST_CASE("compare: a model is no distance from itself, and some from its int8")
     CHECK(same.tokens == material.streams[0].size() + material.streams[1].size());
 
     size_t last = 0;
-    const Comparison c = compare(*tiny, narrow, material, [&](size_t done, size_t total) {
+    const ModelComparison c = compare(*tiny, narrow, material, [&](size_t done, size_t total) {
         CHECK(done > last);
         CHECK(total == same.tokens);
         last = done;
