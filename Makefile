@@ -90,7 +90,7 @@ VERSION  := $(shell sed -n 's/^.define LEON_VERSION "\([0-9.]*\)".*/\1/p' includ
 # Structures of leon.h belong to one version, so programs do too.
 SONAME   := libleon.so.$(VERSION)
 
-.PHONY: FORCE all setup demo test test-races ladder ladder-tables mutants mutants-self-test bench bench-kernels install shared \
+.PHONY: FORCE all setup demo test fuzz fuzz-programs test-races ladder ladder-tables mutants mutants-self-test bench bench-kernels install shared \
     uninstall examples format format-check lint layers clean help gpu gpu-build cuda-resources cuda-check
 all: $(BUILD)/leon examples
 
@@ -98,6 +98,7 @@ help:
 	@echo 'make            build $(BUILD)/leon and the examples'
 	@echo 'make demo       draw, fill, describe and answer with the model in the box -> build/demo/index.html'
 	@echo 'make test       build and run every test (no GPU, no network after the set-up)'
+	@echo 'make fuzz       arbitrary bytes into everything that reads files, for SECONDS=60 (needs clang++)'
 	@echo 'make test-races the CUDA kernels on the emulated GPU, watched for data races'
 	@echo 'make mutants    inject faults into the CUDA kernels and see that the tests find each'
 	@echo 'make ladder     studies from naive to shipped kernels, with counted traffic (CUDA=1: timed on the GPU)'
@@ -267,6 +268,22 @@ test: run-leon_tests $(if $(TRAINING),run-training_tests)
 run-leon_tests: examples
 run-%_tests: $(BUILD)/%_tests $(BUILD)/leon
 	LEON_BINARY=$(BUILD)/leon $(BUILD)/$*_tests $(TEST_ARGS)
+# libFuzzer on whatever parses input: tests/fuzz. The rooms that read files, once more, under sanitizers that also tell the
+# fuzzer where an input has been.
+SECONDS ?= 60
+FUZZERS := $(patsubst tests/fuzz/%.cpp,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.cpp))
+FUZZED_ROOMS := kernels kernels/reference runtime tokenizer weights_converter
+FUZZED := $(filter $(addsuffix /%,$(FUZZED_ROOMS)) kernels/cpu/threads.cpp,$(filter-out kernels/cpu/%,$(SOURCES)) kernels/cpu/threads.cpp)
+fuzz:
+	@$(MAKE) --no-print-directory CUDA=0 SANITIZE=1 CXX=clang++ CXXFLAGS='-O1 -g1 -fsanitize=fuzzer-no-link' BUILD=$(BUILD)/fuzz fuzz-programs
+	tests/fuzz.sh $(SECONDS) $(FUZZERS:$(BUILD)/%=$(BUILD)/fuzz/%)
+fuzz-programs: $(FUZZERS)
+$(BUILD)/libleon_read.a: $(FUZZED:%.cpp=$(BUILD)/obj/%.o)
+	@rm -f $@
+	ar rcs $@ $^
+$(BUILD)/fuzz_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/libleon_read.a
+	$(CXX) $^ -o $@ $(LIBS) -fsanitize=fuzzer
+.PRECIOUS: $(BUILD)/obj/tests/fuzz/%.o
 # Every kernel case on the emulated GPU, watched for data races. Left out is what launches the same again to compare bits.
 test-races: $(BUILD)/race_tests $(if $(TRAINING),$(BUILD)/training_race_tests)
 	LEON_TEST_BACKEND=cuda EMU_SCHED=random:1 $(BUILD)/race_tests -tce="*does not depend on the rows beside it*" $(TEST_ARGS)

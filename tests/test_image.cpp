@@ -168,6 +168,15 @@ TEST_CASE("image: files that are no picture, or another kind, are refused in one
     }
 }
 
+TEST_CASE("image: no byte of a file comes through in a complaint as it is") {
+    const std::vector<uint8_t> whole = read_file(VECTORS + "files/rgb.png");
+    std::string file(whole.begin(), whole.end());
+    const size_t end = file.find("IEND");
+    REQUIRE(end != std::string::npos);
+    file.replace(end, 4, "I\x1b\nD");
+    CHECK(contains(complaint(file), "I??D"));
+}
+
 TEST_CASE("image: a file cut anywhere is refused, never half a picture") {
     for (const char* name : {"rgb.png", "palette_transparent.png", "rgb.bmp", "palette.bmp", "palette.gif",
                              "transparent.gif", "rgb.ppm", "grey.pgm", "420.jpg", "progressive.jpg", "cmyk.jpg"}) {

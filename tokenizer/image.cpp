@@ -178,10 +178,13 @@ int reader_at_end(void* user) {
 
 constexpr stbi_io_callbacks READER = {reader_read, reader_skip, reader_at_end};
 
+// stb's reasons may hold bytes of the file, say of the name of a PNG's chunk.
 [[noreturn]] void refuse_damaged(Format format, const std::string& where, const char* reason) {
-    throw Error(
-        std::string("the ") + name_of(format) + " picture cannot be decoded (" + (reason ? reason : "damaged") + ")",
-        where, "save it again with another program");
+    std::string text = reason ? reason : "damaged";
+    for (char& c : text)
+        if (c < 0x20 || c > 0x7e) c = '?';
+    throw Error(std::string("the ") + name_of(format) + " picture cannot be decoded (" + text + ")", where,
+                "save it again with another program");
 }
 
 // Does this file's fourth channel, if any, count as alpha for Pillow?

@@ -1,17 +1,9 @@
 // libFuzzer target of the torch reader. An input that begins like a torch file is one; any other is a pickle, which is
 // also put into an archive with a right checksum, so that what lies behind the pickle is reached. Whatever comes out
 // must be an Error, or tensors that can be read to their last byte.
-//
-//   clang++ -std=c++20 -O1 -g -I. -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
-//       tests/fuzz/fuzz_torch_file.cpp weights_converter/{pickle,zip_archive,torch_file,checkpoint}.cpp
-//       runtime/{files,weights_file,strict_json}.cpp -o build/fuzz_torch_file
-//   build/fuzz_torch_file -malloc_limit_mb=40 -timeout=5 CORPUS tests/vectors/torch tests/vectors/hostile
-#include <sys/mman.h>
-#include <unistd.h>
-
-#include <cstdlib>
 #include <string>
 
+#include "tests/fuzz/input.h"
 #include "tests/made_zip.h"
 #include "weights_converter/pickle.h"
 #include "weights_converter/torch_file.h"
@@ -20,20 +12,15 @@ using namespace leon;
 
 namespace {
 
-// A file without a disk, overwritten for each input.
 void load(const std::string& content) {
-    static const int descriptor = memfd_create("input", 0);
-    static const std::string path = "/proc/self/fd/" + std::to_string(descriptor);
-    if (ftruncate(descriptor, 0) != 0 || pwrite(descriptor, content.data(), content.size(), 0) < 0) std::abort();
-    try {
-        const TorchFile file(path);
+    allow_errors([&] {
+        const TorchFile file(as_file(content));
         for (const TorchTensor& tensor : file.tensors()) {
             std::string out(static_cast<size_t>(tensor.elements) * tensor.element_bytes, '\0');
             if (out.size() > content.size()) std::abort();
             file.read(tensor, 0, tensor.shape.empty() ? 1 : tensor.shape[0], reinterpret_cast<uint8_t*>(out.data()));
         }
-    } catch (const Error&) {
-    }
+    });
 }
 
 }  // namespace

@@ -114,6 +114,7 @@ std::string report_json(const StorybookReport& report, Detail detail) {
                          {"guidance", given(report.options.guidance)},
                          {"image_guidance", given(report.options.image_guidance)},
                          {"temperature", given(report.options.temperature)},
+                         {"best_of", given(report.options.best_of)},
                          {"sections", ordered_json::array()}};
     ordered_json definitions = ordered_json::object();
     const auto add = [&](const std::vector<Section>& sections, const char* where) {

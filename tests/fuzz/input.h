@@ -1,0 +1,46 @@
+// What the fuzz targets share. A target is a file fuzz_NAME.cpp with libFuzzer's LLVMFuzzerTestOneInput; `make fuzz`
+// builds all of them, with AddressSanitizer and UndefinedBehaviorSanitizer, and runs each for its share of SECONDS on
+// the seeds of tests/fuzz/seeds/NAME and of the folders that it names.
+//
+// Whatever bytes a reader is given, it must throw an Error or give something that can be used to its last byte.
+#pragma once
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+
+#include "kernels/check.h"
+
+namespace leon {
+
+// The input as a file without a disk, overwritten by the next call.
+inline const std::string& as_file(std::string_view content) {
+    static const int descriptor = memfd_create("input", 0);
+    static const std::string path = "/proc/self/fd/" + std::to_string(descriptor);
+    if (ftruncate(descriptor, 0) != 0 ||
+        pwrite(descriptor, content.data(), content.size(), 0) != static_cast<ssize_t>(content.size()))
+        std::abort();
+    return path;
+}
+
+// Runs what may throw an Error, and nothing else.
+template <class Body>
+void allow_errors(Body body) {
+    try {
+        body();
+    } catch (const Error& error) {
+        // One line for a person: no control characters may have come through from the input.
+        for (const char* c = error.what(); *c; c++)
+            if (static_cast<unsigned char>(*c) < 0x20) std::abort();
+    }
+}
+
+inline std::string_view text_of(const uint8_t* data, size_t size) {
+    return {reinterpret_cast<const char*>(data), size};
+}
+
+}  // namespace leon
