@@ -367,11 +367,11 @@ TEST_CASE("tasks: a dialogue draws, looks, answers, and survives what it does no
     CHECK(take("  ") == "");
     CHECK(take("/edit add a dog").find("no picture") != std::string::npos);
     CHECK(take("a red car on a sandy beach").find("chat-1.png") != std::string::npos);  // nothing was shown: it draws
-    CHECK(take("Where is it?") == "on a sandy beach\n");
+    CHECK(take("Where is it?") == "on a sandy beach.\n");
     CHECK(take("/image no such.png").find("no such.png") != std::string::npos);
     CHECK(take("/fly").find("/help") != std::string::npos);
     CHECK(take("/image docs/pictures/sailboat.png") == "");
-    CHECK(take("Where is it?") == "on the open sea\n");
+    CHECK(take("Where is it?") == "on the open sea.\n");
     CHECK(take("/save " + (folder / "saved.png")) == "");
     CHECK(load_picture(folder / "saved.png").rgb == load_picture("docs/pictures/sailboat.png").rgb);
     CHECK(shown == 2);

@@ -19,7 +19,7 @@ namespace leon {
 
 struct ConvertOptions {
     // Of the matrices: "f32", "bf16", "f16", "int8" (with a scale for each row; convolutions stay bf16), or "" = as the
-    // checkpoint stores them. Norms, biases and the picture encoder are always f32.
+    // checkpoint stores them (convolutions of f16 become f32). Norms, biases and the picture encoder are always f32.
     std::string dtype = "";
     std::string name = "";   // of the model, for people; "" = the folder's or the file's name
     std::string vqgan = "";  // a file or folder whose VQGAN goes into the file; "" = the folder's, or Meta's near it
