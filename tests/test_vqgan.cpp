@@ -100,9 +100,9 @@ TEST_CASE("vqgan: codes become the pixels of the torch model") {
     } cases[] = {{"vqgan_f16", "vqgan_f16", "64x64"},
                  {"vqgan_f16", "vqgan_f16", "48x80"},
                  {"meta_mha", "chameleon_mha", "8x12"}};  // Lightning's vqgan.ckpt
-    for (const auto& [name, arrays, size] : cases) {
-        const Converted model(name);
-        const std::string folder = MODELS + arrays + "/";
+    for (const auto& c : cases) {
+        const Converted model(c.model);
+        const std::string folder = MODELS + c.arrays + "/", size = c.size;
         const Array codes = load_npy(folder + "codes_" + size + ".npy");
         const int rows = static_cast<int>(codes.shape[0]), cols = static_cast<int>(codes.shape[1]);
         const int height = model.config.vqgan.patch() * rows, width = model.config.vqgan.patch() * cols;
