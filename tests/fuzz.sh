@@ -27,9 +27,11 @@ seeds_of() {
 run() { # run PROGRAM
     name=$(basename "$1") folder=$(dirname "$1")
     mkdir -p "$folder/corpus/$name"
-    # One allocation may be as large as the largest input and 64 MiB.
+    # One allocation may be as large as the largest input and 64 MiB; a picture's, what leon's largest picture takes.
+    limit=65
+    [ "$name" != fuzz_image ] || limit=320
     # shellcheck disable=SC2046
-    "$1" -max_total_time="$each" -timeout=10 -malloc_limit_mb=65 -rss_limit_mb=1024 -max_len=65536 -print_final_stats=1 \
+    "$1" -max_total_time="$each" -timeout=10 -malloc_limit_mb=$limit -rss_limit_mb=2048 -max_len=65536 -print_final_stats=1 \
         -artifact_prefix="$folder/$name-" -verbosity=1 "$folder/corpus/$name" $(seeds_of "$name") >"$folder/$name.log" 2>&1
     echo $? >"$folder/$name.status"
 }

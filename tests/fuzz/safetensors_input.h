@@ -19,6 +19,7 @@ inline size_t mutate_safetensors(uint8_t* data, size_t size, size_t max_size, un
     uint64_t header_bytes = 0;
     for (size_t i = 0; i < LENGTH; i++) header_bytes |= static_cast<uint64_t>(data[i]) << (8 * i);
     header_bytes = std::min<uint64_t>(header_bytes, size - LENGTH);
+    if (header_bytes == 0) return LLVMFuzzerMutate(data, size, max_size);
     std::string header(reinterpret_cast<char*>(data + LENGTH), header_bytes);
     std::string rest(reinterpret_cast<char*>(data + LENGTH + header_bytes), size - LENGTH - header_bytes);
     if (seed % 4 == 1) {  // a digit
