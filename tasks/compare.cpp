@@ -27,7 +27,8 @@ struct Sums {
     double largest = 0, differences = 0, kl = 0, surprise_a = 0, surprise_b = 0;
     size_t tokens = 0, logits = 0, agreed = 0, judged = 0;
 
-    void add(std::span<const float> a, std::span<const float> b) {
+    // After one token; `next` is what really follows, or negative at the end.
+    void add(std::span<const float> a, std::span<const float> b, int32_t next) {
         const double norm_a = log_of_sum(a), norm_b = log_of_sum(b);
         for (size_t i = 0; i < a.size(); i++) {
             const double difference = std::fabs(double{a[i]} - b[i]), log_a = a[i] - norm_a;
@@ -38,10 +39,9 @@ struct Sums {
         agreed += std::max_element(a.begin(), a.end()) - a.begin() == std::max_element(b.begin(), b.end()) - b.begin();
         tokens++;
         logits += a.size();
-    }
-    void judge(std::span<const float> a, std::span<const float> b, int32_t next) {
-        surprise_a += log_of_sum(a) - a[static_cast<size_t>(next)];
-        surprise_b += log_of_sum(b) - b[static_cast<size_t>(next)];
+        if (next < 0) return;
+        surprise_a += norm_a - a[static_cast<size_t>(next)];
+        surprise_b += norm_b - b[static_cast<size_t>(next)];
         judged++;
     }
 };
@@ -104,10 +104,8 @@ ModelComparison compare(const Model& a, const Model& b, const Material& material
             check_finite(rows_a, a);
             check_finite(rows_b, b);
             for (size_t row = 0; row < rows_a.size(); row += static_cast<size_t>(vocab), next++) {
-                const auto one_a = rows_a.subspan(row, static_cast<size_t>(vocab)),
-                           one_b = rows_b.subspan(row, static_cast<size_t>(vocab));
-                sums.add(one_a, one_b);
-                if (next < stream.size()) sums.judge(one_a, one_b, stream[next]);
+                sums.add(rows_a.subspan(row, static_cast<size_t>(vocab)),
+                         rows_b.subspan(row, static_cast<size_t>(vocab)), next < stream.size() ? stream[next] : -1);
             }
             if (progress) progress(sums.tokens, total);
         }

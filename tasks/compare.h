@@ -1,6 +1,6 @@
 // How far two models of one family are apart: what quantisation costs, or one training step.
 //
-//   ModelComparison c = compare(a, b, streams_of(a, {"a red car on a sandy beach"}, settings).streams, {});
+//   ModelComparison c = compare(a, b, drawn_by(a, texts, settings));
 //
 // Both read the same tokens, and after each of them their logits are compared; a is the one that is right.
 #pragma once
@@ -34,8 +34,8 @@ struct ModelComparison {
     double agreement = 0;     // share of tokens after which both find the same id likeliest
     double perplexity_a = 0;  // exp of the mean -log p of the tokens that really come next
     double perplexity_b = 0;  //
-    std::optional<double>
-        psnr;  // dB, mean over pictures, of a's and b's decoding of the same codes; infinite: all equal
+    // dB, mean over pictures, of a's and b's decoding of the same codes; infinite: all equal
+    std::optional<double> psnr;
 };
 
 // Error if the models' vocabularies differ, a stream is longer than the shorter context, or one model produces NaN.

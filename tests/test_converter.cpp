@@ -20,12 +20,6 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-const std::string MODELS = "tests/vectors/models/";
-
-bool contains(const std::string& text, const std::string& part) {
-    return text.find(part) != std::string::npos;
-}
-
 std::vector<float> source_values(const Checkpoint& checkpoint, const std::string& name) {
     const SourceTensor& tensor = checkpoint.tensors().at(name);
     std::vector<float> out(static_cast<size_t>(tensor.rows() * tensor.row_elements()));

@@ -17,12 +17,6 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-const std::string MODELS = "tests/vectors/models/";
-
-bool contains(const std::string& text, const std::string& part) {
-    return text.find(part) != std::string::npos;
-}
-
 std::string error_of_conversion(const std::string& source, const ConvertOptions& options = {}) {
     const TemporaryFolder folder;
     const std::string message = error_of([&] { convert(source, folder / "model.leon", options, nullptr); });

@@ -8,8 +8,6 @@ namespace leon {
 // Chameleon in Hugging Face's or in Meta's layout, CM3Leon in OPT's, a picture tokenizer alone, CLIP.
 enum class Family { Chameleon, Meta, Opt, Vqgan, Clip };
 
-constexpr float CHAMELEON_QK_NORM_EPS = 1e-5f;  // fixed in the models' code, whatever else a configuration says
-
 struct CheckpointConfig {
     Family family = Family::Chameleon;
     Layout layout = Layout::Chameleon;
@@ -19,5 +17,19 @@ struct CheckpointConfig {
     bool qk_layernorm = false;      // Chameleon: the key that only layout A has
     ClipConfig clip;                // of Clip
 };
+
+// What is the same in all of Chameleon, whoever wrote the configuration; the epsilon of qk-norm is fixed in the models'
+// code. With swin_norm, norms stand behind their branches.
+inline TransformerConfig chameleon_transformer(bool swin_norm) {
+    TransformerConfig t;
+    t.norm = Norm::RMS;
+    t.norm_placement = swin_norm ? NormPlacement::After : NormPlacement::Before;
+    t.positions = Positions::Rotary;
+    t.feed_forward = FeedForward::SwiGLU;
+    t.qk_norm = true;
+    t.qk_norm_eps = 1e-5f;
+    t.tied_output = false;
+    return t;
+}
 
 }  // namespace leon

@@ -61,13 +61,7 @@ TransformerConfig read_chameleon(const ForeignConfig& config) {
     config.require_or_absent("attention_bias", false);
     config.require_or_absent("mlp_bias", false);
     config.require_or_absent("tie_word_embeddings", false);
-    TransformerConfig t;
-    t.norm = Norm::RMS;
-    t.norm_placement = config.boolean("swin_norm") ? NormPlacement::After : NormPlacement::Before;
-    t.positions = Positions::Rotary;
-    t.feed_forward = FeedForward::SwiGLU;
-    t.qk_norm = true;
-    t.tied_output = false;
+    TransformerConfig t = chameleon_transformer(config.boolean("swin_norm"));
     t.layers = config.integer("num_hidden_layers");
     t.dim = config.integer("hidden_size");
     t.heads = config.integer("num_attention_heads");
@@ -78,7 +72,6 @@ TransformerConfig read_chameleon(const ForeignConfig& config) {
     t.vocab = config.integer("vocab_size");
     t.context = config.integer("max_position_embeddings");
     t.norm_eps = config.number("rms_norm_eps");
-    t.qk_norm_eps = CHAMELEON_QK_NORM_EPS;
     t.rope_theta = read_rope_theta(config);
     return t;
 }

@@ -213,13 +213,17 @@ std::string inspect(const WeightsFile& file, Detail detail) {
     return text;
 }
 
+bool is_leon_file(const std::string& path) {
+    if (begins_like_torch(MappedFile(path).bytes())) return false;
+    const SafetensorsFile file(path);
+    const auto format = file.metadata().find("format");
+    return format != file.metadata().end() && format->second == "leon";
+}
+
 std::string inspect_any(const std::string& path, Detail detail) {
     if (begins_like_torch(MappedFile(path).bytes())) return inspect_torch(TorchFile(path), detail);
-    const SafetensorsFile file(path);
-    const auto format_name = file.metadata().find("format");
-    if (format_name != file.metadata().end() && format_name->second == "leon")
-        return inspect(WeightsFile(path), detail);
-    return inspect_safetensors(file, detail);
+    if (is_leon_file(path)) return inspect(WeightsFile(path), detail);
+    return inspect_safetensors(SafetensorsFile(path), detail);
 }
 
 }  // namespace leon

@@ -11,6 +11,7 @@
 #include "runtime/weights_file.h"
 #include "weights_converter/foreign_config.h"
 #include "weights_converter/name_maps.h"
+#include "weights_converter/side_files.h"
 #include "weights_converter/torch_file.h"
 
 namespace leon {
@@ -228,11 +229,6 @@ std::string in_folder(const std::string& folder, const std::string& file) {
     return (fs::path(folder) / file).string();
 }
 
-bool is_file(const std::string& path) {
-    std::error_code unreadable;
-    return fs::is_regular_file(path, unreadable);
-}
-
 std::string rank_file(const std::string& folder, int rank) {
     return in_folder(folder, format("consolidated.%02d.pth", rank));
 }
@@ -272,12 +268,7 @@ CheckpointConfig read_parameters(const std::string& folder, int files) {
                     folder);
     config.require_or_absent("qk_normalization", true);
     TransformerConfig& t = result.transformer;
-    t.norm = Norm::RMS;
-    t.norm_placement = config.boolean("swin_norm", false) ? NormPlacement::After : NormPlacement::Before;
-    t.positions = Positions::Rotary;
-    t.feed_forward = FeedForward::SwiGLU;
-    t.qk_norm = true;
-    t.tied_output = false;
+    t = chameleon_transformer(config.boolean("swin_norm", false));
     t.layers = config.integer("n_layers");
     t.dim = config.integer("dim");
     t.heads = config.integer("n_heads");
@@ -291,7 +282,6 @@ CheckpointConfig read_parameters(const std::string& folder, int files) {
     t.vocab = config.integer("vocab_size");
     t.context = config.integer("max_seq_len", PUBLISHED_CONTEXT);
     t.norm_eps = config.number("norm_eps");
-    t.qk_norm_eps = CHAMELEON_QK_NORM_EPS;
     t.rope_theta = config.number("rope_theta", PUBLISHED_THETA);
     return result;
 }

@@ -142,6 +142,8 @@ constexpr UnusedRule CLIP_UNUSED[] = {
     {"logit_scale", Unused::Always},  // of the training loss; ranks are the same without it
 };
 
+constexpr NameRule SAME_RULES[] = {{"*", "*", COPY}};
+
 }  // namespace
 
 const NameMap CHAMELEON_NAMES = {"model.embed_tokens.weight", MODEL_PREFIXES, CHAMELEON_RULES, CHAMELEON_UNUSED};
@@ -150,6 +152,7 @@ const NameMap OPT_NAMES = {"model.decoder.embed_tokens.weight", MODEL_PREFIXES, 
 const NameMap VQGAN_NAMES = {"model.vqmodel.quantize.embedding.weight", VQGAN_PREFIXES, VQGAN_RULES, VQGAN_UNUSED};
 const std::span<const char* const> UPSCALER_NESTS = NESTS;
 const std::span<const NameRule> UPSCALER_RULES = RRDB_AND_COMPACT_RULES;
+const NameMap LEON_NAMES = {"transformer.embedding", NO_PREFIXES, SAME_RULES, {}};
 const NameMap CLIP_NAMES = {"text_model.embeddings.token_embedding.weight", NO_PREFIXES, CLIP_RULES, CLIP_UNUSED};
 
 bool match(const std::string& pattern, const std::string& name, std::string& star) {

@@ -48,6 +48,7 @@ extern const NameMap CHAMELEON_NAMES;  // Hugging Face's ChameleonForConditional
 extern const NameMap META_NAMES;       // Meta's own Chameleon, its ranks joined
 extern const NameMap OPT_NAMES;        // Hugging Face's OPTForCausalLM
 extern const NameMap VQGAN_NAMES;      // taming-transformers' names, alone or inside a Chameleon checkpoint
+extern const NameMap LEON_NAMES;       // a leon file's own
 extern const NameMap CLIP_NAMES;       // Hugging Face's CLIPModel
 
 // Real-ESRGAN's RRDBNet and SRVGGNetCompact. Published files nest the tensors: the first of these that is there counts,

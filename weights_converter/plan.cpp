@@ -16,10 +16,10 @@
 #include "runtime/strict_json.h"
 #include "runtime/weights_file.h"
 #include "weights_converter/huggingface_config.h"
+#include "weights_converter/inspect.h"
 #include "weights_converter/meta_checkpoint.h"
 #include "weights_converter/named_tensors.h"
 #include "weights_converter/side_files.h"
-#include "weights_converter/torch_file.h"
 #include "weights_converter/vqgan_file.h"
 
 namespace leon {
@@ -299,30 +299,14 @@ Plan plan_leon(const std::string& path, const ConvertOptions& options) {
     if (!options.layout.empty()) plan.config.layout = layout_named(options.layout);
     if (!options.tokenizer.empty()) plan.tokenizer_json = read_tokenizer(tokenizer_in(options.tokenizer));
     const Checkpoint& checkpoint = *owned(plan, open_tensor_file(path));
+    for (const auto& [name, tensor] : checkpoint.tensors())
+        if (tensor.dtype == name_of(DType::I8))
+            throw Error("tensor " + in_quotes(name) + " is int8 already", path, "convert the original");
     std::set<std::string> used;
-    for (const TensorSpec& target : tensors_of(plan.config)) {
-        const auto found = checkpoint.tensors().find(target.name);
-        if (found == checkpoint.tensors().end()) throw Error("tensor " + in_quotes(target.name) + " is missing", path);
-        const SourceTensor& source = found->second;
-        if (source.dtype == name_of(DType::I8))
-            throw Error("tensor " + in_quotes(target.name) + " is int8 already", path, "convert the original");
-        if (source.shape != target.shape)
-            throw Error("tensor " + in_quotes(target.name) + " is " + shape_text(source.shape) +
-                            ", but the configuration implies " + shape_text(target.shape),
-                        path);
-        used.insert(target.name);
-        plan.steps.push_back(
-            {target, target_dtype(target, source, options.dtype), &checkpoint, &source, Treatment::Copy, false});
-    }
+    NamedTensors names(checkpoint, LEON_NAMES, used);
+    add_steps(plan, names, tensors_of(plan.config), "", {}, path, options.dtype);
     check_all_used(checkpoint, used);
     return plan;
-}
-
-bool is_leon_file(const std::string& path) {
-    if (begins_like_torch(MappedFile(path).bytes())) return false;
-    const SafetensorsFile file(path);
-    const auto format = file.metadata().find("format");
-    return format != file.metadata().end() && format->second == "leon";
 }
 
 Plan plan_file(const std::string& path, const ConvertOptions& options) {
@@ -345,8 +329,7 @@ Plan plan_conversion(const std::string& folder, const ConvertOptions& options) {
     const bool is_known = std::any_of(std::begin(DTYPES), std::end(DTYPES), [&](auto d) { return options.dtype == d; });
     if (!options.dtype.empty() && !is_known)
         throw Error(in_quotes(options.dtype) + " is not a dtype", "--dtype", "use f32, bf16, f16 or int8");
-    std::error_code unreadable;
-    if (fs::is_regular_file(folder, unreadable)) return plan_file(folder, options);
+    if (is_file(folder)) return plan_file(folder, options);
     Plan plan;
     const Source source = open_folder(plan, folder);
     if (source.config.family == Family::Clip) return plan_clip(folder, source.config, options);

@@ -10,11 +10,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool is_file(const fs::path& path) {
-    std::error_code unreadable;
-    return fs::is_regular_file(path, unreadable);
-}
-
 bool is_folder(const fs::path& path) {
     std::error_code unreadable;
     return fs::is_directory(path, unreadable);
@@ -25,6 +20,11 @@ constexpr const char* TOKENIZERS[] = {"tokenizer.json", "text_tokenizer.json", "
 constexpr const char* VQGANS[] = {"vqgan.ckpt", "tokenizer/vqgan.ckpt"};
 
 }  // namespace
+
+bool is_file(const std::string& path) {
+    std::error_code unreadable;
+    return fs::is_regular_file(path, unreadable);
+}
 
 std::string meta_tokenizer_folder(const std::string& folder) {
     for (const char* way : {"tokenizer", "../tokenizer", "../../tokenizer"}) {

@@ -19,6 +19,7 @@ std::string tokenizer_in(const std::string& path);
 // The file of a VQGAN in a folder (vqgan.ckpt, there or in tokenizer/), or the file itself. "" if a folder has none.
 std::string vqgan_file_in(const std::string& path);
 
+bool is_file(const std::string& path);           // a regular one
 std::string folder_of(const std::string& path);  // of a file; a folder is its own
 
 }  // namespace leon
