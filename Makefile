@@ -125,6 +125,8 @@ $(foreach tree,obj obj/pic,$(BUILD)/$(tree)/kernels/% $(BUILD)/$(tree)/retrieval
 SMALL_ROOMS := cli tasks weights_converter metrics training/commands
 ifeq ($(SANITIZE),)
 $(foreach tree,obj obj/pic,$(SMALL_ROOMS:%=$(BUILD)/$(tree)/%/%)): FLAGS += -Os
+# But for these, through which every weight of a checkpoint goes.
+$(foreach tree,obj obj/pic,$(foreach file,checkpoint convert narrow,$(BUILD)/$(tree)/weights_converter/$(file).o)): FLAGS += $(KERNEL_FLAGS)
 endif
 $(BUILD)/obj/tests/% $(BUILD)/obj/training/tests/%: FLAGS += -O1 -DDOCTEST_CONFIG_SUPER_FAST_ASSERTS
 $(BUILD)/obj/training/cpu/% $(BUILD)/obj/training/storybook/% $(BUILD)/obj/training/adamw.o: FLAGS += $(KERNEL_FLAGS) -fno-math-errno
@@ -251,7 +253,8 @@ TRAINING_PROGRAM := $(TRAINING_TESTS) $(BUILD)/obj/tests/test_main.o $(BUILD)/ob
     $(EMULATOR) $(TRAINER) $(BUILD)/libleon.a
 $(BUILD)/training_tests: $(TRAINING_PROGRAM)
 	$(CXX) $^ -o $@ $(LIBS) -lfreetype
-TEST_PROGRAM := $(TESTS) $(BUILD)/obj/tests/c_header.o $(BUILD)/obj/cli/terminal.o $(EMULATED) $(EMULATOR) $(BUILD)/libleon.a
+TWIN := $(BUILD)/obj/tests/twin.o $(BUILD)/obj/tests/twin_files.o
+TEST_PROGRAM := $(TESTS) $(TWIN) $(BUILD)/obj/tests/c_header.o $(BUILD)/obj/cli/terminal.o $(EMULATED) $(EMULATOR) $(BUILD)/libleon.a
 $(BUILD)/leon_tests: $(TEST_PROGRAM)
 	$(CXX) $^ -o $@ $(LIBS)
 $(BUILD)/examples/%: $(BUILD)/obj/examples/%.o $(BUILD)/libleon.a
@@ -319,6 +322,10 @@ $(BUILD)/bench_kernels: $(BUILD)/obj/tests/bench_kernels.o $(BUILD)/libleon.a
 	$(CXX) $^ -o $@ $(LIBS)
 # Recall and speed of search in made-up memory banks: docs/retrieval.md.
 $(BUILD)/bench_retrieval: $(BUILD)/obj/tests/bench_retrieval.o $(BUILD)/libleon.a
+	$(CXX) $^ -o $@ $(LIBS)
+
+# Twins of published checkpoints, as large as they are: tests/twin.h.
+$(BUILD)/make_twin: $(BUILD)/obj/tests/make_twin.o $(TWIN) $(BUILD)/libleon.a
 	$(CXX) $^ -o $@ $(LIBS)
 
 # Programs against the installed library, in C or what can call C (leon.h), by the shared library or the static one:

@@ -5,7 +5,6 @@
 #include <cmath>
 #include <cstring>
 
-#include "runtime/schema.h"
 #include "runtime/weights_file.h"
 
 namespace leon {
@@ -90,16 +89,6 @@ Distribution distribution_of(const TensorSpec& tensor) {
     return {0.0f, std::sqrt(3.0f / static_cast<float>(fan_in))};
 }
 
-// Elements [first, first + count) of the tensor whose counters start at `base`; four from each 64 random bits.
-void fill(float* out, int64_t first, int64_t count, uint64_t base, Distribution d) {
-    const float step = d.limit / 32768.0f;
-    for (int64_t i = 0; i < count; i += 4) {
-        uint64_t bits = mixed(base + static_cast<uint64_t>(first + i) / 4);
-        for (int64_t j = i; j < std::min(i + 4, count); j++, bits >>= 16)
-            out[j] = d.centre + step * (static_cast<float>(bits & 0xffff) - 32767.5f);
-    }
-}
-
 }  // namespace
 
 std::vector<std::string> preset_names() {
@@ -125,31 +114,49 @@ ModelConfig preset(const std::string& name, WithVqgan vqgan) {
     throw Error("there is no model shape of this name", name, "known shapes: " + known);
 }
 
+RandomTensors::RandomTensors(const ModelConfig& config, uint64_t seed) : specs_(tensors_of(config)) {
+    uint64_t base = mixed(seed);
+    for (const TensorSpec& spec : specs_) {
+        bases_.push_back(base);
+        base += static_cast<uint64_t>(spec.elements());
+    }
+}
+
+// Four elements from each 64 random bits.
+void RandomTensors::fill(size_t tensor, int64_t first, int64_t count, float* out) const {
+    const Distribution d = distribution_of(specs_[tensor]);
+    const float step = d.limit / 32768.0f;
+    for (int64_t i = first; i < first + count;) {
+        uint64_t bits = mixed(bases_[tensor] + static_cast<uint64_t>(i) / 4) >> (16 * (i % 4));
+        for (const int64_t end = std::min(i / 4 * 4 + 4, first + count); i < end; i++, bits >>= 16)
+            *out++ = d.centre + step * (static_cast<float>(bits & 0xffff) - 32767.5f);
+    }
+}
+
 void write_random_model(const std::string& path, const ModelConfig& config, DType matrices, uint64_t seed,
                         const std::string& tokenizer_json) {
     CHECK(matrices == DType::F32 || matrices == DType::BF16);
-    const std::vector<TensorSpec> tensors = tensors_of(config);
+    const RandomTensors tensors(config, seed);
     auto dtype_of = [&](const TensorSpec& t) { return t.precision == Precision::Matrix ? matrices : DType::F32; };
     WeightsWriter writer(path, print_config(config), tokenizer_json);
-    for (const TensorSpec& t : tensors) writer.declare(t.name, dtype_of(t), t.shape);
+    for (const TensorSpec& t : tensors.specs()) writer.declare(t.name, dtype_of(t), t.shape);
     writer.begin();
 
     std::vector<float> values(BLOCK_ELEMENTS);
     std::vector<uint16_t> narrow(BLOCK_ELEMENTS);
-    uint64_t base = mixed(seed);
-    for (const TensorSpec& t : tensors) {
-        const Distribution distribution = distribution_of(t);
+    for (size_t i = 0; i < tensors.specs().size(); i++) {
+        const TensorSpec& t = tensors.specs()[i];
         for (int64_t first = 0; first < t.elements(); first += BLOCK_ELEMENTS) {
             const int64_t count = std::min(BLOCK_ELEMENTS, t.elements() - first);
-            fill(values.data(), first, count, base, distribution);
+            tensors.fill(i, first, count, values.data());
             if (dtype_of(t) == DType::BF16) {
-                for (int64_t i = 0; i < count; i++) narrow[i] = float_to_bf16(values[i]);
+                for (int64_t j = 0; j < count; j++)
+                    narrow[static_cast<size_t>(j)] = float_to_bf16(values[static_cast<size_t>(j)]);
                 writer.write_part(narrow.data(), static_cast<size_t>(count) * 2);
             } else {
                 writer.write_part(values.data(), static_cast<size_t>(count) * 4);
             }
         }
-        base += static_cast<uint64_t>(t.elements());
     }
     writer.commit();
 }

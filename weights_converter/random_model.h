@@ -12,6 +12,7 @@
 
 #include "kernels/tensor.h"
 #include "runtime/config.h"
+#include "runtime/schema.h"
 
 namespace leon {
 
@@ -21,6 +22,20 @@ enum class WithVqgan { No, Yes };
 // the VQGAN of 512 x 512 pixels and 8,192 codes that they share. Error listing the names for any other.
 ModelConfig preset(const std::string& name, WithVqgan vqgan);
 std::vector<std::string> preset_names();
+
+// The values of such a model, any range of any tensor at a time; any number of threads may ask.
+class RandomTensors {
+public:
+    RandomTensors(const ModelConfig& config, uint64_t seed);
+
+    const std::vector<TensorSpec>& specs() const { return specs_; }  // in file order
+    // Elements [first, first + count) of a tensor, by its index.
+    void fill(size_t tensor, int64_t first, int64_t count, float* out) const;
+
+private:
+    std::vector<TensorSpec> specs_;
+    std::vector<uint64_t> bases_;  // of each tensor's counters
+};
 
 // A leon file, with no tokenizer unless one is given (the text of a tokenizer.json). `matrices` is F32 or BF16. The
 // same seed gives the same bytes. Memory stays at a few megabytes whatever the size. Error if the file cannot be
