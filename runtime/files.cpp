@@ -58,6 +58,11 @@ int open_regular(const std::string& path, size_t& size) {
     return descriptor;
 }
 
+// Where the system shows an open file, whether it has a name or not.
+std::string link_of(int descriptor) {
+    return "/proc/self/fd/" + std::to_string(descriptor);
+}
+
 void write_all(int descriptor, const void* data, size_t bytes, const std::string& path) {
     const char* next = static_cast<const char*>(data);
     while (bytes > 0) {
@@ -73,6 +78,14 @@ void write_all(int descriptor, const void* data, size_t bytes, const std::string
 
 void MappedFile::forget_pages() const {
     if (size_ > 0) madvise(const_cast<uint8_t*>(data_), size_, MADV_DONTNEED);
+}
+
+void MappedFile::expect(std::span<const uint8_t> bytes) const {
+    if (bytes.empty()) return;
+    static const size_t PAGE = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+    const size_t first = static_cast<size_t>(bytes.data() - data_) / PAGE * PAGE;
+    const size_t end = static_cast<size_t>(bytes.data() - data_) + bytes.size();
+    madvise(const_cast<uint8_t*>(data_) + first, end - first, MADV_WILLNEED);
 }
 
 MappedFile::MappedFile(const std::string& path) : path_(path) {
@@ -112,6 +125,12 @@ AtomicFile::AtomicFile(const std::string& target) : target_(target) {
         if (descriptor_ < 0) throw Error("cannot be written: " + reason(), target);
         return;
     }
+    const size_t slash = target.rfind('/');
+    const std::string folder = slash == std::string::npos ? "." : target.substr(0, slash + 1);
+    descriptor_ = open(folder.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
+    unnamed_ = descriptor_ >= 0 && access(link_of(descriptor_).c_str(), F_OK) == 0;
+    if (unnamed_) return;
+    if (descriptor_ >= 0) close(descriptor_);
     temporary_ = target + ".XXXXXX";
     descriptor_ = mkstemp(temporary_.data());
     if (descriptor_ < 0) throw Error("cannot be written: " + reason(), target);
@@ -134,8 +153,22 @@ void AtomicFile::write(const void* data, size_t bytes) {
     write_all(descriptor_, data, bytes, target_);
 }
 
+// A name beside the target for a file that has none.
+void AtomicFile::give_name() {
+    for (unsigned attempt = 0;; attempt++) {
+        temporary_ = target_ + "." + std::to_string(getpid()) + "-" + std::to_string(attempt);
+        if (linkat(AT_FDCWD, link_of(descriptor_).c_str(), AT_FDCWD, temporary_.c_str(), AT_SYMLINK_FOLLOW) == 0) break;
+        if (errno == EEXIST && attempt < 1000) continue;
+        temporary_.clear();
+        throw Error("cannot be written: " + reason(), target_);
+    }
+    remember(temporary_);
+    unnamed_ = false;
+}
+
 void AtomicFile::commit() {
     CHECK(descriptor_ >= 0);
+    if (unnamed_) give_name();
     int closed = close(std::exchange(descriptor_, -1));
     if (closed != 0) throw Error("cannot be written: " + reason(), target_);
     if (temporary_.empty()) return;

@@ -2,7 +2,9 @@
 //
 // MappedFile   a read-only memory mapping; nothing is copied, the kernel pages data in when it is touched.
 // AtomicFile   output goes to a temporary file beside the target; commit() renames it over the target. Without commit()
-//              the temporary is removed, and an existing target stays as it was. SIGINT-safe: see remove_temporaries().
+//              the temporary is gone, and an existing target stays as it was. Where the file system can, the temporary
+//              has no name until then, so that not even SIGKILL leaves anything behind; elsewhere SIGINT does not: see
+//              remove_temporaries().
 // ScratchFile  a file without a name, for what is too large for memory until it finds its place; gone when closed.
 // All failures are Error with the path and the system's reason.
 #pragma once
@@ -27,6 +29,8 @@ public:
 
     std::span<const uint8_t> bytes() const { return {data_, size_}; }
     const std::string& path() const { return path_; }
+    // These bytes of the mapping will be read soon: the disk may begin. Returns at once.
+    void expect(std::span<const uint8_t> bytes) const;
     // Gives back the memory of pages that were read. They stay readable, and come from the file again.
     void forget_pages() const;
 
@@ -48,7 +52,10 @@ public:
     void commit();  // flushes, checks (a full disk shows here at the latest) and renames
 
 private:
-    std::string target_, temporary_;
+    void give_name();
+
+    std::string target_, temporary_;  // no temporary: a device, or a file without a name
+    bool unnamed_ = false;
     int descriptor_ = -1;
 };
 

@@ -51,6 +51,7 @@ public:
     const std::map<std::string, std::string>& metadata() const { return metadata_; }
     const StoredTensor* find(const std::string& name) const;  // null if absent
     const uint8_t* data(const StoredTensor& tensor) const { return file_.bytes().data() + tensor.offset; }
+    void expect(std::span<const uint8_t> bytes) const { file_.expect(bytes); }
     void forget_pages() const { file_.forget_pages(); }
     size_t data_offset() const { return data_offset_; }  // where tensor data begins
     size_t bytes() const { return file_.bytes().size(); }

@@ -1,5 +1,9 @@
 // Weight files and configurations: what is written reads back, what is damaged is refused with one line that names the
 // file, and nothing in between.
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <cstring>
 #include <functional>
 #include <nlohmann/json.hpp>
@@ -239,6 +243,34 @@ TEST_CASE("weights file: an interrupted writer leaves the old file and no other"
     }
     CHECK(read_text(folder / "model.leon") == "old");
     CHECK(std::distance(std::filesystem::directory_iterator(folder.path()), {}) == 1);
+}
+
+// Where the file system knows files without names; elsewhere only what can be caught cleans up.
+TEST_CASE("files: a process that is killed while it writes leaves the old file and no other") {
+    const TemporaryFolder folder;
+    const int probe = open(folder.path().c_str(), O_TMPFILE | O_WRONLY, 0600);
+    if (probe < 0) return;
+    close(probe);
+    write_text(folder / "old", "before");
+    for (const char* name : {"old", "new"}) {
+        const pid_t child = fork();
+        if (child == 0) {
+            AtomicFile file(folder / name);
+            file.write("half of it");
+            raise(SIGKILL);
+        }
+        int status = 0;
+        REQUIRE(waitpid(child, &status, 0) == child);
+        CHECK(WIFSIGNALED(status));
+    }
+    CHECK(std::distance(std::filesystem::directory_iterator(folder.path()), {}) == 1);
+    CHECK(read_text(folder / "old") == "before");
+    AtomicFile again(folder / "new");
+    again.write("all of it");
+    CHECK(!std::filesystem::exists(folder / "new"));
+    again.commit();
+    CHECK(read_text(folder / "new") == "all of it");
+    CHECK(std::distance(std::filesystem::directory_iterator(folder.path()), {}) == 2);
 }
 
 TEST_CASE("weights file: other files and versions are refused") {

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 #include <filesystem>
+#include <set>
 
 #include "kernels/tensor.h"
 #include "runtime/strict_json.h"
@@ -30,6 +31,13 @@ public:
         const size_t skip = static_cast<size_t>(first) * width, elements = static_cast<size_t>(count) * width;
         const size_t element_bytes = tensor.dtype == "F32" ? sizeof(float) : sizeof(uint16_t);
         widen(tensor, place.shard->data(*place.stored) + skip * element_bytes, elements, out);
+    }
+
+    void expect_rows(const SourceTensor& tensor, int64_t first, int64_t count) const override {
+        const Place& place = places_.at(tensor.name);
+        const size_t row_bytes = place.stored->bytes / static_cast<size_t>(tensor.rows());
+        place.shard->expect({place.shard->data(*place.stored) + static_cast<size_t>(first) * row_bytes,
+                             static_cast<size_t>(count) * row_bytes});
     }
 
     void forget_pages() const override {
@@ -114,11 +122,17 @@ void widen(const SourceTensor& tensor, const uint8_t* stored, size_t elements, f
     if (!bf16 && tensor.dtype != "F16")
         throw Error("tensor " + in_quotes(tensor.name) + " has dtype " + tensor.dtype, tensor.file,
                     "only F32, BF16 and F16 can be converted");
-    for (size_t i = 0; i < elements; i++) {
-        uint16_t half;
-        std::memcpy(&half, stored + i * sizeof half, sizeof half);
-        out[i] = bf16 ? bf16_to_float(half) : f16_to_float(half);
-    }
+    const auto each = [&](auto to_float) {
+        for (size_t i = 0; i < elements; i++) {
+            uint16_t half;
+            std::memcpy(&half, stored + i * sizeof half, sizeof half);
+            out[i] = to_float(half);
+        }
+    };
+    if (bf16)
+        each([](uint16_t half) { return bf16_to_float(half); });
+    else
+        each([](uint16_t half) { return f16_to_float(half); });
 }
 
 std::unique_ptr<Checkpoint> open_huggingface(const std::string& folder) {
@@ -131,6 +145,16 @@ std::unique_ptr<Checkpoint> open_huggingface(const std::string& folder) {
     }
     if (fs::exists(index, unreadable)) return open_shards(folder, index);
     throw Error(std::string("holds neither ") + SINGLE + " nor " + INDEX, folder);
+}
+
+std::vector<std::string> huggingface_files_of(const std::string& folder) {
+    const std::string index = (fs::path(folder) / INDEX).string();
+    std::error_code unreadable;
+    if (fs::exists(fs::path(folder) / SINGLE, unreadable)) return {SINGLE};
+    if (!fs::exists(index, unreadable)) return {};
+    std::set<std::string> names;
+    for (const auto& [name, file] : read_index(index)) names.insert(file);
+    return {names.begin(), names.end()};
 }
 
 std::unique_ptr<Checkpoint> open_tensor_file(const std::string& path, const std::vector<std::string>& inside) {

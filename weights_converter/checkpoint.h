@@ -27,6 +27,8 @@ public:
     // Rows [first, first + count) of the first dimension, widened exactly to float32.
     // Any number of threads may read at the same time.
     virtual void read_rows(const SourceTensor& tensor, int64_t first, int64_t count, float* out) const = 0;
+    // These rows will be read soon, so that the disk may begin; a hint.
+    virtual void expect_rows(const SourceTensor& tensor, int64_t first, int64_t count) const = 0;
     // Gives back the memory of what was read so far.
     virtual void forget_pages() const = 0;
 };
@@ -36,6 +38,10 @@ void widen(const SourceTensor& tensor, const uint8_t* stored, size_t elements, f
 
 // A Hugging Face folder: model.safetensors, or else the shards that model.safetensors.index.json names.
 std::unique_ptr<Checkpoint> open_huggingface(const std::string& folder);
+
+// The names of the files that hold a Hugging Face folder's tensors, or should: of the index, in order. Empty if there
+// is neither an index nor a single file.
+std::vector<std::string> huggingface_files_of(const std::string& folder);
 
 // One file, by content: safetensors, or what torch.save wrote (.pth, .ckpt; see torch_file.h). `inside` names
 // dictionaries of a torch file in order of preference, say {"params_ema", "params"}: of the first that it has, only the

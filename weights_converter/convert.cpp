@@ -2,7 +2,9 @@
 #include "weights_converter/convert.h"
 
 #include <algorithm>
+#include <cstring>
 #include <exception>
+#include <future>
 #include <vector>
 
 #include "kernels/cpu/threads.h"
@@ -13,8 +15,9 @@
 namespace leon {
 namespace {
 
-constexpr int64_t BLOCK_ELEMENTS = int64_t{1} << 23;  // written at once, or one row if that is longer
-constexpr int64_t PART_ELEMENTS = int64_t{1} << 18;   // 1 MB of float32, which one thread converts at a time
+constexpr int64_t BLOCK_ELEMENTS = int64_t{1} << 23;    // written at once, or one row if that is longer
+constexpr int64_t AHEAD_ELEMENTS = 3 * BLOCK_ELEMENTS;  // that the disk may read before they are needed
+constexpr int64_t PART_ELEMENTS = int64_t{1} << 18;     // 1 MB of float32, which one thread converts at a time
 
 // Rows [first, first + count) of the target, from the step's source.
 class RowReader {
@@ -103,35 +106,81 @@ void read_target(const Step& step, int64_t head_dim, int64_t first, int64_t coun
 
 namespace {
 
-// Converts a step's target in blocks of rows that all threads share, and writes them in order.
+// Rows of a step's target that are converted and written at once.
+struct Block {
+    const Step* step;
+    int64_t first, count, width;
+
+    int64_t elements() const { return count * width; }
+    bool is_last() const { return first + count == step->target.shape[0]; }
+};
+
+std::vector<Block> blocks_of(const Plan& plan) {
+    std::vector<Block> blocks;
+    for (const Step& step : plan.steps) {
+        const int64_t rows = step.target.shape[0], width = step.target.elements() / rows;
+        const int64_t most = std::clamp<int64_t>(BLOCK_ELEMENTS / width, 1, rows);
+        for (int64_t first = 0; first < rows; first += most)
+            blocks.push_back({&step, first, std::min(most, rows - first), width});
+    }
+    return blocks;
+}
+
+// All threads convert a block together. Meanwhile the one before it is written, and the disk reads those behind it.
 class Conversion {
 public:
-    Conversion(WeightsWriter& writer, int64_t head_dim, const std::function<void(size_t)>& written)
-        : writer_(writer), head_dim_(head_dim), written_(written) {}
+    Conversion(WeightsWriter& writer, const Plan& plan, const std::function<void(size_t)>& written)
+        : writer_(writer), head_dim_(plan.config.transformer.head_dim), written_(written), blocks_(blocks_of(plan)) {}
 
-    void run(const Step& step) {
-        const int64_t rows = step.target.shape[0], width = step.target.elements() / rows;
-        const int64_t block = std::clamp<int64_t>(BLOCK_ELEMENTS / width, 1, rows);
-        const int64_t part = std::clamp<int64_t>(PART_ELEMENTS / width, 1, block);
-        scales_.resize(step.dtype == DType::I8 ? static_cast<size_t>(rows) : 0);
-        for (int64_t first = 0; first < rows; first += block) {
-            const int64_t count = std::min(block, rows - first);
-            const size_t bytes = static_cast<size_t>(count * width) * size_of(step.dtype);
-            bytes_.resize(std::max(bytes_.size(), bytes));
-            convert_block(step, first, count, part, width);
-            step.checkpoint->forget_pages();
-            writer_.write_part(bytes_.data(), bytes);
-            written_(bytes);
+    void run() {
+        for (const Block& block : blocks_) {
+            look_ahead();
+            convert_block(block);
+            elements_ahead_ -= block.elements();
+            block.step->checkpoint->forget_pages();
+            write(static_cast<size_t>(block.elements()) * size_of(block.step->dtype));
+            if (!block.is_last() || scales_.empty()) continue;
+            bytes_.resize(scales_.size() * sizeof(float));
+            std::memcpy(bytes_.data(), scales_.data(), bytes_.size());
+            write(bytes_.size());
         }
-        if (scales_.empty()) return;
-        writer_.write_part(scales_.data(), scales_.size() * sizeof(float));
-        written_(scales_.size() * sizeof(float));
+        wait();
     }
 
 private:
+    // Names to the disk what will be read next, some blocks of it.
+    void look_ahead() {
+        for (; next_ < blocks_.size() && elements_ahead_ < AHEAD_ELEMENTS; next_++) {
+            const Block& block = blocks_[next_];
+            const SourceTensor& source = *block.step->source;
+            // Where rows of the source are not those of the target, all of it is little.
+            const bool same = source.rows() == block.step->target.shape[0];
+            block.step->checkpoint->expect_rows(source, same ? block.first : 0, same ? block.count : source.rows());
+            elements_ahead_ += block.elements();
+        }
+    }
+
+    void wait() {
+        if (writing_.valid()) writing_.get();
+        if (bytes_under_way_ > 0) written_(bytes_under_way_);
+        bytes_under_way_ = 0;
+    }
+
+    // Takes the first `bytes` of bytes_, once what was taken before is written.
+    void write(size_t bytes) {
+        wait();
+        bytes_.swap(under_way_);
+        bytes_under_way_ = bytes;
+        writing_ = std::async(std::launch::async, [this, bytes] { writer_.write_part(under_way_.data(), bytes); });
+    }
+
     // An exception must not leave a task of the pool: the first in order of the rows is thrown again here.
-    void convert_block(const Step& step, int64_t first, int64_t count, int64_t part, int64_t width) {
-        const int64_t parts = (count + part - 1) / part;
+    void convert_block(const Block& block) {
+        const int64_t first = block.first, count = block.count, width = block.width;
+        const Step& step = *block.step;
+        const int64_t part = std::clamp<int64_t>(PART_ELEMENTS / width, 1, count), parts = (count + part - 1) / part;
+        if (first == 0) scales_.resize(step.dtype == DType::I8 ? static_cast<size_t>(step.target.shape[0]) : 0);
+        bytes_.resize(std::max(bytes_.size(), static_cast<size_t>(block.elements()) * size_of(step.dtype)));
         std::vector<std::exception_ptr> problems(static_cast<size_t>(parts));
         parallel(parts, [&](int64_t i, int) {
             try {
@@ -153,8 +202,13 @@ private:
     WeightsWriter& writer_;
     const int64_t head_dim_;
     const std::function<void(size_t)>& written_;
-    std::vector<uint8_t> bytes_;
+    const std::vector<Block> blocks_;
+    size_t next_ = 0;             // the first block that the disk does not know of
+    int64_t elements_ahead_ = 0;  // of the blocks before it that are not converted
+    std::vector<uint8_t> bytes_, under_way_;
     std::vector<float> scales_;  // of an i8 target
+    size_t bytes_under_way_ = 0;
+    std::future<void> writing_;  // the last member: its destructor waits, and the others must still be there
 };
 
 }  // namespace
@@ -179,8 +233,7 @@ void convert(const std::string& source, const std::string& output, const Convert
         done += bytes;
         if (progress) progress(done, total);
     };
-    Conversion conversion(writer, plan.config.transformer.head_dim, written);
-    for (const Step& step : plan.steps) conversion.run(step);
+    Conversion(writer, plan, written).run();
     writer.commit();
 }
 

@@ -107,6 +107,19 @@ public:
         }
     }
 
+    void expect_rows(const SourceTensor& tensor, int64_t first, int64_t count) const override {
+        const Joined& joined = joined_.at(tensor.name);
+        int64_t begin = 0;  // of a piece, in rows of the whole
+        for (const Piece& piece : joined.pieces) {
+            const bool beside = joined.join == Join::Columns;
+            const int64_t from = beside ? first : std::max(first, begin) - begin;
+            const int64_t to = beside ? first + count : std::min(first + count, begin + piece.rows) - begin;
+            if ((beside || joined.join == Join::Rows) && from < to)
+                piece.rank->expect_rows(*piece.tensor, piece.first + from, to - from);
+            begin += piece.rows;
+        }
+    }
+
     void forget_pages() const override {
         for (const auto& rank : ranks_) rank->forget_pages();
     }
@@ -290,6 +303,14 @@ CheckpointConfig read_parameters(const std::string& folder, int files) {
 
 bool is_meta_folder(const std::string& folder) {
     return !files_of(folder).empty();
+}
+
+bool holds_meta_files(const std::string& folder) {
+    constexpr int MOST_RANKS = 64;
+    if (is_meta_folder(folder)) return true;
+    for (int rank = 0; rank < MOST_RANKS; rank++)
+        if (is_file(rank_file(folder, rank))) return true;
+    return false;
 }
 
 MetaCheckpoint open_meta(const std::string& folder) {

@@ -2,6 +2,7 @@
 #include "weights_converter/narrow.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 
@@ -10,23 +11,28 @@
 namespace leon {
 namespace {
 
-constexpr float LARGEST_I8 = 127;
+constexpr int LARGEST_I8 = 127;
+constexpr float INTEGERS = 12582912;  // 1.5 * 2^23: adding it rounds to a whole number, ties to even, in the last bits
+constexpr uint32_t INFINITE = 0x7f800000;
 
-// The row's scale, or a negative number if it has one of its values to refuse.
+// The row's scale, or a negative number if it has one of its values to refuse. Magnitudes are compared as integers, in
+// whose order they are, and infinities and NaNs at its end; so compilers find vectors in both loops.
 float to_bytes(const float* row, int64_t cols, int8_t* out) {
-    float largest = 0;
-    bool finite = true;
+    int32_t most = 0;
     for (int64_t i = 0; i < cols; i++) {
-        largest = std::max(largest, std::fabs(row[i]));
-        finite &= std::isfinite(row[i]);
+        const int32_t magnitude = static_cast<int32_t>(std::bit_cast<uint32_t>(row[i]) & 0x7fffffffu);
+        most = magnitude > most ? magnitude : most;
     }
-    if (!finite) return -1;
-    const float scale = largest / LARGEST_I8, inverse = scale > 0 ? 1 / scale : 0;
-    // Of denormal rows the inverse is infinite: they become zeros, as kernels that flush denormals would have them.
-    for (int64_t i = 0; i < cols; i++)
-        out[i] = std::isfinite(inverse)
-                     ? static_cast<int8_t>(std::clamp(std::nearbyint(row[i] * inverse), -LARGEST_I8, LARGEST_I8))
-                     : int8_t{0};
+    if (static_cast<uint32_t>(most) >= INFINITE) return -1;
+    const float scale = std::bit_cast<float>(most) / LARGEST_I8, inverse = scale > 0 ? 1 / scale : 0;
+    if (!std::isfinite(inverse)) {  // denormal rows become zeros, as kernels that flush denormals would have them
+        std::fill_n(out, cols, int8_t{0});
+        return scale;
+    }
+    for (int64_t i = 0; i < cols; i++) {
+        const int32_t level = std::bit_cast<int32_t>(row[i] * inverse + INTEGERS) - std::bit_cast<int32_t>(INTEGERS);
+        out[i] = static_cast<int8_t>(level > LARGEST_I8 ? LARGEST_I8 : level < -LARGEST_I8 ? -LARGEST_I8 : level);
+    }
     return scale;
 }
 

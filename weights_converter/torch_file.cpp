@@ -530,6 +530,14 @@ public:
         widen(tensor, packed.data(), elements, out);
     }
 
+    void expect_rows(const SourceTensor& tensor, int64_t first, int64_t count) const override {
+        const TorchTensor& stored = *stored_.at(tensor.name);
+        if (!stored.contiguous) return file_.expect(stored.bytes);
+        const size_t row_bytes = stored.bytes.size() / static_cast<size_t>(tensor.rows());
+        file_.expect(
+            stored.bytes.subspan(static_cast<size_t>(first) * row_bytes, static_cast<size_t>(count) * row_bytes));
+    }
+
     void forget_pages() const override { file_.forget_pages(); }
 
 private:

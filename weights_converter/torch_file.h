@@ -42,6 +42,7 @@ public:
     const std::string& path() const { return file_.path(); }
     size_t bytes() const { return file_.bytes().size(); }
     bool is_zip() const { return is_zip_; }
+    void expect(std::span<const uint8_t> bytes) const { file_.expect(bytes); }
     void forget_pages() const { file_.forget_pages(); }
     const std::vector<TorchTensor>& tensors() const { return tensors_; }  // by name
     const TorchTensor* find(const std::string& name) const;               // null if absent
