@@ -89,10 +89,13 @@ void add_model_commands(CLI::App& app, CommonOptions& common) {
     command->add_flag("-q,--quiet", common.quiet, "no progress and no notes");
     command->callback([&common, o] { convert_command(common, *o); });
 
-    command = app.add_subcommand("inspect", "what a model file holds: configuration, parts, sizes");
-    command->footer("Examples:\n  leon inspect models/storybook.leon --tensors\n  leon inspect weights.pth");
+    command = app.add_subcommand("inspect", "what a model's file or folder is, what it holds, and how to convert it");
+    command->footer(
+        "Examples:\n  leon inspect models/storybook.leon --tensors\n  leon inspect weights.pth\n"
+        "  leon inspect chameleon-7b\n  leon inspect tokenizer/vqgan.ckpt");
     command->add_option("file", o->file,
-                        "leon, safetensors or torch file (else $LEON_MODEL, else the model in the box)");
+                        "leon, safetensors or torch file, tokenizer.json, or a checkpoint's folder (else $LEON_MODEL, "
+                        "else the model in the box)");
     command->add_flag("--tensors", o->tensors, "one line a tensor");
     add_compute_options(*command, common);
     command->callback([&common, o] {

@@ -2,11 +2,14 @@
 #include "weights_converter/inspect.h"
 
 #include <algorithm>
+#include <cctype>
+#include <filesystem>
 #include <map>
 #include <vector>
 
 #include "runtime/config.h"
 #include "runtime/format.h"
+#include "weights_converter/explain.h"
 #include "weights_converter/torch_file.h"
 
 namespace leon {
@@ -81,15 +84,15 @@ std::string inspect_torch(const TorchFile& file, Detail detail) {
     for (const TorchTensor& t : file.tensors())
         tensors.push_back({t.name, t.dtype, t.shape, static_cast<size_t>(t.elements),
                            static_cast<size_t>(t.elements) * t.element_bytes, t.contiguous ? "" : "  strided"});
-    return text + foreign_table(tensors, detail);
+    return text + explain_tensors(file.path(), *open_tensor_file(file.path(), {"state_dict"})) +
+           foreign_table(tensors, detail);
 }
 
 std::string inspect_safetensors(const SafetensorsFile& file, Detail detail) {
     std::vector<Foreign> tensors;
     for (const auto& [name, t] : file.tensors()) tensors.push_back({name, t.dtype, t.shape, elements(t), t.bytes, ""});
-    return format("safetensors, not leon's: leon convert takes the folder that it lies in; %s bytes\n",
-                  grouped(file.bytes()).c_str()) +
-           foreign_table(tensors, detail);
+    return format("safetensors, not leon's, %s bytes\n", grouped(file.bytes()).c_str()) +
+           explain_tensors(file.path(), *open_tensor_file(file.path())) + foreign_table(tensors, detail);
 }
 
 struct Part {
@@ -172,6 +175,15 @@ std::string clip_facts(const ClipConfig& c) {
 
 }  // namespace
 
+std::string model_facts(const ModelConfig& config) {
+    std::string text;
+    if (config.has_transformer) text += transformer_facts(config.transformer);
+    if (config.has_vqgan) text += vqgan_facts(config.vqgan);
+    if (config.has_upscaler) text += upscaler_facts(config.upscaler);
+    if (config.has_clip) text += clip_facts(config.clip);
+    return text;
+}
+
 std::string inspect(const WeightsFile& file, Detail detail) {
     const ModelConfig config = parse_config(file.config_json(), file.path());
     std::vector<const StoredTensor*> tensors;
@@ -184,10 +196,7 @@ std::string inspect(const WeightsFile& file, Detail detail) {
     if (config.has_transformer || config.has_vqgan)
         text += std::string(", documents in the ") + name_of(config.layout) + " layout";
     text += "\n";
-    if (config.has_transformer) text += transformer_facts(config.transformer);
-    if (config.has_vqgan) text += vqgan_facts(config.vqgan);
-    if (config.has_upscaler) text += upscaler_facts(config.upscaler);
-    if (config.has_clip) text += clip_facts(config.clip);
+    text += model_facts(config);
     text += file.tokenizer_json().empty()
                 ? format("tokenizer    none\n")
                 : format("tokenizer    %s bytes of JSON\n", grouped(file.tokenizer_json().size()).c_str());
@@ -213,6 +222,13 @@ std::string inspect(const WeightsFile& file, Detail detail) {
     return text;
 }
 
+// Of a safetensors file, the length of its header comes first.
+static bool begins_like_json(std::span<const uint8_t> bytes) {
+    for (const uint8_t byte : bytes.first(std::min<size_t>(bytes.size(), 64)))
+        if (!std::isspace(byte)) return byte == '{' && (bytes.size() < 9 || bytes[8] != '{');
+    return false;
+}
+
 bool is_leon_file(const std::string& path) {
     if (begins_like_torch(MappedFile(path).bytes())) return false;
     const SafetensorsFile file(path);
@@ -221,7 +237,10 @@ bool is_leon_file(const std::string& path) {
 }
 
 std::string inspect_any(const std::string& path, Detail detail) {
+    std::error_code unreadable;
+    if (std::filesystem::is_directory(path, unreadable)) return explain_folder(path);
     if (begins_like_torch(MappedFile(path).bytes())) return inspect_torch(TorchFile(path), detail);
+    if (begins_like_json(MappedFile(path).bytes())) return explain_json(path);
     if (is_leon_file(path)) return inspect(WeightsFile(path), detail);
     return inspect_safetensors(SafetensorsFile(path), detail);
 }

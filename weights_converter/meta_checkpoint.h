@@ -20,6 +20,7 @@ struct MetaCheckpoint {
 };
 
 bool is_meta_folder(const std::string& folder);
+bool holds_meta_files(const std::string& folder);  // some of them; the first may be missing
 
 // Error if a file or a rank's part is missing, or if ranks disagree.
 MetaCheckpoint open_meta(const std::string& folder);
