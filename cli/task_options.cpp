@@ -114,6 +114,7 @@ DrawingDisplay::DrawingDisplay(const CommonOptions& common, const TaskOptions& o
       screen_(common.quiet ? Display::Quiet : Display::Terminal, label),
       caption_(caption) {
     if (options.rank || !options.scorer.empty()) check_caption(caption);
+    say_remark(common, model);
 }
 
 // Shows the first candidate as it grows, under a progress bar.
@@ -160,6 +161,11 @@ void DrawingDisplay::show(const Drawing& drawing, const Picture& result) {
     screen_.finish();
     if (options_.show_prompt) std::printf("%s\n", drawing.prompt.c_str());
     say_speed(common_, drawing.statistics, drawing.picture_seconds);
+}
+
+void say_remark(const CommonOptions& common, const Model& model) {
+    const std::string remark = remark_on_drawing(model);
+    if (!common.quiet && !remark.empty()) std::fprintf(stderr, "%s\n", remark.c_str());
 }
 
 void say_speed(const CommonOptions& common, const GenerateStatistics& statistics, double picture_seconds) {

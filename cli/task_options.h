@@ -62,6 +62,7 @@ private:
     const std::string caption_;
 };
 
+void say_remark(const CommonOptions& common, const Model& model);  // of tasks/pictures.h, on drawing
 void say_speed(const CommonOptions& common, const GenerateStatistics& statistics, double picture_seconds);
 
 }  // namespace leon

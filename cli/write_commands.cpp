@@ -29,6 +29,7 @@ WritingLimits limits_of(const TaskOptions& o) {
 void write_command(const CommonOptions& common, const TaskOptions& o) {
     const std::vector<Content> contents = read_contents(o.contents);
     const Model model(common.model_path(), common.kernels());
+    if (o.max_pictures.value_or(0) > 0) say_remark(common, model);
     const Written written = write_on(model, contents, limits_of(o), o.all_settings());
     if (o.show_prompt) std::printf("%s\n", written.prompt.c_str());
     std::printf("%s\n", save_writing(o.output, contents, written.contents).c_str());

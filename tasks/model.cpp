@@ -58,7 +58,7 @@ const Vqgan& Model::encoder() const {
 const Vqgan& Model::decoder() const {
     if (!vqgan_ || !config_.vqgan.decoder)
         throw Error("the file holds no VQGAN decoder, so this model cannot draw pictures", path(),
-                    "convert a checkpoint that includes it");
+                    "convert it with --vqgan and a VQGAN that has one");
     return *vqgan_;
 }
 

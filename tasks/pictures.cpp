@@ -145,6 +145,13 @@ Drawing make_picture(const Model& model, Task task, Fields fields, const Setting
     return drawing;
 }
 
+std::string remark_on_drawing(const Model& model) {
+    if (model.config().layout != Layout::Chameleon) return "";
+    return "Chameleon's own weights were released unable to draw: expect noise. Of Anole's, which can, convert them "
+           "with "
+           "--layout anole.";
+}
+
 std::string DrawRequest::caption() const {
     return text.empty() ? sign : text;
 }

@@ -84,6 +84,9 @@ size_t best_of(const Model& model, const std::vector<CodeGrid>& grids, const std
 void keep_grids(const Model& model, Drawing& drawing, std::vector<CodeGrid> grids, int tries,
                 const std::string& caption, const Settings& settings);
 
+// A line that belongs in front of any drawing of this model; "" if there is none.
+std::string remark_on_drawing(const Model& model);
+
 // All candidates on one sheet, about as wide as high.
 Picture candidate_sheet(const Drawing& drawing);
 

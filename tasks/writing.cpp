@@ -64,11 +64,12 @@ public:
         const Settings of_pictures = settled(model_, Task::Draw, settings_);
         Guidance guidance = guidance_for(template_of(layout, Task::Draw), of_pictures);
         const Template* edit = find_template(layout, Task::Edit);
-        if (!documents.joins_by_break() && edit && has_picture(prompt)) guidance.image = edit->image_guidance;
-
         ModalityPlan plan;
         plan.max_tokens = std::min(limits_.max_tokens, room);
         plan.max_pictures = allowed_pictures(model_, limits_);
+        // What stands before a picture may be the model's own. Before the first one the third stream equals the second.
+        const bool sees_pictures = has_picture(prompt) || plan.max_pictures > 1;
+        if (!documents.joins_by_break() && edit && sees_pictures) guidance.image = edit->image_guidance;
         plan.text_chain = text_chain(layout, settings_);
         plan.picture_chain = picture_chain(layout, of_pictures, guidance, 0);
         plan.guidance = [&](std::span<const int32_t> generated) {

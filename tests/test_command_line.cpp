@@ -278,6 +278,18 @@ TEST_CASE("command line: inspect tells files apart by what is in them, and refus
     CHECK(leon_run({"inspect", MODEL}).out.starts_with("model "));
 }
 
+TEST_CASE("command line: Chameleon's own weights cannot draw, and it says so") {
+    const Scratch scratch;
+    const std::string model = scratch / "chameleon.leon", out = scratch / "out.png";
+    const std::string meta = "tests/vectors/models/meta_mha";
+    CHECK(leon_run({"convert", meta, "-o", model}).err.find("say --layout anole") != std::string::npos);
+    const Result drawn = leon_run({"draw", "a dog", "-m", model, "-o", out});
+    CHECK(drawn.status == 2);  // its context is shorter than a picture
+    CHECK(drawn.err.starts_with("Chameleon's own weights were released unable to draw"));
+    CHECK(leon_run({"convert", meta, "--layout", "anole", "-o", model}).err.find("anole") == std::string::npos);
+    check_refused({"draw", "a dog", "-m", model, "-o", out}, "");
+}
+
 TEST_CASE("command line: a failed run leaves an existing file as it was") {
     const Scratch scratch;
     std::ofstream(scratch / "keep.png") << "precious";

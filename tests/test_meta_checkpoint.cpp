@@ -83,7 +83,8 @@ TEST_CASE("Meta's layout: tokenizer and VQGAN are found in it, beside it and abo
     CHECK(model.config.vqgan.encoder);
     CHECK(model.config.vqgan.decoder);
     CHECK(model.config.vqgan.resolution == 32);
-    REQUIRE(model.notes.size() == 1);
+    REQUIRE(model.notes.size() == 2);
+    CHECK(contains(model.notes[1], "say --layout anole"));
     CHECK(contains(model.notes[0], "tokenizer/vqgan.ckpt"));
 
     TemporaryFolder release;  // as Meta's: models/7b and tokenizer
@@ -94,7 +95,7 @@ TEST_CASE("Meta's layout: tokenizer and VQGAN are found in it, beside it and abo
     CHECK(above.config.name == "7b");
     CHECK(above.config.has_vqgan);
     CHECK((above.file->tokenizer_json() == model.file->tokenizer_json()));
-    REQUIRE(above.notes.size() == 2);
+    REQUIRE(above.notes.size() == 3);
     CHECK(contains(above.notes[1], "tokenizer/text_tokenizer.json"));
     fs::rename(release / "tokenizer", release / "models/tokenizer");
     check_same_tensors(Converted(release / "models/7b"), model, "vqgan.");

@@ -341,6 +341,28 @@ TEST_CASE("tasks: Chameleon, which was released without drawing, adds text unles
     CHECK(pictures(anole, 0) == 0);
 }
 
+TEST_CASE("tasks: Anole's second picture is guided by its first, as by one of the prompt") {
+    const TinyModel anole(Layout::Anole);
+    const int codes = anole->grid() * anole->grid();
+    int with_two = 0;
+    for (uint64_t seed = 0; seed < 40; seed++) {
+        WritingLimits limits;
+        limits.max_tokens = 250;
+        limits.max_pictures = 2;
+        Settings hot = with_seed(seed);  // so that pictures begin somewhere
+        hot.temperature = 20;
+        hot.top_p = 1;
+        const Written written = write_on(*anole, {{"a dog", {}}}, limits, hot);
+        const auto pictures = std::count_if(written.contents.begin(), written.contents.end(),
+                                            [](const Content& c) { return c.is_picture(); });
+        if (pictures < 2) continue;
+        with_two++;
+        // A third stream has read the first picture, without the words.
+        CHECK(written.statistics.prompt_tokens > codes);
+    }
+    CHECK(with_two > 0);
+}
+
 TEST_CASE("tasks: words of a command line are texts or pictures") {
     const TemporaryFolder folder;
     save_picture(folder / "a.png", gradient(8, 8));

@@ -178,7 +178,7 @@ Advice advice_for(const std::string& folder, const Plan& plan, bool is_meta) {
     } else if (!is_meta && config.vqgan.decoder) {
         advice.options += " --layout anole";
         advice.remarks += line("", "Hugging Face's Chameleon has no decoder, Anole has; --layout chameleon otherwise");
-    } else {
+    } else if (!config.vqgan.decoder) {
         advice.draws = line("draws",
                             "no: Chameleon's weights were released without. Of Anole's, which have the same names and"
                             " sizes, say --layout anole");

@@ -149,6 +149,10 @@ void add_notes(Plan& plan) {
         plan.notes.push_back("the folder has no tokenizer.json: the model will embed pictures only");
     if (plan.config.has_vqgan && !plan.config.vqgan.decoder)
         plan.notes.push_back("the VQGAN has no decoder: the model can look at pictures, but not draw them");
+    if (plan.config.has_transformer && plan.config.has_vqgan && plan.config.vqgan.decoder &&
+        plan.config.layout == Layout::Chameleon)
+        plan.notes.push_back(
+            "Chameleon's own weights cannot draw; if these are Anole's, which can, say --layout anole");
     if (plan.config.has_vqgan && !plan.config.vqgan.encoder)
         plan.notes.push_back("the VQGAN has no encoder: the model can draw pictures, but not look at them");
     if (plan.config.has_transformer && !plan.config.has_vqgan)
