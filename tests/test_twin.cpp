@@ -98,6 +98,18 @@ TEST_CASE("twins: every layout holds the same model") {
     CHECK(norm[0] != norm[16]);
 }
 
+TEST_CASE("twins: without a decoder, the file of Hugging Face's has what its class has") {
+    ModelConfig config = shrunk("7b");
+    config.vqgan.decoder = false;
+    const TwinFolder encoder(config, {}), both(shrunk("7b"), {});
+    const SafetensorsFile file(encoder.folder / "model.safetensors");
+    CHECK(file.find("model.vqmodel.post_quant_conv.weight") != nullptr);
+    for (const auto& tensor : file.tensors()) CHECK(!contains(tensor.first, "decoder"));
+    const Converted model = encoder.converted();
+    CHECK(!model.config.vqgan.decoder);
+    check_same_tensors(model, both.converted(), "vqgan.");
+}
+
 TEST_CASE("twins: rows that are left out are holes, the others and the checksums are right") {
     const ModelConfig config = shrunk("34b");
     const TwinFolder whole(config, {.files = TwinFiles::Meta, .ranks = 2});

@@ -54,7 +54,7 @@ bool is_one_of(const std::string& name, std::initializer_list<const char*> ends)
 class Twin {
 public:
     Twin(std::string folder, const ModelConfig& config, const TwinOptions& options)
-        : folder_(std::move(folder)), config_(config), o_(options), random_(config, options.seed) {}
+        : folder_(std::move(folder)), config_(config), o_(options), random_(with_decoder(config), options.seed) {}
 
     void write() {
         if (o_.files == TwinFiles::Meta) {
@@ -69,6 +69,12 @@ private:
     const ModelConfig& config_;
     const TwinOptions& o_;
     const RandomTensors random_;
+
+    // Hugging Face's files without a decoder have the convolution in front of it all the same.
+    static ModelConfig with_decoder(ModelConfig config) {
+        config.vqgan.decoder = config.has_vqgan;
+        return config;
+    }
 
     bool adjacent_pairs() const { return o_.files == TwinFiles::Meta || o_.files == TwinFiles::HuggingFaceA; }
     std::string path(const std::string& file) const { return (fs::path(folder_) / file).string(); }
@@ -85,6 +91,7 @@ private:
         for (size_t i = 0; i < random_.specs().size(); i++) {
             const TensorSpec& spec = random_.specs()[i];
             if (!spec.name.starts_with(prefix)) continue;
+            if (!config_.vqgan.decoder && spec.name.starts_with("vqgan.decoder.")) continue;
             std::string star;
             const auto rule = std::find_if(map.rules.begin(), map.rules.end(),
                                            [&](const NameRule& r) { return match(r.target, spec.name, star); });
