@@ -2,11 +2,13 @@
 //
 // stb_image is lenient: past the end of a file it reads zeros, and a hostile header can make it allocate or loop
 // without bound. Hence the fence around it: the kind of file is settled by its signature here, sizes are checked before
-// decoding, every allocation is measured against the size of the picture, and a decoder that ever asked for bytes
-// beyond the end is not believed.
+// decoding, all that it takes is held to a budget, and a decoder that ever asked for bytes beyond the end is not
+// believed. A picture that needs more than 64 MiB must first show that its file holds it: every sample, or codes for
+// them (png_data.h, jpeg_scan.h).
 #include "tokenizer/image.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -15,24 +17,41 @@
 #include "kernels/check.h"
 #include "runtime/files.h"
 #include "tokenizer/jpeg_markers.h"
+#include "tokenizer/jpeg_scan.h"
+#include "tokenizer/png_data.h"
 
 namespace {
 
-// What one allocation of the decoder may take; set for each picture.
-thread_local size_t decoder_allocation_limit = 0;
+// What the decoder may still take; set for each picture. Each block begins with its size, to give it back.
+thread_local size_t decoder_budget = 0;
+constexpr size_t SIZE_BYTES = alignof(std::max_align_t);
 
-void* decoder_allocate(size_t bytes) {
-    return bytes > decoder_allocation_limit ? nullptr : std::malloc(bytes);
-}
 void* decoder_reallocate(void* memory, size_t bytes) {
-    return bytes > decoder_allocation_limit ? nullptr : std::realloc(memory, bytes);
+    std::byte* block = memory ? static_cast<std::byte*>(memory) - SIZE_BYTES : nullptr;
+    size_t before = 0;
+    if (block) std::memcpy(&before, block, sizeof before);
+    if (bytes > decoder_budget) return nullptr;  // for a moment there are two
+    block = static_cast<std::byte*>(std::realloc(block, SIZE_BYTES + bytes));
+    if (!block) return nullptr;
+    std::memcpy(block, &bytes, sizeof bytes);
+    decoder_budget += before;
+    decoder_budget -= bytes;
+    return block + SIZE_BYTES;
+}
+void decoder_free(void* memory) {
+    if (!memory) return;
+    std::byte* block = static_cast<std::byte*>(memory) - SIZE_BYTES;
+    size_t bytes;
+    std::memcpy(&bytes, block, sizeof bytes);
+    decoder_budget += bytes;
+    std::free(block);
 }
 
 }  // namespace
 
-#define STBI_MALLOC(bytes) decoder_allocate(bytes)
+#define STBI_MALLOC(bytes) decoder_reallocate(nullptr, bytes)
 #define STBI_REALLOC(memory, bytes) decoder_reallocate(memory, bytes)
-#define STBI_FREE(memory) std::free(memory)
+#define STBI_FREE(memory) decoder_free(memory)
 #define STBI_ONLY_PNG
 #define STBI_ONLY_JPEG
 #define STBI_ONLY_BMP
@@ -50,9 +69,11 @@ void* decoder_reallocate(void* memory, size_t bytes) {
 namespace leon {
 namespace {
 
-constexpr size_t MAX_FILE_BYTES = size_t{1} << 29;  // an uncompressed 16-bit RGBA picture at the limit
-constexpr int MAX_JPEG_SCANS = 100;                 // encoders write about ten; each costs a pass over the picture
-constexpr int JPEG_QUALITY = 95;                    // stb_image_write keeps full colour resolution above 90
+constexpr size_t MAX_FILE_BYTES = size_t{1} << 29;   // an uncompressed 16-bit RGBA picture at the limit
+constexpr size_t UNPROVEN_BYTES = size_t{64} << 20;  // what a header alone may make leon take, the picture included
+constexpr size_t MAX_GIF_PIXELS = size_t{1} << 22;   // what fits that: 9 bytes a pixel while decoding, and 3
+constexpr int MAX_JPEG_SCANS = 100;                  // encoders write about ten; each costs a pass over the picture
+constexpr int JPEG_QUALITY = 95;                     // stb_image_write keeps full colour resolution above 90
 
 using Bytes = std::span<const uint8_t>;
 
@@ -102,6 +123,12 @@ const char* name_of(Format format) {
                 "fetch or save it again");
 }
 
+[[noreturn]] void refuse_hollow(Format format, int64_t width, int64_t height, const std::string& where) {
+    throw Error(std::string("the ") + name_of(format) + " file does not hold the " + std::to_string(width) + " x " +
+                    std::to_string(height) + " pixels that its header promises",
+                where, "fetch or save it again");
+}
+
 void check_size(int64_t width, int64_t height, const std::string& where) {
     if (width < 1 || height < 1) throw Error("the picture has no pixels", where);
     if (width > MAX_SIDE || height > MAX_SIDE || width * height > MAX_PIXELS)
@@ -137,9 +164,9 @@ Picture decode_pnm(Bytes file, const std::string& where) {
     check_size(width, height, where);
     if (white != 255) throw Error("a PNM picture must have 255 as its largest value", where, "convert it to PNG");
     at++;  // exactly one white space before the samples
-    Picture picture(static_cast<int>(width), static_cast<int>(height));
-    size_t bytes = picture.rgb.size() / 3 * channels;
+    const size_t bytes = static_cast<size_t>(width * height) * channels;
     if (at > file.size() || file.size() - at < bytes) refuse_truncated(Format::Pnm, where);
+    Picture picture(static_cast<int>(width), static_cast<int>(height));
     for (size_t i = 0; i < picture.rgb.size(); i++) picture.rgb[i] = file[at + (channels == 3 ? i : i / 3)];
     return picture;
 }
@@ -214,24 +241,63 @@ void blend_on_white(uint8_t* out, const uint8_t* rgba, size_t pixels) {
     }
 }
 
+// The most that the decoder and the picture take. PNG: the data, which grow by doubling, what they inflate to, twice
+// if it grows, and 16-bit RGBA beside 8-bit. JPEG: of four components samples and 16-bit coefficients, padded to whole
+// units of blocks. BMP: four bytes a pixel. GIF: a frame, the one before and a byte.
+size_t most_bytes(Format format, Bytes file, size_t width, size_t height) {
+    const size_t pixels = width * height, picture = pixels * 3;
+    switch (format) {
+        case Format::Png: {
+            const PngData data = read_png_chunks(file);
+            return picture + 3 * data.stored_bytes + 3 * data.filtered_bytes + pixels * 12;
+        }
+        case Format::Jpeg:
+            return picture + (width + 64) * (height + 64) * (4 * 3 + 4);
+        default:
+            return picture + pixels * 9;
+    }
+}
+
+// Does the file hold as much as its header says?
+bool holds_its_pixels(Format format, Bytes file, size_t width, size_t height) {
+    switch (format) {
+        case Format::Png:
+            return png_data_fill(file);
+        case Format::Jpeg:
+            return jpeg_data_fill(file);
+        case Format::Bmp: {  // not compressed; rows are padded to 4 bytes
+            if (file.size() < 30) return false;
+            const bool old = file[14] == 12;  // the header of OS/2
+            const size_t bits = file[old ? 24 : 28];
+            return bits > 0 && file.size() >= (width * bits + 31) / 32 * 4 * height;
+        }
+        default:
+            return false;
+    }
+}
+
 Picture decode_by_stb(Format format, Bytes file, const std::string& where) {
-    decoder_allocation_limit = size_t{1} << 20;  // headers need next to nothing
+    decoder_budget = size_t{1} << 20;  // headers need next to nothing
     int width = 0, height = 0, channels = 0;
     Reader header{file};
     if (!stbi_info_from_callbacks(&READER, &header, &width, &height, &channels)) {
         if (header.starved) refuse_truncated(format, where);
         refuse_damaged(format, where, "bad header");
     }
-    check_size(width, std::abs(int64_t{height}), where);  // BMP: negative when stored from top to bottom
-
-    // The most that any format needs at once is 16-bit RGBA (PNG), or per channel 16-bit coefficients of a progressive
-    // JPEG, padded to whole blocks; twice that because the inflated PNG data grow by doubling.
-    const size_t pixels = static_cast<size_t>(width) * std::abs(int64_t{height});
-    decoder_allocation_limit = pixels * 16 + (size_t{16} << 20);
+    const int64_t rows = std::abs(int64_t{height});  // BMP: negative when stored from top to bottom
+    check_size(width, rows, where);
+    const size_t across = static_cast<size_t>(width), down = static_cast<size_t>(rows), pixels = across * down;
+    if (format == Format::Gif && pixels > MAX_GIF_PIXELS)
+        throw Error("is a GIF picture of more than 4 megapixels", where, "convert it to PNG");
+    if (format == Format::Png && !read_png_chunks(file).chunks_fit) refuse_truncated(format, where);
+    const size_t most = most_bytes(format, file, across, down);
+    if (most > UNPROVEN_BYTES && !holds_its_pixels(format, file, across, down))
+        refuse_hollow(format, width, rows, where);
+    decoder_budget = std::max(most, UNPROVEN_BYTES) - pixels * 3;
     const int wanted = alpha_counts(format, file) ? 4 : 3;
     Reader reader{file};
-    std::unique_ptr<stbi_uc, decltype(&std::free)> decoded(
-        stbi_load_from_callbacks(&READER, &reader, &width, &height, &channels, wanted), std::free);
+    std::unique_ptr<stbi_uc, decltype(&decoder_free)> decoded(
+        stbi_load_from_callbacks(&READER, &reader, &width, &height, &channels, wanted), decoder_free);
     if (reader.starved) refuse_truncated(format, where);
     if (!decoded) refuse_damaged(format, where, stbi_failure_reason());
     CHECK(static_cast<size_t>(width) * height == pixels);
@@ -282,6 +348,7 @@ bool ends_with(const std::string& path, std::string_view ending) {
 Picture decode_picture(std::span<const uint8_t> file, const std::string& where, Orientation orientation) {
     const Format format = format_of(file, where);
     if (format == Format::Pnm) return decode_pnm(file, where);
+    if (has(file, 12, "CgBI")) throw Error("is a PNG in Apple's own variant", where, "convert it to PNG or JPEG");
     if (format == Format::Png && file.size() > 25 && file[24] == 16 && file[25] == 0)
         throw Error("is a 16-bit grey PNG, which leon does not read", where, "convert it to 8 bits");
     if (format != Format::Jpeg) return decode_by_stb(format, file, where);

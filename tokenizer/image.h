@@ -31,10 +31,10 @@ enum class Orientation { AsStored, Upright };
 
 // PNG, JPEG, BMP, GIF (first frame) and binary PNM. Alpha is blended on white as Meta's code does: float64
 // (1-a)*255 + a*c, truncated, only if any alpha is below 255; a colour key in an RGB PNG is ignored, as there. Error on
-// anything else, on files that end early, above the limits (before memory is taken), and on 16-bit grey PNG, which
-// Pillow clips to white (16-bit colour is cut to its high byte, like Pillow). No TGA: it has no signature, so random
-// bytes pass for it. JPEG is decoded by stb_image, which differs from libjpeg by a few grey levels
-// (measured: 2, and 10 for 4:2:2).
+// anything else, on files that end early, above the limits (before memory is taken: a header alone never makes this
+// take more than 64 MiB beside the file), on GIF above 4 megapixels, and on 16-bit grey PNG, which Pillow clips to
+// white (16-bit colour is cut to its high byte, like Pillow). No TGA: it has no signature, so random bytes pass for it.
+// JPEG is decoded by stb_image, which differs from libjpeg by a few grey levels (measured: 2, and 10 for 4:2:2).
 Picture load_picture(const std::string& path, Orientation orientation = Orientation::AsStored);
 Picture decode_picture(std::span<const uint8_t> file, const std::string& where,
                        Orientation orientation = Orientation::AsStored);  // the same from memory
