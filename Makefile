@@ -272,15 +272,20 @@ test: run-leon_tests $(if $(TRAINING),run-training_tests)
 run-leon_tests: examples
 run-%_tests: $(BUILD)/%_tests $(BUILD)/leon
 	LEON_BINARY=$(BUILD)/leon $(BUILD)/$*_tests $(TEST_ARGS)
-# libFuzzer on whatever parses input: tests/fuzz. The rooms that read files, once more, under sanitizers that also tell the
-# fuzzer where an input has been.
+# libFuzzer on whatever parses input: tests/fuzz. The build is that of the sanitizers, which may be one that is there
+# already (FUZZ_BUILD=build/sanitize); under clang, the rooms that read files tell the fuzzer where an input has been.
 SECONDS ?= 60
+FUZZ_BUILD ?= $(BUILD)/fuzz
 FUZZERS := $(patsubst tests/fuzz/%.cpp,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.cpp))
-FUZZED_ROOMS := kernels kernels/reference runtime tokenizer weights_converter
+READING_ROOMS := runtime tokenizer weights_converter
+FUZZED_ROOMS := kernels kernels/reference $(READING_ROOMS)
 FUZZED := $(filter $(addsuffix /%,$(FUZZED_ROOMS)) kernels/cpu/threads.cpp,$(filter-out kernels/cpu/%,$(SOURCES)) kernels/cpu/threads.cpp)
+ifneq ($(and $(SANITIZE),$(findstring clang,$(CXX))),)
+$(READING_ROOMS:%=$(BUILD)/obj/%/%) $(BUILD)/obj/tests/fuzz/%: FLAGS += -fsanitize=fuzzer-no-link
+endif
 fuzz:
-	@$(MAKE) --no-print-directory CUDA=0 SANITIZE=1 CXX=clang++ CXXFLAGS='-O1 -g1 -fsanitize=fuzzer-no-link' BUILD=$(BUILD)/fuzz fuzz-programs
-	tests/fuzz.sh $(SECONDS) $(FUZZERS:$(BUILD)/%=$(BUILD)/fuzz/%)
+	@$(MAKE) --no-print-directory CUDA=0 SANITIZE=1 CXX=clang++ CXXFLAGS=-O1 BUILD=$(FUZZ_BUILD) fuzz-programs
+	tests/fuzz.sh $(SECONDS) $(FUZZERS:$(BUILD)/%=$(FUZZ_BUILD)/%)
 fuzz-programs: $(FUZZERS)
 $(BUILD)/libleon_read.a: $(FUZZED:%.cpp=$(BUILD)/obj/%.o)
 	@rm -f $@

@@ -39,6 +39,8 @@ size_t size_of_stored(const std::string& dtype) {
 // Collects tensors and metadata from parser events. Returning false stops the parser; `problem` then says why.
 // The names and results are those of nlohmann's SAX interface.
 struct HeaderReader : json::json_sax_t {
+    explicit HeaderReader(MemoryBudget& memory) : budget(memory) {}
+
     std::map<std::string, StoredTensor> tensors;
     std::map<std::string, std::string> metadata;
     std::string problem;
@@ -64,9 +66,15 @@ struct HeaderReader : json::json_sax_t {
     bool key(std::string& name) override {
         if (state == State::Names) {
             entry = name;
+            budget.charge(2 * (NODE_BYTES + sizeof name) + sizeof(StoredTensor) + 3 * sizeof(StoredTensor*));
+            budget.charge_text(name.size(), 3);
             if (!names.insert(name).second) return fail("duplicate tensor " + in_quotes(name));
             if (name != "__metadata__") tensors[name].name = name;
             return move_to(State::Entry);
+        }
+        if (state == State::Metadata) {
+            budget.charge(2 * (NODE_BYTES + sizeof name) + sizeof name);
+            budget.charge_text(name.size(), 2);
         }
         if (!fields.insert(name).second) return fail("duplicate key " + in_quotes(name) + " in " + in_quotes(entry));
         field = name;
@@ -77,6 +85,7 @@ struct HeaderReader : json::json_sax_t {
     }
     bool string(std::string& text) override {
         if (state == State::Metadata) {
+            budget.charge_text(text.size(), 1);
             metadata[field] = std::move(text);
             return true;
         }
@@ -110,6 +119,7 @@ struct HeaderReader : json::json_sax_t {
         if (state != State::Shape) return unexpected("a number");
         if (value > INT64_MAX) return fail("tensor " + in_quotes(entry) + " has a dimension beyond 2^63");
         std::vector<int64_t>& shape = tensors[entry].shape;
+        budget.charge(3 * sizeof(int64_t) + BLOCK_BYTES);
         if (shape.size() == MAX_STORED_RANK) return fail("tensor " + in_quotes(entry) + " has too many dimensions");
         shape.push_back(static_cast<int64_t>(value));
         return true;
@@ -127,6 +137,7 @@ struct HeaderReader : json::json_sax_t {
 
 private:
     enum class State { Before, Names, Entry, Fields, Shape, Offsets, Metadata, After };
+    MemoryBudget& budget;
     State state = State::Before;
     std::string entry, field;             // the tensor and the key being read
     std::set<std::string> names, fields;  // seen so far: of the header, of the current entry
@@ -230,8 +241,10 @@ SafetensorsFile::SafetensorsFile(const std::string& path) : file_(path) {
     if (header_bytes > MAX_HEADER_BYTES) throw Error("the header is longer than 100 MB", path);
     data_offset_ = LENGTH_BYTES + header_bytes;
 
-    HeaderReader reader;
+    MemoryBudget budget(file_bytes + SPARE_MEMORY_BYTES, path);
+    HeaderReader reader(budget);
     const char* header = reinterpret_cast<const char*>(start + LENGTH_BYTES);
+    charge_json_parser({header, header_bytes}, budget);
     if (!json::sax_parse(header, header + header_bytes, &reader)) throw Error(reader.problem, path);
     check_tiling(reader.tensors, data_offset_, file_bytes, path);
     tensors_ = std::move(reader.tensors);

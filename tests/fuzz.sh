@@ -4,8 +4,8 @@
 #   tests/fuzz.sh SECONDS PROGRAM...     SECONDS in all, divided among the programs; two or more run side by side
 #
 # Seeds: tests/fuzz/seeds/NAME, and the test vectors of the same format. What a target finds worth keeping goes to
-# BUILD/fuzz/corpus/NAME, where the next run begins. A failing input stays in BUILD/fuzz, named crash-*, and is printed
-# with the command that runs it again. Status 1 if there is one.
+# corpus/NAME beside the program, where the next run begins. A failing input stays beside the program too, named
+# NAME-crash-*, and is printed with the command that runs it again. Status 1 if there is one.
 set -u
 seconds=$1
 shift
@@ -24,14 +24,25 @@ seeds_of() {
     [ ! -d "tests/fuzz/seeds/${1#fuzz_}" ] || echo "tests/fuzz/seeds/${1#fuzz_}"
 }
 
+# The longest input: a few times what a file with everything in it takes. Shorter ones are tried more often.
+longest() {
+    case $1 in
+        fuzz_bpe) echo 1024 ;;
+        fuzz_npy | fuzz_config) echo 4096 ;;
+        fuzz_safetensors | fuzz_leon_file) echo 8192 ;;
+        *) echo 16384 ;;
+    esac
+}
+
 run() { # run PROGRAM
     name=$(basename "$1") folder=$(dirname "$1")
     mkdir -p "$folder/corpus/$name"
-    # One allocation may be as large as the largest input and 64 MiB; a picture's, what leon's largest picture takes.
+    # One allocation may be as large as the largest input and 64 MiB; a picture's, what leon's largest picture takes once
+    # its file has shown that it holds one. What all together may take, the targets see to: tests/fuzz/input.h.
     limit=65
     [ "$name" != fuzz_image ] || limit=320
     # shellcheck disable=SC2046
-    "$1" -max_total_time="$each" -timeout=10 -malloc_limit_mb=$limit -rss_limit_mb=2048 -max_len=65536 -print_final_stats=1 \
+    "$1" -max_total_time="$each" -timeout=10 -malloc_limit_mb=$limit -rss_limit_mb=2048 -max_len="$(longest "$name")" -print_final_stats=1 \
         -artifact_prefix="$folder/$name-" -verbosity=1 "$folder/corpus/$name" $(seeds_of "$name") >"$folder/$name.log" 2>&1
     echo $? >"$folder/$name.status"
 }

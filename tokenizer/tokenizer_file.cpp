@@ -49,7 +49,7 @@ AddedEntry read_added(const Json& entry, const std::string& where) {
 // collects.
 class Reader final : public nlohmann::json_sax<Json> {
 public:
-    explicit Reader(const std::string& where) : where_(where) {}
+    Reader(MemoryBudget& budget, const std::string& where) : budget_(budget), where_(where) {}
 
     Json tree;
     std::vector<VocabularyEntry> vocabulary;
@@ -63,18 +63,19 @@ public:
     bool binary(Json::binary_t&) override { return scalar(nullptr); }
     bool number_unsigned(uint64_t value) override {
         if (list_ != List::Vocabulary) return scalar(value);
-        vocabulary.push_back({key_, value});
+        budget_.charge_text(key_.size(), 1);
+        budget_.push(vocabulary, {key_, value});
         return true;
     }
     bool string(std::string& value) override {
         if (list_ == List::Merge) {
-            merge_parts.push_back(value);  // a copy: the parser goes on using its buffer
+            add_part(value);
         } else if (list_ == List::Merges) {
             const size_t space = value.find(' ');
             if (space == std::string::npos || value.find(' ', space + 1) != std::string::npos)
                 throw Error("merge " + in_quotes(value) + " is not two tokens with a space between them", where_);
-            merge_parts.push_back(value.substr(0, space));
-            merge_parts.push_back(value.substr(space + 1));
+            add_part(value.substr(0, space));
+            add_part(value.substr(space + 1));
         } else {
             return scalar(value);
         }
@@ -99,7 +100,7 @@ public:
         const Json* ended = open_.back();
         open_.pop_back();
         if (open_.size() == 2 && is_at("added_tokens")) {
-            added.push_back(read_added(*ended, where_));
+            budget_.push(added, read_added(*ended, where_));
             open_.back()->clear();
         }
         return true;
@@ -130,6 +131,11 @@ public:
     }
 
 private:
+    void add_part(const std::string& text) {
+        budget_.charge_text(text.size(), 1);
+        budget_.push(merge_parts, text);
+    }
+
     enum class List { None, Vocabulary, Merges, Merge };
 
     // Are we inside this member of the file, and not deeper?
@@ -145,6 +151,10 @@ private:
             throw Error(list_ == List::Vocabulary ? "an id of the vocabulary is not a whole number from 0 on"
                                                   : "a merge is not a pair of tokens",
                         where_);
+        constexpr size_t GROWTH = 3;  // a list that grows by doubling, while it moves
+        budget_.charge(NODE_BYTES + sizeof key_ + GROWTH * sizeof value + sizeof(Json::object_t) + BLOCK_BYTES);
+        budget_.charge_text(key_.size(), 1);
+        if (value.is_string()) budget_.charge_text(value.get_ref<const std::string&>().size(), 1);
         if (open_.empty()) return &(tree = std::move(value));
         Json& parent = *open_.back();
         if (parent.is_object()) return &(parent[key_] = std::move(value));
@@ -156,6 +166,7 @@ private:
         return true;
     }
 
+    MemoryBudget& budget_;
     const std::string& where_;
     std::vector<Json*> open_;  // objects and arrays that have begun; a parent does not move while its child is open
     std::string key_;
@@ -208,7 +219,9 @@ void check_options(const Json& tree, const std::string& where) {
 }  // namespace
 
 TokenizerFile read_tokenizer_file(std::string_view json, const std::string& where) {
-    Reader reader(where);
+    MemoryBudget budget(SPARE_MEMORY_BYTES, where);
+    charge_json_parser(json, budget);
+    Reader reader(budget, where);
     Json::sax_parse(json.begin(), json.end(), static_cast<nlohmann::json_sax<Json>*>(&reader));
     if (!reader.tree.is_object()) throw Error("is not a tokenizer.json", where);
     check_options(reader.tree, where);
@@ -231,6 +244,7 @@ TokenizerFile read_tokenizer_file(std::string_view json, const std::string& wher
     for (const AddedEntry& entry : reader.added) check_entry(entry.name, entry.id);
 
     TokenizerFile file;
+    budget.reserve(file.names, ids);
     file.names.resize(ids);
     auto taken = [&](uint64_t id, const std::string& name) {
         return Error(

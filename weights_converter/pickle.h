@@ -20,7 +20,7 @@
 #include <string_view>
 #include <vector>
 
-#include "weights_converter/memory_budget.h"
+#include "runtime/memory_budget.h"
 
 namespace leon {
 

@@ -15,8 +15,8 @@
 #include <optional>
 #include <unordered_map>
 
+#include "runtime/memory_budget.h"
 #include "runtime/weights_file.h"
-#include "weights_converter/memory_budget.h"
 #include "weights_converter/pickle.h"
 #include "weights_converter/zip_archive.h"
 
@@ -25,7 +25,6 @@ namespace {
 
 constexpr size_t SPARE_BYTES = size_t{16} << 20;  // of memory, beyond the size of the file
 constexpr size_t MAX_DIMENSIONS = 16, MAX_DEPTH = 16, MAX_NAME_BYTES = 1024, MAX_KEY_BYTES = 256, MAX_SKIPPED = 16;
-constexpr size_t BLOCK_BYTES = 32;  // what the allocator takes for itself, and rounds up, for each block
 constexpr size_t ENTRY_BYTES = 96;  // what an entry of a std::map or unordered_map takes, beside long keys
 // torch's magic number 0x1950a86a20f9469cfc6c as the bytes of a LONG1, and the version that follows.
 constexpr std::string_view MAGIC("\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", 10);

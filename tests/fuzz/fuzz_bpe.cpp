@@ -10,12 +10,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         const std::vector<uint8_t> json = read_file("tests/vectors/models/chameleon_mha/tokenizer.json");
         return Tokenizer(text_of(json.data(), json.size()), "tokenizer.json");
     }();
-    const std::string text(text_of(data, size));
-    allow_errors([&] {
-        if (tokenizer.decode(tokenizer.encode(text, ControlTokens::AsText)) != text) std::abort();
-        for (int32_t id : tokenizer.encode(text, ControlTokens::AsText))
-            if (tokenizer.is_added(id)) std::abort();
-        tokenizer.encode(text, ControlTokens::Parsed);
+    within_memory(size, [&] {
+        const std::string text(text_of(data, size));
+        allow_errors([&] {
+            if (tokenizer.decode(tokenizer.encode(text, ControlTokens::AsText)) != text) std::abort();
+            for (int32_t id : tokenizer.encode(text, ControlTokens::AsText))
+                if (tokenizer.is_added(id)) std::abort();
+            tokenizer.encode(text, ControlTokens::Parsed);
+        });
     });
     return 0;
 }

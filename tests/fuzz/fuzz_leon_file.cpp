@@ -13,13 +13,15 @@ extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t max
 }
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-    const std::string& path = as_file(text_of(data, size));
-    allow_errors([&] { inspect_any(path, Detail::Tensors); });
-    allow_errors([&] {
-        const WeightsFile file(path);
-        const ModelConfig config = parse_config(file.config_json(), path);
-        if (!file.tokenizer_json().empty()) Tokenizer(file.tokenizer_json(), path);
-        if (config.has_transformer) bind_weights(file, config.transformer, reference_kernels());
+    within_memory(size, [&] {
+        const std::string& path = as_file(text_of(data, size));
+        allow_errors([&] { inspect_any(path, Detail::Tensors); });
+        allow_errors([&] {
+            const WeightsFile file(path);
+            const ModelConfig config = parse_config(file.config_json(), path);
+            if (!file.tokenizer_json().empty()) Tokenizer(file.tokenizer_json(), path);
+            if (config.has_transformer) bind_weights(file, config.transformer, reference_kernels());
+        });
     });
     return 0;
 }

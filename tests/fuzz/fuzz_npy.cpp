@@ -5,14 +5,16 @@
 using namespace leon;
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-    allow_errors([&] {
-        const Array array = decode_npy({data, size}, "input");
-        const size_t elements = static_cast<size_t>(array.elements());
+    within_memory(size, [&] {
         allow_errors([&] {
-            if (array.floats("input").size() != elements) std::abort();
-        });
-        allow_errors([&] {
-            if (array.ints("input").size() != elements) std::abort();
+            const Array array = decode_npy({data, size}, "input");
+            const size_t elements = static_cast<size_t>(array.elements());
+            allow_errors([&] {
+                if (array.floats("input").size() != elements) std::abort();
+            });
+            allow_errors([&] {
+                if (array.ints("input").size() != elements) std::abort();
+            });
         });
     });
     return 0;

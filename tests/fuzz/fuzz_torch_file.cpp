@@ -4,6 +4,7 @@
 #include <string>
 
 #include "tests/fuzz/input.h"
+#include "tests/fuzz/torch_input.h"
 #include "tests/made_zip.h"
 #include "weights_converter/pickle.h"
 #include "weights_converter/torch_file.h"
@@ -13,20 +14,31 @@ using namespace leon;
 namespace {
 
 void load(const std::string& content) {
-    allow_errors([&] {
-        const TorchFile file(as_file(content));
-        for (const TorchTensor& tensor : file.tensors()) {
-            std::string out(static_cast<size_t>(tensor.elements) * tensor.element_bytes, '\0');
-            if (out.size() > content.size()) std::abort();
-            file.read(tensor, 0, tensor.shape.empty() ? 1 : tensor.shape[0], reinterpret_cast<uint8_t*>(out.data()));
-        }
+    within_memory(content.size(), [&] {
+        allow_errors([&] {
+            const TorchFile file(as_file(content));
+            for (const TorchTensor& tensor : file.tensors()) {
+                std::string out(static_cast<size_t>(tensor.elements) * tensor.element_bytes, '\0');
+                if (out.size() > content.size()) std::abort();
+                file.read(tensor, 0, tensor.shape.empty() ? 1 : tensor.shape[0],
+                          reinterpret_cast<uint8_t*>(out.data()));
+            }
+        });
     });
 }
 
 }  // namespace
 
+extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t max_size, unsigned seed) {
+    return mutate_torch(data, size, max_size, seed);
+}
+extern "C" size_t LLVMFuzzerCustomCrossOver(const uint8_t* a, size_t a_size, const uint8_t* b, size_t b_size,
+                                            uint8_t* out, size_t max_size, unsigned seed) {
+    return cross_pickles(std::string(text_of(a, a_size)), std::string(text_of(b, b_size)), out, max_size, seed);
+}
+
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-    const std::string input(reinterpret_cast<const char*>(data), size);
+    const std::string input(text_of(data, size));
     if (begins_like_torch({data, size})) {
         load(input);
         return 0;

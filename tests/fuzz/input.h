@@ -2,12 +2,15 @@
 // builds all of them, with AddressSanitizer and UndefinedBehaviorSanitizer, and runs each for its share of SECONDS on
 // the seeds of tests/fuzz/seeds/NAME and of the folders that it names.
 //
-// Whatever bytes a reader is given, it must throw an Error or give something that can be used to its last byte.
+// Whatever bytes a reader is given, it must throw an Error or give something that can be used to its last byte, and
+// take no more memory than the input's size and 64 MiB.
 #pragma once
 
+#include <sanitizer/allocator_interface.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <string>
@@ -37,6 +40,37 @@ void allow_errors(Body body) {
         for (const char* c = error.what(); *c; c++)
             if (static_cast<unsigned char>(*c) < 0x20) std::abort();
     }
+}
+
+// Memory as AddressSanitizer hands it out: bytes in use, and the most that were.
+struct Memory {
+    static inline size_t used = 0, most = 0;
+    static void count() {
+        static const int installed = __sanitizer_install_malloc_and_free_hooks(
+            [](const volatile void*, size_t bytes) { most = std::max(most, used += bytes); },
+            [](const volatile void* memory) {
+                if (memory) used -= __sanitizer_get_allocated_size(const_cast<const void*>(memory));
+            });
+        if (!installed) std::abort();
+    }
+};
+
+// The most bytes that `body` has in use at a time, beside what there was.
+template <class Body>
+size_t most_memory(Body body) {
+    Memory::count();
+    const size_t before = Memory::used;
+    Memory::most = before;
+    body();
+    return Memory::most - before;
+}
+
+constexpr size_t SPARE_MEMORY = size_t{64} << 20;
+
+// Runs `body` on an input of so many bytes, and holds it to the memory that such an input may cost.
+template <class Body>
+void within_memory(size_t size, Body body) {
+    if (most_memory(body) > size + SPARE_MEMORY) std::abort();
 }
 
 inline std::string_view text_of(const uint8_t* data, size_t size) {

@@ -11,6 +11,12 @@
 
 namespace leon {
 
+// What any file may cost beside its own size.
+constexpr size_t SPARE_MEMORY_BYTES = size_t{64} << 20;
+// What an entry of a std::map or std::set takes beside its key and value; and what the allocator takes for itself, and
+// rounds up, for any block.
+constexpr size_t NODE_BYTES = 48, BLOCK_BYTES = 32;
+
 class MemoryBudget {
 public:
     // `where` is the file, for the message.
@@ -19,6 +25,11 @@ public:
     void charge(size_t bytes) {
         if (bytes > left_) throw Error("asks for more memory than its size justifies", where_, "it may be hostile");
         left_ -= bytes;
+    }
+
+    // Copies of a string, which lie in blocks of their own if they are long.
+    void charge_text(size_t bytes, size_t copies) {
+        if (bytes >= sizeof(std::string) / 2) charge(copies * (bytes + BLOCK_BYTES));
     }
 
     // Appends. While a list moves to its next capacity, old and new count both.
