@@ -43,7 +43,7 @@ void allow_errors(Body body) {
 }
 
 // Memory as AddressSanitizer hands it out: bytes in use, and the most that were.
-struct Memory {
+struct InUse {
     static inline size_t used = 0, most = 0;
     static void count() {
         static const int installed = __sanitizer_install_malloc_and_free_hooks(
@@ -58,11 +58,11 @@ struct Memory {
 // The most bytes that `body` has in use at a time, beside what there was.
 template <class Body>
 size_t most_memory(Body body) {
-    Memory::count();
-    const size_t before = Memory::used;
-    Memory::most = before;
+    InUse::count();
+    const size_t before = InUse::used;
+    InUse::most = before;
     body();
-    return Memory::most - before;
+    return InUse::most - before;
 }
 
 constexpr size_t SPARE_MEMORY = size_t{64} << 20;
