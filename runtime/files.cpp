@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
@@ -85,7 +86,10 @@ void MappedFile::expect(std::span<const uint8_t> bytes) const {
     static const size_t PAGE = static_cast<size_t>(sysconf(_SC_PAGESIZE));
     const size_t first = static_cast<size_t>(bytes.data() - data_) / PAGE * PAGE;
     const size_t end = static_cast<size_t>(bytes.data() - data_) + bytes.size();
-    madvise(const_cast<uint8_t*>(data_) + first, end - first, MADV_WILLNEED);
+    // Of each piece of advice, Linux reads no more than the disk takes in one request: 128 kB at least.
+    constexpr size_t PIECE = size_t{128} << 10;
+    for (size_t at = first; at < end; at += PIECE)
+        madvise(const_cast<uint8_t*>(data_) + at, std::min(PIECE, end - at), MADV_WILLNEED);
 }
 
 MappedFile::MappedFile(const std::string& path) : path_(path) {

@@ -2,13 +2,12 @@
 #include "weights_converter/convert.h"
 
 #include <algorithm>
-#include <cstring>
 #include <exception>
-#include <future>
 #include <vector>
 
 #include "kernels/cpu/threads.h"
 #include "runtime/weights_file.h"
+#include "weights_converter/background_writer.h"
 #include "weights_converter/narrow.h"
 #include "weights_converter/plan.h"
 
@@ -16,7 +15,8 @@ namespace leon {
 namespace {
 
 constexpr int64_t BLOCK_ELEMENTS = int64_t{1} << 23;    // written at once, or one row if that is longer
-constexpr int64_t AHEAD_ELEMENTS = 3 * BLOCK_ELEMENTS;  // that the disk may read before they are needed
+constexpr int64_t AHEAD_ELEMENTS = 4 * BLOCK_ELEMENTS;  // that the disk may read before they are needed
+constexpr size_t WAITING_BYTES = size_t{128} << 20;     // converted, and not yet written
 constexpr int64_t PART_ELEMENTS = int64_t{1} << 18;     // 1 MB of float32, which one thread converts at a time
 
 // Rows [first, first + count) of the target, from the step's source.
@@ -126,25 +126,31 @@ std::vector<Block> blocks_of(const Plan& plan) {
     return blocks;
 }
 
-// All threads convert a block together. Meanwhile the one before it is written, and the disk reads those behind it.
+// All threads convert a block together. Meanwhile those before it are written, and the disk reads those behind it.
 class Conversion {
 public:
-    Conversion(WeightsWriter& writer, const Plan& plan, const std::function<void(size_t)>& written)
-        : writer_(writer), head_dim_(plan.config.transformer.head_dim), written_(written), blocks_(blocks_of(plan)) {}
+    // `progress` is called with the bytes that are written.
+    Conversion(WeightsWriter& writer, const Plan& plan, const std::function<void(size_t)>& progress)
+        : head_dim_(plan.config.transformer.head_dim),
+          progress_(progress),
+          blocks_(blocks_of(plan)),
+          writer_([&writer](const std::vector<uint8_t>& block) { writer.write_part(block.data(), block.size()); },
+                  WAITING_BYTES) {}
 
     void run() {
         for (const Block& block : blocks_) {
             look_ahead();
-            convert_block(block);
+            std::vector<uint8_t> bytes = writer_.spare();
+            bytes.resize(static_cast<size_t>(block.elements()) * size_of(block.step->dtype));
+            convert_block(block, bytes.data());
             elements_ahead_ -= block.elements();
             block.step->checkpoint->forget_pages();
-            write(static_cast<size_t>(block.elements()) * size_of(block.step->dtype));
+            progress_(writer_.write(std::move(bytes)));
             if (!block.is_last() || scales_.empty()) continue;
-            bytes_.resize(scales_.size() * sizeof(float));
-            std::memcpy(bytes_.data(), scales_.data(), bytes_.size());
-            write(bytes_.size());
+            const auto* scales = reinterpret_cast<const uint8_t*>(scales_.data());
+            writer_.write({scales, scales + scales_.size() * sizeof(float)});
         }
-        wait();
+        progress_(writer_.finish());
     }
 
 private:
@@ -160,37 +166,21 @@ private:
         }
     }
 
-    void wait() {
-        if (writing_.valid()) writing_.get();
-        if (bytes_under_way_ > 0) written_(bytes_under_way_);
-        bytes_under_way_ = 0;
-    }
-
-    // Takes the first `bytes` of bytes_, once what was taken before is written.
-    void write(size_t bytes) {
-        wait();
-        bytes_.swap(under_way_);
-        bytes_under_way_ = bytes;
-        writing_ = std::async(std::launch::async, [this, bytes] { writer_.write_part(under_way_.data(), bytes); });
-    }
-
     // An exception must not leave a task of the pool: the first in order of the rows is thrown again here.
-    void convert_block(const Block& block) {
+    void convert_block(const Block& block, uint8_t* out) {
         const int64_t first = block.first, count = block.count, width = block.width;
         const Step& step = *block.step;
         const int64_t part = std::clamp<int64_t>(PART_ELEMENTS / width, 1, count), parts = (count + part - 1) / part;
         if (first == 0) scales_.resize(step.dtype == DType::I8 ? static_cast<size_t>(step.target.shape[0]) : 0);
-        bytes_.resize(std::max(bytes_.size(), static_cast<size_t>(block.elements()) * size_of(step.dtype)));
         std::vector<std::exception_ptr> problems(static_cast<size_t>(parts));
         parallel(parts, [&](int64_t i, int) {
             try {
                 const int64_t begin = i * part, rows = std::min(part, count - begin);
-                std::vector<float> values(static_cast<size_t>(rows * width));
-                RowReader(step, head_dim_).read(first + begin, rows, values.data());
-                narrow_rows(values.data(), rows, width, step.dtype,
-                            bytes_.data() + static_cast<size_t>(begin * width) * size_of(step.dtype),
-                            scales_.empty() ? nullptr : scales_.data() + first + begin, step.source->name,
-                            step.source->file);
+                float* values = scratch_floats(rows * width);
+                RowReader(step, head_dim_).read(first + begin, rows, values);
+                narrow_rows(
+                    values, rows, width, step.dtype, out + static_cast<size_t>(begin * width) * size_of(step.dtype),
+                    scales_.empty() ? nullptr : scales_.data() + first + begin, step.source->name, step.source->file);
             } catch (...) {
                 problems[static_cast<size_t>(i)] = std::current_exception();
             }
@@ -199,16 +189,13 @@ private:
             if (problem) std::rethrow_exception(problem);
     }
 
-    WeightsWriter& writer_;
     const int64_t head_dim_;
-    const std::function<void(size_t)>& written_;
+    const std::function<void(size_t)>& progress_;
     const std::vector<Block> blocks_;
     size_t next_ = 0;             // the first block that the disk does not know of
     int64_t elements_ahead_ = 0;  // of the blocks before it that are not converted
-    std::vector<uint8_t> bytes_, under_way_;
-    std::vector<float> scales_;  // of an i8 target
-    size_t bytes_under_way_ = 0;
-    std::future<void> writing_;  // the last member: its destructor waits, and the others must still be there
+    std::vector<float> scales_;   // of an i8 target
+    BackgroundWriter writer_;
 };
 
 }  // namespace
@@ -230,8 +217,8 @@ void convert(const std::string& source, const std::string& output, const Convert
     const size_t total = plan.bytes();
     size_t done = 0;
     const std::function<void(size_t)> written = [&](size_t bytes) {
-        done += bytes;
-        if (progress) progress(done, total);
+        if (progress && bytes > done) progress(bytes, total);
+        done = bytes;
     };
     Conversion(writer, plan, written).run();
     writer.commit();
