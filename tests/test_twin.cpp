@@ -110,6 +110,19 @@ TEST_CASE("twins: without a decoder, the file of Hugging Face's has what its cla
     check_same_tensors(model, both.converted(), "vqgan.");
 }
 
+TEST_CASE("twins: Lumina-mGPT's context holds its largest pictures, whatever its configuration copied") {
+    ModelConfig config = shrunk("7b");
+    const TwinFolder twin(config, {.files = TwinFiles::HuggingFaceB});
+    const Converted chameleon(twin.folder.path()), lumina(twin.folder.path(), {.layout = "lumina"});
+    CHECK(chameleon.config.transformer.context == 4096);
+    CHECK(lumina.config.transformer.context == 12800);
+    CHECK(contains(lumina.notes.at(0), "12800"));
+    CHECK(Converted(chameleon.file->path(), {.layout = "lumina"}).config.transformer.context == 12800);
+    config.transformer.context = 8192;  // said by whoever trained it
+    const TwinFolder said(config, {.files = TwinFiles::HuggingFaceB});
+    CHECK(Converted(said.folder.path(), {.layout = "lumina"}).config.transformer.context == 8192);
+}
+
 TEST_CASE("twins: rows that are left out are holes, the others and the checksums are right") {
     const ModelConfig config = shrunk("34b");
     const TwinFolder whole(config, {.files = TwinFiles::Meta, .ranks = 2});

@@ -242,6 +242,17 @@ const NameMap& names_of(Family family) {
     return family == Family::Opt ? OPT_NAMES : CHAMELEON_NAMES;
 }
 
+// Lumina-mGPT's configurations keep Chameleon's context, but a picture of 1024 x 1024 pixels alone is 4,164 tokens.
+// Rotary positions go on: room for such a picture in the prompt, and for the 8,192 tokens that its own code generates.
+void extend_context(Plan& plan) {
+    constexpr int CHAMELEONS = 4096, LUMINAS = 12800;
+    TransformerConfig& t = plan.config.transformer;
+    if (!plan.config.has_transformer || plan.config.layout != Layout::Lumina || t.context != CHAMELEONS) return;
+    t.context = LUMINAS;
+    plan.notes.push_back("the context is " + std::to_string(LUMINAS) + " tokens, not Chameleon's " +
+                         std::to_string(CHAMELEONS) + ": Lumina-mGPT's pictures may be longer");
+}
+
 // The tokenizer's file: what was named, or the folder's, Meta's near it, or the one beside the VQGAN.
 std::string find_tokenizer(Plan& plan, const std::string& folder, const std::string& wanted,
                            const std::string& tokenizer_folder, const std::string& vqgan) {
@@ -301,6 +312,7 @@ Plan plan_leon(const std::string& path, const ConvertOptions& options) {
     }
     if (!options.name.empty()) plan.config.name = options.name;
     if (!options.layout.empty()) plan.config.layout = layout_named(options.layout);
+    extend_context(plan);
     if (!options.tokenizer.empty()) plan.tokenizer_json = read_tokenizer(tokenizer_in(options.tokenizer));
     const Checkpoint& checkpoint = *owned(plan, open_tensor_file(path));
     for (const auto& [name, tensor] : checkpoint.tensors())
@@ -362,6 +374,7 @@ Plan plan_conversion(const std::string& folder, const ConvertOptions& options) {
     plan.config.layout = options.layout.empty() ? source.config.layout : layout_named(options.layout);
     plan.config.has_transformer = has_transformer;
     if (has_transformer) plan.config.transformer = source.config.transformer;
+    extend_context(plan);
     if (may_have_vqgan) describe_vqgan(plan.config, pictures, picture_source.config.vqgan);
     if (other_vqgan && !plan.config.has_vqgan) throw Error("holds no VQGAN", vqgan);
     if (!has_transformer && !plan.config.has_vqgan) throw Error("holds neither encoder nor decoder of a VQGAN", folder);
