@@ -159,7 +159,8 @@ TEST_CASE("explain: a folder of shards says which are missing, and one that does
     CHECK(contains(labelled(explained(folder.path()), "missing"), "config.json"));
     fs::remove(folder / "model.safetensors.index.json");
     CHECK(contains(labelled(explained(shard), "missing"), "model.safetensors.index.json"));
-    CHECK(contains(error_of([&] { explained(folder.path()); }), ""));
+    CHECK(contains(labelled(explained(folder.path()), "what"), "2 of a checkpoint's files"));
+    CHECK(labelled(explained(folder.path()), "missing") == "config.json, model.safetensors.index.json");
 
     const TemporaryFolder other;
     fs::copy(MODELS + "chameleon_mha", other / "model");
@@ -173,6 +174,11 @@ TEST_CASE("explain: tokenizers, and Meta's folder of what its models share") {
     CHECK(labelled(text, "what") == "a tokenizer: 'BPE', 432 tokens, 21 merges");
     CHECK(labelled(text, "pictures") == "128 picture codes, sizes as Lumina-mGPT writes them, turns");
     CHECK(contains(explained(MODELS + "meta_mha/tokenizer"), "Meta's tokenizer folder"));
+    const TemporaryFolder release;  // as Meta's
+    fs::create_directories(release / "models");
+    fs::copy(MODELS + "meta_mha/tokenizer", release / "tokenizer");
+    fs::copy(MODELS + "meta_fused", release / "models/7b");
+    CHECK(labelled(explained(release.path()), "beside it") == "leon inspect " + (release / "models/7b"));
     const TemporaryFolder folder;
     write_text(folder / "a.json", " {\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0}, \"merges\": []}}");
     CHECK(contains(explained(folder / "a.json"), "no picture codes"));

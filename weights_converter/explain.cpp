@@ -144,6 +144,14 @@ FilesOf huggingface_files(const std::string& folder) {
     return files;
 }
 
+std::vector<std::string> sorted_entries(const std::string& folder) {
+    std::vector<std::string> entries;
+    std::error_code unreadable;
+    for (const auto& entry : fs::directory_iterator(folder, unreadable)) entries.push_back(entry.path().string());
+    std::sort(entries.begin(), entries.end());
+    return entries;
+}
+
 // What Meta's release keeps beside its models, in a folder of its own.
 std::string explain_tokenizer_folder(const std::string& folder) {
     std::string text = line("what", "Meta's tokenizer folder: what Chameleon, Anole and Lumina-mGPT share");
@@ -152,6 +160,8 @@ std::string explain_tokenizer_folder(const std::string& folder) {
     if (!tokenizer.empty()) text += line("tokenizer", file_name(tokenizer));
     if (vqgan.empty()) text += line("missing", "vqgan.ckpt");
     if (tokenizer.empty()) text += line("missing", "text_tokenizer.json");
+    for (const std::string& model : sorted_entries((fs::path(folder) / "models").string()))
+        if (holds_meta_files(model)) text += line("beside it", "leon inspect " + shell_word(model));
     return text + line("convert with",
                        "leon convert CHECKPOINT --vqgan " + shell_word(folder) + " -o model.leon, with a transformer");
 }
@@ -273,6 +283,11 @@ std::string explain_folder(const std::string& folder) {
     if (holds_meta_files(folder) || is_file((fs::path(folder) / "config.json").string()) ||
         !huggingface_files_of(folder).empty())
         return explain_checkpoint(folder);
+    size_t files = 0;
+    for (const std::string& entry : sorted_entries(folder)) files += entry.ends_with(".safetensors");
+    if (files > 0)
+        return line("what", format("%zu of a checkpoint's files, in Hugging Face's layout", files)) +
+               line("missing", "config.json, model.safetensors.index.json");
     if (!vqgan_file_in(folder).empty() || !tokenizer_in(folder).empty()) return explain_tokenizer_folder(folder);
     throw Error("holds nothing of a checkpoint", folder,
                 "leon knows consolidated.pth, model.safetensors with config.json, vqgan.ckpt and tokenizer.json");
