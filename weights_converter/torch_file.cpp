@@ -90,6 +90,7 @@ public:
         } else {
             read_stream();
         }
+        refuse_programs();
         if (!is_dictionary(pickle_->root())) fail_without_dictionary();
         walk();
         if (file_.tensors_.empty()) throw Error("holds no tensors in dictionaries", path_);
@@ -250,6 +251,27 @@ private:
     std::string class_name(PickleRef global) const {
         const auto part = [](std::string_view text) { return std::string(text.substr(0, 100)); };
         return in_quotes(part(pickle_->module(global)) + "." + part(pickle_->name(global)));
+    }
+
+    // Classes of any program may stand in a checkpoint, and are passed over. What only an attack has a use for is not.
+    void refuse_programs() const {
+        constexpr std::string_view MODULES[] = {"os",        "posix",   "nt",         "subprocess", "sys",
+                                                "shutil",    "socket",  "runpy",      "pty",        "ctypes",
+                                                "importlib", "marshal", "pickle",     "code",       "commands",
+                                                "signal",    "pip",     "webbrowser", "urllib",     "requests"};
+        constexpr std::string_view FUNCTIONS[] = {"exec", "eval", "compile", "open", "execfile", "__import__", "input"};
+        const auto among = [](auto& list, std::string_view text) {
+            return std::find(std::begin(list), std::end(list), text) != std::end(list);
+        };
+        for (PickleRef value = 0; value < pickle_->values(); value++) {
+            if (!pickle_->is(value, PickleKind::Global)) continue;
+            const std::string_view module = pickle_->module(value);
+            const bool builtin = module == "builtins" || module == "__builtin__";
+            if (among(MODULES, module.substr(0, module.find('.'))) ||
+                (builtin && among(FUNCTIONS, pickle_->name(value))))
+                throw Error("names " + class_name(value) + ", which belongs to no checkpoint; nothing was run", path_,
+                            "do not load it with torch either");
+        }
     }
 
     // --- dictionaries ---

@@ -5,7 +5,7 @@
 // and nothing called. Of what it holds, dictionaries and tensors count. Names of nested dictionaries are joined with
 // dots ("state_dict.encoder.conv_in.weight"; integer keys count as names), and one that is there twice is listed once,
 // under its first name. What lies in lists, and objects of other classes (callbacks, hyper-parameters, optimisers), is
-// passed over; skipped() names those classes.
+// passed over; skipped() names those classes. A file that names what runs programs (os.system, exec) is refused.
 //
 // Everything is validated before the constructor returns: storages against members and file, shapes, strides and
 // offsets against storages. Refused are files of big-endian machines, TorchScript archives, tensors that are larger
