@@ -16,7 +16,10 @@ PREFIX   ?= /usr/local
 CXX      := $(if $(filter default,$(origin CXX)),g++,$(CXX))
 CXXFLAGS ?= -O2
 SANITIZE ?=
-KERNEL_FLAGS := $(if $(SANITIZE),,-O3)
+# Under the sanitizers, what is called millions of times is optimised too, which also compiles faster. UNWATCHED is half
+# of the time to compile; an access through null is AddressSanitizer's to find as well.
+UNWATCHED := -fno-sanitize=null,pointer-overflow
+KERNEL_FLAGS := $(if $(SANITIZE),-O2 $(UNWATCHED),-O3)
 # All processors, unless -j says otherwise: the first `make demo` is somebody's first impression.
 MAKEFLAGS := $(MAKEFLAGS) $(if $(filter -j% --jobs%,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null || echo 1))
 
@@ -172,11 +175,9 @@ $(BUILD)/obj/pic/kernels/cuda/%.o: kernels/cuda/%.cu
 # -Wno-unknown-pragmas: g++ does not know #pragma unroll. Kernels look at the same bytes as different types.
 # use-after-return: AddressSanitizer would map a second stack for every CUDA thread that starts.
 # clang says of loops that it does not unroll, though asked to: nothing that matters here.
-# UNWATCHED: a third of the time to compile; an access through null is AddressSanitizer's to find as well.
 # FMA: an instruction for fmaf() instead of a call, with the same result.
 EMULATED_FLAGS = -Wno-unknown-pragmas $(if $(findstring clang,$(CXX)),-Wno-pass-failed) -fno-strict-aliasing -Itests $(FMA) $(if $(SANITIZE),$(NO_SECOND_STACK) $(UNWATCHED))
 FMA := $(if $(shell grep -m1 -o '^flags.* fma ' /proc/cpuinfo 2>/dev/null),-mfma)
-UNWATCHED := -fno-sanitize=null,pointer-overflow
 NO_SECOND_STACK := $(if $(findstring clang,$(CXX)),-fsanitize-address-use-after-return=never,--param asan-use-after-return=0)
 $(EMULATOR): FLAGS := $(PLAIN) -Itests
 $(BUILD)/obj/emulated/%.o: %.cu | $(SETUP)
