@@ -23,8 +23,8 @@ std::string json_problem(const json::exception& problem) {
 }
 
 void charge_json_parser(std::string_view text, MemoryBudget& budget) {
-    constexpr std::string_view BETWEEN = " \t\r\n,:[]{}";
-    size_t longest = 0, begin = 0;  // of the tokens
+    constexpr std::string_view BETWEEN = ",:[]{}";
+    size_t longest = 0, begin = 0;  // of the tokens, with the white space in front of them
     bool in_string = false;
     for (size_t at = 0; at < text.size(); at++) {
         if (in_string && text[at] == '\\') {

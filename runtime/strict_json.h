@@ -16,8 +16,8 @@ constexpr int JSON_DEPTH = 64;
 // `where` is the file the text comes from, for messages.
 nlohmann::json parse_json(std::string_view text, const std::string& where);
 
-// Charges what nlohmann's parser takes for itself: it keeps the string or number that it is reading, twice, and either
-// grows by doubling.
+// Charges what nlohmann's parser takes for itself: it keeps the string or number that it is reading, twice, the white
+// space in front of it, too, and either grows by doubling.
 void charge_json_parser(std::string_view text, MemoryBudget& budget);
 
 // What went wrong in nlohmann's words, without its "[json.exception...]" prefix and in one line of printable ASCII.

@@ -36,7 +36,8 @@ TEST_CASE("hostile JSON: values, keys and long words that would fill memory are 
     for (const std::string& text :
          {repeated("[", "[],", "]", 4 * MIB), repeated("[", "{},", "]", 4 * MIB), repeated("[", "1,", "]", 8 * MIB),
           repeated("[", "\"\",", "]", 4 * MIB), repeated("{", "\"#\":0,", "}", 10 * MIB),
-          "\"" + std::string(14 * MIB, 'x') + "\"", std::string(14 * MIB, '1'), std::string(14 * MIB, 'x')}) {
+          "\"" + std::string(14 * MIB, 'x') + "\"", std::string(14 * MIB, '1'), "[" + std::string(14 * MIB, ' ') + "]",
+          std::string(14 * MIB, 'x')}) {
         const std::string error = error_of([&] { parse_json(text, "a.json"); });
         CHECK_MESSAGE(contains(error, "a.json: asks for more memory"), text.substr(0, 20), error.substr(0, 200));
     }
