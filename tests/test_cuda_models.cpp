@@ -127,9 +127,9 @@ float smallest_lead(const TinyTransformer& tiny, const Ids& prompt, const Ids& t
 
 }  // namespace
 
-// Every family with every type of weights and of cache, and every type of weights with every type of cache.
+// Every family with every type of weights and of cache, and every type of weights with every type of cache: 70 tokens,
+// and 200 once for each family and type of cache.
 TEST_CASE("cuda models: 200 greedy tokens are the reference's") {
-    constexpr int STEPS = 200;
     // Prompts whose continuations are decided clearly at every step. The logits of both differ by 3e-6 to 1.6e-4, and
     // by up to 2.8e-3 where a key falls on the other side of a rounding of the cache: a lead of 0.01 cannot be lost.
     constexpr uint64_t PROMPTS[3][4] = {{44, 43, 89, 43}, {79, 50, 34, 47}, {15, 15, 15, 15}};
@@ -143,12 +143,13 @@ TEST_CASE("cuda models: 200 greedy tokens are the reference's") {
             CAPTURE(std::string(name_of(cache_dtype)));
             const TinyTransformer tiny(family, VOCAB, CONTEXT, dtype);
             const Ids prompt = random_tokens(20, VOCAB, PROMPTS[f][w]);
-            const Run run = greedy(family, STEPS);
+            const int steps = f == w ? 200 : 70;
+            const Run run = greedy(family, steps);
             GenerateOptions options;
             options.cache_dtype = cache_dtype;
             const Outcome want = outcome(tiny, reference_kernels(), prompt, {{run}}, options);
             const Ids& tokens = want.generated[0].tokens;
-            REQUIRE(tokens.size() == STEPS);
+            REQUIRE(static_cast<int>(tokens.size()) == steps);
             CHECK(smallest_lead(tiny, prompt, tokens, run.chain, cache_dtype) > SAFE_LEAD);
             check_same(outcome(tiny, emulated_cuda_kernels(), prompt, {{run}}, options), want);
         }
