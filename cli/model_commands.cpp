@@ -78,8 +78,9 @@ void add_model_commands(CLI::App& app, CommonOptions& common) {
                      "folder in Hugging Face's or Meta's layout, a VQGAN's file, or a Real-ESRGAN network's")
         ->required();
     command->add_option("-o,--output", o->output, "leon file to write")->required();
-    command->add_option("--dtype", o->convert.dtype, "of the matrices: f32, bf16, f16 or int8; else as stored")
-        ->check(CLI::IsMember({"f32", "bf16", "f16", "int8"}));
+    command
+        ->add_option("--dtype", o->convert.dtype, "of the matrices: f32, bf16, f16, int8, fp8 or int4; else as stored")
+        ->check(CLI::IsMember({"f32", "bf16", "f16", "int8", "fp8", "int4"}));
     command->add_option("--name", o->convert.name, "of the model, for people; else the folder's");
     command->add_option(
         "--layout", o->convert.layout,

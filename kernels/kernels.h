@@ -151,7 +151,8 @@ inline bool is_float(const Tensor& t) {
     return t.dtype == DType::F32 || t.dtype == DType::BF16 || t.dtype == DType::F16;
 }
 inline bool is_weight(const Tensor& t) {
-    return is_float(t) || (t.dtype == DType::I8 && t.scale);
+    if (t.dtype == DType::I4) return t.scale && t.groups && t.cols() % GROUP == 0;
+    return is_float(t) || (has_row_scale(t.dtype) && t.scale);
 }
 inline bool is_vector(const Tensor& t, int64_t n) {
     return t.dtype == DType::F32 && t.elements() == n;

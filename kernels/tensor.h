@@ -18,25 +18,46 @@
 
 namespace leon {
 
-// I8 is a weight of signed bytes with one float per row beside it: element (r, c) is data[r, c] * scale[r].
-enum class DType : uint8_t { F32, BF16, F16, I32, U8, I8 };
+// Weights narrower than 16 bits are matrices with numbers beside their bytes:
+//   I8   signed bytes and a float a row: element (r, c) is data[r, c] * scale[r]
+//   F8   e4m3 numbers, the same way
+//   I4   four bits, an e4m3 number for each GROUP columns and a float a row: (data[r, c] - 8) * groups[r, c / GROUP] *
+//        scale[r]. A group is 16 bytes: columns 0 to 15 in the low halves, 16 to 31 in the high ones, so that both
+//        unpack in order. Rows are whole groups. A weight without its row's scale has at most eight significant bits:
+//        it is exactly a bf16.
+enum class DType : uint8_t { F32, BF16, F16, I32, U8, I8, F8, I4 };
 
-inline size_t size_of(DType type) {
+constexpr int64_t GROUP = 32;
+
+inline int bits_of(DType type) {
     switch (type) {
         case DType::F32:
-            return 4;
         case DType::I32:
-            return 4;
+            return 32;
         case DType::BF16:
-            return 2;
         case DType::F16:
-            return 2;
+            return 16;
         case DType::U8:
-            return 1;
         case DType::I8:
-            return 1;
+        case DType::F8:
+            return 8;
+        case DType::I4:
+            return 4;
     }
     check_failed(__FILE__, __LINE__, "known dtype");
+}
+// Of one element; I4 has no such size.
+inline size_t size_of(DType type) {
+    CHECK(type != DType::I4);
+    return static_cast<size_t>(bits_of(type)) / 8;
+}
+// Of adjacent elements; of I4, whole bytes.
+inline size_t packed_bytes(DType type, int64_t elements) {
+    CHECK(elements * bits_of(type) % 8 == 0);
+    return static_cast<size_t>(elements) * static_cast<size_t>(bits_of(type)) / 8;
+}
+inline bool has_row_scale(DType type) {
+    return type == DType::I8 || type == DType::F8 || type == DType::I4;
 }
 
 inline const char* name_of(DType type) {
@@ -53,6 +74,10 @@ inline const char* name_of(DType type) {
             return "U8";
         case DType::I8:
             return "I8";
+        case DType::F8:
+            return "F8_E4M3";
+        case DType::I4:
+            return "I4";
     }
     check_failed(__FILE__, __LINE__, "known dtype");
 }
@@ -61,7 +86,8 @@ constexpr int MAX_RANK = 5;
 
 struct Tensor {
     void* data = nullptr;
-    const float* scale = nullptr;  // I8 only: [rows]
+    const float* scale = nullptr;     // I8, F8, I4: [rows]
+    const uint8_t* groups = nullptr;  // I4: e4m3 [rows, cols / GROUP]
     DType dtype = DType::F32;
     int rank = 0;
     int64_t shape[MAX_RANK] = {};
@@ -80,7 +106,8 @@ struct Tensor {
         for (int i = 0; i < rank; i++) n *= shape[i];
         return n;
     }
-    size_t bytes() const { return static_cast<size_t>(elements()) * size_of(dtype); }
+    size_t bytes() const { return packed_bytes(dtype, elements()); }
+    size_t group_bytes() const { return groups ? static_cast<size_t>(elements() / GROUP) : 0; }
 
     // As a matrix: every dimension but the last counts as rows.
     int64_t cols() const { return rank == 0 ? 1 : shape[rank - 1]; }
@@ -114,15 +141,17 @@ struct Tensor {
     Tensor slice(int64_t from, int64_t count) const {
         CHECK(rank == 2 && from >= 0 && count >= 0 && from + count <= shape[0]);
         Tensor t = first(count);
-        t.data = static_cast<char*>(data) + static_cast<size_t>(from * cols()) * size_of(dtype);
+        t.data = static_cast<char*>(data) + packed_bytes(dtype, from * cols());
         if (scale) t.scale = scale + from;
+        if (groups) t.groups = groups + from * cols() / GROUP;
         return t;
     }
     // The same memory under another shape of equal size.
     Tensor as(std::initializer_list<int64_t> dimensions) const {
         Tensor t(data, dtype, dimensions);
         t.scale = scale;
-        CHECK(t.elements() == elements());
+        t.groups = groups;
+        CHECK(t.elements() == elements() && (!groups || t.cols() == cols()));
         return t;
     }
 };
@@ -184,6 +213,33 @@ inline uint16_t float_to_f16(float value) {
         return static_cast<uint16_t>(sign | (bits - 0x3f000000u));
     }
     return static_cast<uint16_t>(sign | ((magnitude - 0x38000000u + 0xfffu + (magnitude >> 13 & 1u)) >> 13));
+}
+
+// e4m3: 1 sign, 4 exponent, 3 mantissa bits, no infinities. Narrowing rounds to nearest, ties to even, and stops at
+// 448. The two NaN count as 480 and -480 on the way back, which makes widening plain arithmetic; nothing here writes
+// them.
+inline float e4m3_to_float(uint8_t bits) {
+    const uint32_t magnitude = (bits & 0x7fu) << 20 | (bits & 0x80u) << 24;
+    float value;
+    __builtin_memcpy(&value, &magnitude, 4);
+    return value * 0x1p120f;  // exponents of 7 for ours of 127
+}
+inline uint8_t float_to_e4m3(float value) {
+    const uint8_t sign = __builtin_signbit(value) ? 0x80 : 0;
+    float size = __builtin_fabsf(value);
+    if (!(size < 448)) return sign | 0x7e;
+    if (size < 0x1p-6f) return sign | static_cast<uint8_t>(__builtin_nearbyintf(size * 0x1p9f));  // subnormal, or 2^-6
+    size *= 0x1p-120f;
+    uint32_t bits;
+    __builtin_memcpy(&bits, &size, 4);
+    return sign | static_cast<uint8_t>((bits + 0x7ffffu + (bits >> 20 & 1u)) >> 20);
+}
+
+// One element of an I4 matrix without its row's scale, by its number among all of them.
+inline float i4_element(const uint8_t* data, const uint8_t* groups, int64_t index) {
+    const int64_t group = index / GROUP, within = index % GROUP;
+    const uint8_t pair = data[group * (GROUP / 2) + within % (GROUP / 2)];
+    return static_cast<float>((within < GROUP / 2 ? pair & 15 : pair >> 4) - 8) * e4m3_to_float(groups[group]);
 }
 
 }  // namespace leon

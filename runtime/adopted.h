@@ -31,6 +31,7 @@ public:
     Tensor adopt(Tensor t) {
         if (!t) return t;
         t.data = const_cast<void*>(keep(t.data, t.bytes()));
+        if (t.groups) t.groups = static_cast<const uint8_t*>(keep(t.groups, t.group_bytes()));
         if (t.scale) t.scale = static_cast<const float*>(keep(t.scale, static_cast<size_t>(t.rows()) * sizeof(float)));
         return t;
     }

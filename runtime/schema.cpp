@@ -197,4 +197,12 @@ std::vector<TensorSpec> tensors_of(const ModelConfig& config) {
     return specs;
 }
 
+DType stored_type(const TensorSpec& tensor, DType precision) {
+    if (tensor.precision == Precision::Exact) return DType::F32;
+    if (!has_row_scale(precision)) return precision;
+    if (tensor.shape.size() != 2) return DType::BF16;
+    const bool has_groups = tensor.name.starts_with("transformer.layers.") && tensor.shape[1] % GROUP == 0;
+    return precision == DType::I4 && !has_groups ? DType::I8 : precision;
+}
+
 }  // namespace leon

@@ -9,11 +9,12 @@
 #include <string>
 #include <vector>
 
+#include "kernels/tensor.h"
 #include "runtime/config.h"
 
 namespace leon {
 
-// Matrix   f32 or bf16: the bulk of the file
+// Matrix   any weight type: the bulk of the file
 // Exact    always f32: norms and biases, and all that decides which code a picture patch gets
 enum class Precision { Matrix, Exact };
 
@@ -26,5 +27,10 @@ struct TensorSpec {
 };
 
 std::vector<TensorSpec> tensors_of(const ModelConfig& config);
+
+// What a file of this precision holds a tensor in. Precisions below 16 bits are for matrices: convolutions stay bf16.
+// int4 is for those of a transformer's layers whose rows are whole groups; embedding, output and what else there is are
+// int8.
+DType stored_type(const TensorSpec& tensor, DType precision);
 
 }  // namespace leon

@@ -79,7 +79,7 @@ Transformer::Transformer(const TransformerConfig& config, const TransformerWeigh
       host_logits_(static_cast<size_t>(max_outputs) * config.vocab) {}
 
 size_t Transformer::weight_bytes(const BatchShape& shape) const {
-    const size_t row_bytes = config_.dim * size_of(weights_.output.dtype);
+    const size_t row_bytes = weights_.output.bytes() / static_cast<size_t>(weights_.output.rows());
     return weights_.layer_bytes() + (shape.outputs > 0 ? row_bytes * ids_of(shape) : 0);
 }
 

@@ -9,7 +9,7 @@ size_t TransformerWeights::layer_bytes() const {
     size_t bytes = 0;
     for (const LayerWeights& w : layers)
         for (const Tensor* t : {&w.q, &w.k, &w.v, &w.o, &w.gate, &w.up, &w.down})
-            if (*t) bytes += t->bytes();
+            if (*t) bytes += t->bytes() + t->group_bytes();
     return bytes;
 }
 
@@ -28,15 +28,35 @@ TransformerWeights TransformerWeights::on(const Kernels& kernels) const {
     return w;
 }
 
+namespace {
+
+// Matrices that are multiplied in one operation have one type.
+void check_alike(const WeightsFile& file, size_t number, const LayerWeights& layer) {
+    const auto check = [&](const char* name, const Tensor& t, const char* other, const Tensor& like) {
+        if (t.dtype == like.dtype) return;
+        const std::string prefix = "transformer.layers." + std::to_string(number) + ".";
+        throw Error("tensor " + in_quotes(prefix + name) + " is " + name_of(t.dtype) + ", but " +
+                        in_quotes(prefix + other) + " is " + name_of(like.dtype),
+                    file.path(), "matrices that are multiplied together have one type");
+    };
+    check("k", layer.k, "q", layer.q);
+    check("v", layer.v, "q", layer.q);
+    if (layer.gate) check("up", layer.up, "gate", layer.gate);
+}
+
+}  // namespace
+
 // Everything is bound, and so checked, before the first byte goes to the device.
 TransformerWeights bind_weights(const WeightsFile& file, const TransformerConfig& config, const Kernels& kernels) {
-    return bind_weights(config, {[&](const std::string& name, std::initializer_list<int64_t> shape) {
-                                     return file.matrix("transformer." + name, shape);
-                                 },
-                                 [&](const std::string& name, std::initializer_list<int64_t> shape) {
-                                     return file.vector("transformer." + name, shape);
-                                 }})
-        .on(kernels);
+    const TransformerWeights weights =
+        bind_weights(config, {[&](const std::string& name, std::initializer_list<int64_t> shape) {
+                                  return file.matrix("transformer." + name, shape);
+                              },
+                              [&](const std::string& name, std::initializer_list<int64_t> shape) {
+                                  return file.vector("transformer." + name, shape);
+                              }});
+    for (size_t i = 0; i < weights.layers.size(); i++) check_alike(file, i, weights.layers[i]);
+    return weights.on(kernels);
 }
 
 TransformerWeights bind_weights(const TransformerConfig& c, const TransformerTensors& tensors) {

@@ -309,16 +309,29 @@ const StoredTensor& WeightsFile::stored(const std::string& name, std::initialize
 
 // The mapping is read-only; kernels take weights as Tensor and never write to them.
 Tensor WeightsFile::matrix(const std::string& name, std::initializer_list<int64_t> shape) const {
-    constexpr DType FLOATS[] = {DType::F32, DType::BF16, DType::F16};
-    const bool may_have_scales = shape.size() == 2;
-    const StoredTensor& tensor = may_have_scales ? stored(name, shape, {FLOATS[0], FLOATS[1], FLOATS[2], DType::I8})
-                                                 : stored(name, shape, {FLOATS[0], FLOATS[1], FLOATS[2]});
-    void* data = const_cast<uint8_t*>(file_.data(tensor));
-    for (DType type : FLOATS)
-        if (tensor.dtype == name_of(type)) return Tensor(data, type, shape);
-    Tensor narrow(data, DType::I8, shape);
-    narrow.scale = vector(name + SCALES_SUFFIX, {*shape.begin()}).f32();
-    return narrow;
+    if (shape.size() == 2)
+        if (const StoredTensor* found = file_.find(name); found && found->dtype == name_of(DType::U8))
+            return four_bit_matrix(name, *shape.begin(), *(shape.begin() + 1));
+    const StoredTensor& tensor = shape.size() == 2
+                                     ? stored(name, shape, {DType::F32, DType::BF16, DType::F16, DType::I8, DType::F8})
+                                     : stored(name, shape, {DType::F32, DType::BF16, DType::F16});
+    Tensor matrix(const_cast<uint8_t*>(file_.data(tensor)), DType::F32, shape);
+    for (DType type : {DType::BF16, DType::F16, DType::I8, DType::F8})
+        if (tensor.dtype == name_of(type)) matrix.dtype = type;
+    if (has_row_scale(matrix.dtype)) matrix.scale = vector(name + SCALES_SUFFIX, {*shape.begin()}).f32();
+    return matrix;
+}
+
+Tensor WeightsFile::four_bit_matrix(const std::string& name, int64_t rows, int64_t cols) const {
+    if (cols % GROUP != 0)
+        throw Error("tensor " + in_quotes(name) + " is int4, but its rows of " + std::to_string(cols) +
+                        " are not whole groups of " + std::to_string(GROUP),
+                    path());
+    Tensor matrix(const_cast<uint8_t*>(file_.data(stored(name, {rows, cols / 2}, {DType::U8}))), DType::I4,
+                  {rows, cols});
+    matrix.groups = file_.data(stored(name + GROUPS_SUFFIX, {rows, cols / GROUP}, {DType::U8}));
+    matrix.scale = vector(name + SCALES_SUFFIX, {rows}).f32();
+    return matrix;
 }
 
 Tensor WeightsFile::vector(const std::string& name, std::initializer_list<int64_t> shape) const {

@@ -26,8 +26,10 @@ namespace leon {
 
 // Names of the tensors that only fill the space up to the next aligned one; no reader has a use for them.
 constexpr const char* PADDING_PREFIX = "leon.padding.";
-// The scales of an i8 matrix, [rows] f32, have its name with this behind.
+// What stands beside an int8, fp8 or int4 matrix has its name with one of these behind: scales, [rows] f32, and the
+// factors of groups, [rows, cols / GROUP] u8. Data of int4 is u8, [rows, cols / 2].
 constexpr const char* SCALES_SUFFIX = ".scale";
+constexpr const char* GROUPS_SUFFIX = ".groups";
 
 // A tensor as a file describes it. `dtype` is the safetensors name ("F32", "BF16", "F16", "I64", ...).
 struct StoredTensor {
@@ -78,12 +80,13 @@ public:
     const SafetensorsFile& file() const { return file_; }
 
     // The one door to the weights: the tensor in place, after checking that it is there and has this shape and one of
-    // f32, bf16, f16 and, of two dimensions and with its scales beside it, i8 (`matrix`) or exactly f32 (`vector`). The
-    // Error names the tensor, what was expected and what was found.
+    // f32, bf16, f16 and, of two dimensions and with its scales beside it, int8, fp8 or int4 (`matrix`) or exactly f32
+    // (`vector`). The Error names the tensor, what was expected and what was found.
     Tensor matrix(const std::string& name, std::initializer_list<int64_t> shape) const;
     Tensor vector(const std::string& name, std::initializer_list<int64_t> shape) const;
 
 private:
+    Tensor four_bit_matrix(const std::string& name, int64_t rows, int64_t cols) const;
     SafetensorsFile file_;
     const StoredTensor& stored(const std::string& name, std::initializer_list<int64_t> shape,
                                std::initializer_list<DType> types) const;

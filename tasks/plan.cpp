@@ -42,11 +42,12 @@ public:
 private:
     std::function<Tensor(const std::string&, std::initializer_list<int64_t>)> from(const std::string& part) {
         return [this, part](const std::string& name, std::initializer_list<int64_t> shape) {
-            DType dtype = specs_.at(part + name).precision == Precision::Matrix ? matrices_ : DType::F32;
-            if (dtype == DType::I8 && shape.size() != 2) dtype = DType::BF16;  // convolutions have no i8
+            const DType dtype = stored_type(specs_.at(part + name), matrices_);
             Tensor t(nullptr, dtype, shape);
             t.data = reserve(t.bytes());
-            if (dtype == DType::I8) t.scale = static_cast<const float*>(reserve(sizeof(float) * *shape.begin()));
+            if (dtype == DType::I4)
+                t.groups = static_cast<const uint8_t*>(reserve(static_cast<size_t>(t.elements() / GROUP)));
+            if (has_row_scale(dtype)) t.scale = static_cast<const float*>(reserve(sizeof(float) * *shape.begin()));
             return t;
         };
     }

@@ -137,7 +137,9 @@ public:
         t.rank = static_cast<int>(shape.size());
         std::copy(shape.begin(), shape.end(), t.shape);
         t.data = block(t.bytes(), dtype);
-        if (dtype == DType::I8) t.scale = static_cast<const float*>(block(sizeof(float) * t.rows(), DType::F32));
+        if (dtype == DType::I4)
+            t.groups = static_cast<const uint8_t*>(block(static_cast<size_t>(t.elements() / GROUP), DType::F8));
+        if (has_row_scale(dtype)) t.scale = static_cast<const float*>(block(sizeof(float) * t.rows(), DType::F32));
         return t;
     }
     Tensor ints(const std::vector<int32_t>& values, std::vector<int64_t> shape) {
@@ -153,14 +155,15 @@ private:
         blocks_.push_back(memory);
         if (!touches_ || dtype == DType::I32) return memory;
         std::vector<uint8_t> part(std::min<size_t>(bytes, size_t{4} << 20));
-        for (size_t i = 0; i < part.size(); i += size_of(dtype)) {
+        const size_t step = static_cast<size_t>(std::max(bits_of(dtype), 8)) / 8;
+        for (size_t i = 0; i < part.size(); i += step) {
             state_ = state_ * 6364136223846793005ull + 1442695040888963407ull;
             const float value = (static_cast<float>(state_ >> 40) * 0x1p-24f - 0.5f) * 0.1f;
             const uint16_t half = dtype == DType::F16 ? float_to_f16(value) : float_to_bf16(value);
-            if (i + size_of(dtype) > part.size()) break;
+            if (i + step > part.size()) break;
             if (dtype == DType::F32) std::memcpy(&part[i], &value, 4);
             if (dtype == DType::BF16 || dtype == DType::F16) std::memcpy(&part[i], &half, 2);
-            if (dtype == DType::I8) part[i] = static_cast<uint8_t>(state_ >> 33);
+            if (step == 1) part[i] = static_cast<uint8_t>(state_ >> 33);
         }
         for (size_t done = 0; done < bytes; done += part.size())
             leon::upload(kernels_, static_cast<char*>(memory) + done, part.data(), std::min(part.size(), bytes - done));
@@ -229,7 +232,7 @@ std::vector<Tensor> copies(Arena& a, std::vector<int64_t> shape, DType dtype) {
     return all;
 }
 
-constexpr DType WEIGHTS[] = {DType::BF16, DType::I8, DType::F16, DType::F32};
+constexpr DType WEIGHTS[] = {DType::BF16, DType::I8, DType::I4, DType::F8, DType::F16, DType::F32};
 
 std::string named(const char* what, int64_t rows, int64_t n, int64_t depth, DType dtype) {
     char text[128];
@@ -239,7 +242,7 @@ std::string named(const char* what, int64_t rows, int64_t n, int64_t depth, DTyp
 }
 
 void product(const Bench& b, int64_t rows, int64_t n, int64_t depth, DType dtype) {
-    const double weight = static_cast<double>(n * depth) * static_cast<double>(size_of(dtype));
+    const double weight = static_cast<double>(n * depth) * bits_of(dtype) / 8 * (dtype == DType::I4 ? 17.0 / 16 : 1);
     const auto yardstick = [=]() -> double {
         Arena a(table());
         const std::vector<Tensor> w = copies(a, {n, depth}, dtype);
@@ -255,7 +258,7 @@ void product(const Bench& b, int64_t rows, int64_t n, int64_t depth, DType dtype
                }) /
                CALLS;
     };
-    const bool comparable = !why_no_cublas() && dtype != DType::I8;
+    const bool comparable = !why_no_cublas() && !has_row_scale(dtype);
     b.run(
         named("matmul", rows, n, depth, dtype), weight + 4.0 * static_cast<double>(rows * (n + depth)),
         2.0 * static_cast<double>(rows * n) * static_cast<double>(depth),
@@ -294,7 +297,7 @@ void layers(const Bench& b) {
     for (DType dtype : WEIGHTS)
         for (int64_t rows : {1, 2, 1024})
             for (auto [dim, ffn_dim] : {std::pair<int64_t, int64_t>{1024, 4096}, {4096, 11008}}) {
-                const double element = static_cast<double>(size_of(dtype)), square = static_cast<double>(dim * dim);
+                const double element = bits_of(dtype) / 8.0, square = static_cast<double>(dim * dim);
                 const double wide = static_cast<double>(dim * ffn_dim);
                 const auto norm = [dim = dim](Arena& a) { return RowNorm{RowNorm::Kind::RMS, a.make({dim}), 1e-5f}; };
                 b.run(

@@ -98,8 +98,12 @@ public:
             if (dtype == DType::BF16) static_cast<uint16_t*>(t.data)[i] = float_to_bf16(value);
             if (dtype == DType::F16) static_cast<uint16_t*>(t.data)[i] = float_to_f16(value);
             if (dtype == DType::I8) static_cast<int8_t*>(t.data)[i] = static_cast<int8_t>(value * 2540);
+            if (dtype == DType::F8 || dtype == DType::U8) static_cast<uint8_t*>(t.data)[i] = float_to_e4m3(value * 20);
+            if (dtype == DType::I4) static_cast<uint8_t*>(t.data)[i / 2] = static_cast<uint8_t>(state_ >> 40);
         }
-        if (dtype == DType::I8) t.scale = make({t.rows()}).f32();
+        if (has_row_scale(dtype)) t.scale = make({t.rows()}).f32();
+        if (dtype == DType::I4)
+            t.groups = static_cast<const uint8_t*>(make({t.rows(), t.cols() / GROUP}, DType::U8).data);
         return t;
     }
     Tensor ints(const std::vector<int32_t>& values, std::initializer_list<int64_t> shape) {
@@ -131,12 +135,16 @@ void few_rows(const Kernels& k) {
             weights.push_back(arena.make({DIM, FFN}, dtype));
         }
         double bytes = 0;
-        for (const Tensor& w : layers[0]) bytes += static_cast<double>(w.bytes());
+        double elements = 0;
+        for (const Tensor& w : layers[0]) {
+            bytes += static_cast<double>(w.bytes() + w.group_bytes());
+            elements += static_cast<double>(w.elements());
+        }
         size_t layer = 0;
         for (int64_t rows : {1, 2, 3, 4, 6, 8, 12, 16}) {
             Tensor x = arena.make({rows, FFN}), out = arena.make({rows, FFN});
             measure({text(rows, " rows, ", name_of(dtype), ", a layer of 1024 / 4096"), bytes,
-                     bytes / static_cast<double>(size_of(dtype)) * 2 * static_cast<double>(rows),
+                     elements * 2 * static_cast<double>(rows),
                      [&] {
                          for (const Tensor& w : layers[layer++ % LAYERS])
                              matmul(k, Tensor(out.data, DType::F32, {rows, w.rows()}),

@@ -49,11 +49,12 @@ struct Host {
     DType dtype = DType::F32;
     std::vector<int64_t> shape;
     std::vector<uint8_t> bytes;
-    std::vector<float> scale;  // I8: one a row
+    std::vector<float> scale;     // I8, F8, I4: one a row
+    std::vector<uint8_t> groups;  // I4: one a group
 
     Host() = default;
     Host(DType type, std::vector<int64_t> dimensions) : dtype(type), shape(std::move(dimensions)) {
-        bytes.resize(elements() * size_of(type));
+        bytes.resize(packed_bytes(type, static_cast<int64_t>(elements())));
     }
     size_t elements() const {
         size_t n = 1;
@@ -63,13 +64,13 @@ struct Host {
     void set(size_t i, float value) {
         const uint16_t half = dtype == DType::F16 ? float_to_f16(value) : float_to_bf16(value);
         if (dtype == DType::F32) std::memcpy(&bytes[i * 4], &value, 4);
-        if (size_of(dtype) == 2) std::memcpy(&bytes[i * 2], &half, 2);
+        if (bits_of(dtype) == 16) std::memcpy(&bytes[i * 2], &half, 2);
     }
     float at(size_t i) const {
         float value = 0;
         uint16_t half = 0;
         if (dtype == DType::F32) std::memcpy(&value, &bytes[i * 4], 4);
-        if (size_of(dtype) == 2) std::memcpy(&half, &bytes[i * 2], 2);
+        if (bits_of(dtype) == 16) std::memcpy(&half, &bytes[i * 2], 2);
         return dtype == DType::F32 ? value : dtype == DType::F16 ? f16_to_float(half) : bf16_to_float(half);
     }
     std::vector<float> floats() const {
@@ -86,14 +87,20 @@ struct Host {
 
 inline Host random_host(Random& random, std::vector<int64_t> shape, float size = 1, DType dtype = DType::F32) {
     Host host(dtype, std::move(shape));
-    if (dtype != DType::I8) {
+    if (!has_row_scale(dtype)) {
         for (size_t i = 0; i < host.elements(); i++) host.set(i, random.normal() * size);
         return host;
     }
-    // Bytes over their whole range, under scales that give a row values of about `size`.
-    for (uint8_t& byte : host.bytes) byte = static_cast<uint8_t>(random.below(255) - 127);
+    // Over their whole range, under scales that give a row values of about `size`.
+    for (uint8_t& byte : host.bytes)
+        byte = dtype == DType::F8 ? float_to_e4m3(random.normal()) : static_cast<uint8_t>(random.below(255) - 127);
+    if (dtype == DType::I4)
+        for (size_t g = 0; g * GROUP < host.elements(); g++)
+            host.groups.push_back(float_to_e4m3(static_cast<float>(random.below(2) * 2 - 1) *
+                                                static_cast<float>(0.25 + 0.25 * random.uniform())));
+    const float largest = dtype == DType::I8 ? 73 : 1;
     for (size_t r = 0; r * host.shape.back() < host.elements(); r++)
-        host.scale.push_back(size / 73 * static_cast<float>(0.5 + random.uniform()));
+        host.scale.push_back(size / largest * static_cast<float>(0.5 + random.uniform()));
     return host;
 }
 // Gains of a norm: around one.
@@ -132,6 +139,11 @@ public:
             const Tensor scale = reserve(DType::F32, {static_cast<int64_t>(host.scale.size())});
             upload(kernels_, scale.data, host.scale.data(), scale.bytes());
             tensor.scale = scale.f32();
+        }
+        if (!host.groups.empty()) {
+            const Tensor groups = reserve(DType::U8, {static_cast<int64_t>(host.groups.size())});
+            upload(kernels_, groups.data, host.groups.data(), groups.bytes());
+            tensor.groups = static_cast<const uint8_t*>(groups.data);
         }
         return tensor;
     }
@@ -226,7 +238,11 @@ std::string text(const Parts&... parts) {
 
 // One, primes, and one below and above the widths that kernels are made of.
 inline const std::vector<int64_t> ODD_SIZES = {1, 2, 3, 7, 13, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127};
-constexpr DType WEIGHT_DTYPES[] = {DType::F32, DType::BF16, DType::F16, DType::I8};
+constexpr DType WEIGHT_DTYPES[] = {DType::F32, DType::BF16, DType::F16, DType::I8, DType::F8, DType::I4};
+// `depth`, or the next one that rows of this type can have: whole groups.
+constexpr int64_t depth_of(DType dtype, int64_t depth) {
+    return dtype == DType::I4 ? (depth + GROUP - 1) / GROUP * GROUP : depth;
+}
 constexpr DType FLOAT_DTYPES[] = {DType::F32, DType::BF16, DType::F16};  // of caches and convolutions
 
 }  // namespace leon

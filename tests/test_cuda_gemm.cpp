@@ -40,7 +40,8 @@ TEST_CASE("cuda gemm: every tile, ending and weight against the reference") {
     for (DType dtype : WEIGHT_DTYPES) {
         std::vector<Case> cases;
         for (const Tile& tile : TILES)
-            for (const Size& s : SIZES) {
+            for (Size s : SIZES) {
+                s.depth = depth_of(dtype, s.depth);
                 const Host x = random_host(random, {s.rows, s.depth}), start = random_host(random, {s.rows, s.n});
                 const Host weight =
                     random_host(random, {s.n, s.depth}, 1 / std::sqrt(static_cast<float>(s.depth)), dtype);
@@ -71,7 +72,8 @@ TEST_CASE("cuda gemm: gate and up at once; q, k and v at once") {
     for (DType dtype : WEIGHT_DTYPES) {
         std::vector<Case> cases;
         for (const Tile& tile : TILES)
-            for (const Size& s : {Size{65, 133, 72}, {129, 128, 48}, {18, 7, 33}}) {
+            for (Size s : {Size{65, 133, 72}, {129, 128, 48}, {18, 7, 33}}) {
+                s.depth = depth_of(dtype, s.depth);
                 const float size = 1 / std::sqrt(static_cast<float>(s.depth));
                 const Host x = random_host(random, {s.rows, s.depth});
                 const Host a = random_host(random, {s.n, s.depth}, size, dtype);
@@ -112,8 +114,12 @@ TEST_CASE("cuda gemm: NaN and infinity go where the reference lets them go") {
         x.set(3, std::numeric_limits<float>::quiet_NaN());
         x.set(2 * 64 + 40, std::numeric_limits<float>::infinity());
         x.set(39 * 64 + 63, -std::numeric_limits<float>::infinity());
-        for (size_t i = 0; i < weight.bytes.size() && dtype == DType::I8; i++)
-            if (weight.bytes[i] == 0) weight.bytes[i] = 1;  // infinity times zero is NaN in any order
+        for (uint8_t& byte : weight.bytes) {  // infinity times zero is NaN in any order
+            if (dtype == DType::I8 && byte == 0) byte = 1;
+            if (dtype == DType::F8 && byte % 128 == 0) byte = 1;
+            if (dtype == DType::I4 && byte % 16 == 8) byte++;
+            if (dtype == DType::I4 && byte / 16 == 8) byte = static_cast<uint8_t>(byte + 16);
+        }
         for (const Tile& tile : TILES)
             cases.push_back({"matmul", dtype, text(tile.name, ", NaN and infinity"), [=](const Kernels& k, Memory& m) {
                                  Tensor out = m.make({40, 33}), in = m.put(x), w = m.put(weight);

@@ -28,10 +28,14 @@ constexpr Measured MEASURED[] = {
     {"gather", DType::BF16, {0, 0}, {0, 0}},
     {"gather", DType::F16, {0, 0}, {0, 0}},
     {"gather", DType::I8, {0, 0}, {0, 0}},
+    {"gather", DType::F8, {0, 0}, {0, 0}},
+    {"gather", DType::I4, {0, 0}, {0, 0}},
     {"gather_add", DType::F32, {0, 0}, {0, 0}},
     {"gather_add", DType::BF16, {0, 0}, {0, 0}},
     {"gather_add", DType::F16, {0, 0}, {0, 0}},
     {"gather_add", DType::I8, {0, 0}, {0, 0}},
+    {"gather_add", DType::F8, {0, 0}, {0, 0}},
+    {"gather_add", DType::I4, {0, 0}, {0, 0}},
     {"rmsnorm", DType::F32, {4.2e-7, 1.7e-14}, {1.5e-7, 3.7e-15}},
     {"layernorm", DType::F32, {2.9e-6, 6.8e-13}, {1.1e-6, 2.0e-13}},
     {"head_norm", DType::F32, {1.7e-6, 6.0e-14}, {1.7e-6, 6.0e-14}},
@@ -48,10 +52,14 @@ constexpr Measured MEASURED[] = {
     {"matmul", DType::BF16, {1.7e-6, 2.1e-13}, {1.1e-5, 1.0e-11}},
     {"matmul", DType::F16, {1.4e-6, 1.6e-13}, {2.0e-6, 3.0e-13}},
     {"matmul", DType::I8, {2.2e-6, 2.8e-13}, {1.2e-5, 2.2e-11}},
+    {"matmul", DType::F8, {2.0e-6, 1.8e-13}, {1.5e-5, 1.5e-11}},
+    {"matmul", DType::I4, {2.4e-6, 1.7e-13}, {2.5e-5, 5.8e-12}},
     {"matmul_add", DType::F32, {1.7e-6, 1.2e-13}, {2.9e-6, 2.3e-13}},
     {"matmul_add", DType::BF16, {2.0e-6, 8.1e-14}, {1.1e-5, 3.2e-12}},
     {"matmul_add", DType::F16, {1.9e-6, 7.8e-14}, {2.6e-6, 1.5e-13}},
     {"matmul_add", DType::I8, {1.9e-6, 1.2e-13}, {1.2e-5, 8.8e-12}},
+    {"matmul_add", DType::F8, {1.8e-6, 8.8e-14}, {1.4e-5, 3.2e-11}},
+    {"matmul_add", DType::I4, {2.8e-6, 1.1e-13}, {2.2e-5, 3.9e-12}},
     {"append", DType::F32, {0, 0}, {0, 0}},
     {"append", DType::BF16, {0, 0}, {0, 0}},
     {"append", DType::F16, {0, 0}, {0, 0}},
@@ -62,16 +70,22 @@ constexpr Measured MEASURED[] = {
     {"project_qkv", DType::BF16, {2.9e-6, 6.4e-14}, {2.2e-5, 1.5e-11}},
     {"project_qkv", DType::F16, {2.2e-6, 1.1e-13}, {2.8e-6, 9.9e-14}},
     {"project_qkv", DType::I8, {2.9e-6, 5.6e-14}, {2.2e-5, 6.6e-12}},
+    {"project_qkv", DType::F8, {3.5e-6, 7.6e-14}, {2.6e-5, 9.6e-12}},
+    {"project_qkv", DType::I4, {3.6e-6, 6.5e-14}, {3.8e-5, 1.4e-11}},
     {"feed_forward", DType::F32, {7.1e-6, 1.4e-13}, {9.0e-6, 3.7e-13}},
     {"feed_forward", DType::BF16, {5.4e-6, 1.4e-13}, {6.0e-5, 2.6e-11}},
     {"feed_forward", DType::F16, {3.1e-6, 2.1e-13}, {5.2e-6, 2.3e-13}},
     {"feed_forward", DType::I8, {7.3e-6, 1.1e-13}, {7.2e-5, 6.9e-11}},
+    {"feed_forward", DType::F8, {4.9e-6, 2.0e-13}, {7.0e-5, 2.0e-11}},
+    {"feed_forward", DType::I4, {1.3e-5, 4.9e-13}, {1.1e-4, 3.5e-11}},
     {"rotate_append", DType::F32, {4.3e-7, 2.9e-15}, {7.4e-7, 3.8e-15}},
     {"rotate_append", DType::BF16, {8.5e-4, 3.3e-11}, {8.5e-4, 3.3e-11}},
     {"rotate_append", DType::F16, {3.8e-4, 4.3e-12}, {3.8e-4, 4.4e-12}},
     {"norm_add", DType::F32, {8.2e-6, 2.5e-12}, {8.2e-6, 2.5e-12}},
     {"layer", DType::F32, {2.4e-6, 1.7e-13}, {2.4e-6, 2.3e-13}},
     {"layer", DType::I8, {3.4e-6, 1.3e-13}, {3.4e-5, 3.1e-11}},
+    {"layer", DType::F8, {2.9e-6, 1.7e-13}, {3.1e-5, 2.6e-11}},
+    {"layer", DType::I4, {3.4e-6, 7.7e-14}, {5.0e-5, 2.0e-11}},
     {"conv2d", DType::F32, {1.6e-6, 4.7e-14}, {4.2e-6, 1.1e-12}},
     {"conv2d", DType::BF16, {2.1e-6, 3.0e-13}, {3.0e-6, 4.3e-13}},
     {"conv2d", DType::F16, {2.1e-6, 3.0e-13}, {4.1e-6, 1.7e-13}},
@@ -213,8 +227,9 @@ TEST_CASE("kernels: gather and gather_add") {
     Random random(100);
     std::vector<Case> cases;
     for (DType dtype : WEIGHT_DTYPES)
-        for (int64_t dim : {1, 7, 17, 33, 64, 256})
+        for (int64_t width : {1, 7, 17, 33, 64, 256})
             for (int64_t rows : {1, 5, 33}) {
+                const int64_t dim = depth_of(dtype, width);
                 Host table = random_host(random, {19, dim}, 1, dtype), x = random_host(random, {rows, dim});
                 std::vector<int32_t> ids(static_cast<size_t>(rows));
                 for (int32_t& id : ids) id = random.below(17);
@@ -421,8 +436,9 @@ TEST_CASE("kernels: matmul and matmul_add") {
     Random random(110);
     for (DType dtype : WEIGHT_DTYPES) {
         std::vector<Case> cases;
-        for (const Product& p : products())
+        for (Product p : products())
             for (float size : {1.0f, 1e4f}) {
+                p.depth = depth_of(dtype, p.depth);
                 if (size > 1 && p.rows * p.n * p.depth > 5000) continue;
                 Host x = random_host(random, {p.rows, p.depth}, size), start = random_host(random, {p.rows, p.n}, size);
                 Host weight = random_host(random, {p.n, p.depth}, 1 / std::sqrt(static_cast<float>(p.depth)), dtype);
@@ -449,7 +465,8 @@ TEST_CASE("kernels: matmul and matmul_add") {
 TEST_CASE("kernels: up to 16 rows, a row of a product does not depend on the rows beside it") {
     Random random(111);
     for (DType dtype : WEIGHT_DTYPES)
-        for (auto [n, depth] : {std::pair<int64_t, int64_t>{33, 65}, {1600, 256}, {256, 704}, {65, 31}}) {
+        for (auto [n, least] : {std::pair<int64_t, int64_t>{33, 65}, {1600, 256}, {256, 704}, {65, 31}}) {
+            const int64_t depth = depth_of(dtype, least);
             Host x = random_host(random, {16, depth}), weight = random_host(random, {n, depth}, 1, dtype);
             for (const Kernels* k : backends()) {
                 Memory m(*k);

@@ -54,7 +54,8 @@ TEST_CASE("kernels: project_qkv") {
     for (DType dtype : WEIGHT_DTYPES) {
         std::vector<Case> cases;
         for (size_t i = 0; i < WIDTHS.size() * 3 * 2; i++) {
-            const Widths w = WIDTHS[i % WIDTHS.size()];
+            Widths w = WIDTHS[i % WIDTHS.size()];
+            w.dim = depth_of(dtype, w.dim);
             const int64_t rows = ROWS[(i * 4 + static_cast<size_t>(dtype)) % ROWS.size()];
             const Norm norm(random, KINDS[i / WIDTHS.size() % 3], w.dim);
             const Host x = rows_of(random, rows, w.dim);
@@ -81,7 +82,8 @@ TEST_CASE("kernels: feed_forward") {
     for (DType dtype : WEIGHT_DTYPES) {
         std::vector<Case> cases;
         for (size_t i = 0; i < WIDTHS.size() * 3 * 3; i++) {
-            const Widths w = WIDTHS[i % WIDTHS.size()];
+            Widths w = WIDTHS[i % WIDTHS.size()];
+            w.dim = depth_of(dtype, w.dim);
             const int64_t rows = ROWS[(i * 5 + static_cast<size_t>(dtype)) % ROWS.size()];
             const bool gated = i / WIDTHS.size() / 3 != 1;
             const Norm norm(random, KINDS[i / WIDTHS.size() % 3], w.dim);
@@ -103,9 +105,10 @@ TEST_CASE("kernels: feed_forward") {
 
 TEST_CASE("kernels: up to 16 rows, a row of a fused projection does not depend on the rows beside it") {
     Random random(132);
-    const int64_t dim = 200, width = 40;
+    const int64_t width = 40;
     for (DType dtype : WEIGHT_DTYPES)
         for (Kind kind : KINDS) {
+            const int64_t dim = depth_of(dtype, 200);
             const Norm norm(random, kind, dim);
             const Host x = rows_of(random, 16, dim), gate = weight_of(random, width, dim, dtype);
             const Host up = weight_of(random, width, dim, dtype);
@@ -227,8 +230,8 @@ TEST_CASE("kernels: norm_add") {
 TEST_CASE("kernels: a layer of operations in a row") {
     Random random(135);
     const int64_t heads = 4, kv_heads = 2, head_dim = 16, dim = heads * head_dim, kv_dim = kv_heads * head_dim,
-                  ffn = 72;
-    for (DType dtype : {DType::F32, DType::I8}) {
+                  ffn = 96;
+    for (DType dtype : {DType::F32, DType::I8, DType::F8, DType::I4}) {
         std::vector<Case> cases;
         for (int64_t rows : {2, 20})
             for (Kind kind : {Kind::RMS, Kind::Layer}) {

@@ -191,7 +191,7 @@ TEST_CASE("weights file: what is written reads back in place, aligned, with padd
     CHECK(file.has_prefix("b."));
     CHECK(!file.has_prefix("bb"));
     CHECK(contains(error_of([&] { file.vector("b.weight", {4, 8}); }), "'b.weight' is BF16 [4, 8]"));
-    CHECK(contains(error_of([&] { file.matrix("b.weight", {8, 4}); }), "expects F32, BF16, F16 or I8 [8, 4]"));
+    CHECK(contains(error_of([&] { file.matrix("b.weight", {8, 4}); }), "expects F32, BF16, F16, I8 or F8_E4M3 [8, 4]"));
     CHECK(contains(error_of([&] { file.matrix("b.weight", {4, 8, 1}); }), "[4, 8, 1]"));
     CHECK(contains(error_of([&] { file.matrix("nothing", {1}); }), "'nothing' is missing"));
 }
@@ -226,6 +226,20 @@ TEST_CASE("weights file: an i8 matrix has two dimensions and its scales beside i
     CHECK(contains(error_of([&] { WeightsFile(path).matrix("w", {4, 8}); }), "'w.scale' is F32 [8]"));
     write({{"w", DType::I8, {4, 8}}, {"w.scale", DType::BF16, {4}}});
     CHECK(contains(error_of([&] { WeightsFile(path).matrix("w", {4, 8}); }), "'w.scale' is BF16 [4]"));
+    write({{"w", DType::U8, {4, 32}}, {"w.groups", DType::U8, {4, 2}}, {"w.scale", DType::F32, {4}}});
+    {
+        const WeightsFile file(path);
+        const Tensor w = file.matrix("w", {4, 64});
+        CHECK(w.dtype == DType::I4);
+        CHECK(w.scale == file.vector("w.scale", {4}).f32());
+        CHECK(w.groups == file.file().data(*file.file().find("w.groups")));
+        CHECK(contains(error_of([&] { file.matrix("w", {4, 32}); }), "'w' is U8 [4, 32], but"));
+        CHECK(contains(error_of([&] { file.matrix("w", {4, 33}); }), "not whole groups of 32"));
+    }
+    write({{"w", DType::U8, {4, 32}}, {"w.scale", DType::F32, {4}}});
+    CHECK(contains(error_of([&] { WeightsFile(path).matrix("w", {4, 64}); }), "'w.groups' is missing"));
+    write({{"w", DType::U8, {4, 32}}, {"w.groups", DType::U8, {4, 4}}, {"w.scale", DType::F32, {4}}});
+    CHECK(contains(error_of([&] { WeightsFile(path).matrix("w", {4, 64}); }), "'w.groups' is U8 [4, 4]"));
     write({{"w", DType::I8, {4, 1, 1, 8}}, {"w.scale", DType::F32, {4}}});
     CHECK(contains(error_of([&] {
                        WeightsFile(path).matrix("w", {4, 1, 1, 8});

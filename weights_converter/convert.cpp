@@ -141,12 +141,13 @@ public:
         for (const Block& block : blocks_) {
             look_ahead();
             std::vector<uint8_t> bytes = writer_.spare();
-            bytes.resize(static_cast<size_t>(block.elements()) * size_of(block.step->dtype));
+            bytes.resize(packed_bytes(block.step->dtype, block.elements()));
             convert_block(block, bytes.data());
             elements_ahead_ -= block.elements();
             block.step->checkpoint->forget_pages();
             progress_(writer_.write(std::move(bytes)));
             if (!block.is_last() || scales_.empty()) continue;
+            if (!groups_.empty()) writer_.write(std::vector<uint8_t>(groups_));
             const auto* scales = reinterpret_cast<const uint8_t*>(scales_.data());
             writer_.write({scales, scales + scales_.size() * sizeof(float)});
         }
@@ -171,16 +172,20 @@ private:
         const int64_t first = block.first, count = block.count, width = block.width;
         const Step& step = *block.step;
         const int64_t part = std::clamp<int64_t>(PART_ELEMENTS / width, 1, count), parts = (count + part - 1) / part;
-        if (first == 0) scales_.resize(step.dtype == DType::I8 ? static_cast<size_t>(step.target.shape[0]) : 0);
+        if (first == 0) {
+            scales_.resize(has_row_scale(step.dtype) ? static_cast<size_t>(step.target.shape[0]) : 0);
+            groups_.resize(step.dtype == DType::I4 ? static_cast<size_t>(step.target.elements() / GROUP) : 0);
+        }
         std::vector<std::exception_ptr> problems(static_cast<size_t>(parts));
         parallel(parts, [&](int64_t i, int) {
             try {
                 const int64_t begin = i * part, rows = std::min(part, count - begin);
                 float* values = scratch_floats(rows * width);
                 RowReader(step, head_dim_).read(first + begin, rows, values);
-                narrow_rows(
-                    values, rows, width, step.dtype, out + static_cast<size_t>(begin * width) * size_of(step.dtype),
-                    scales_.empty() ? nullptr : scales_.data() + first + begin, step.source->name, step.source->file);
+                NarrowRows to = {out + packed_bytes(step.dtype, begin * width)};
+                if (!scales_.empty()) to.scales = scales_.data() + first + begin;
+                if (!groups_.empty()) to.groups = groups_.data() + (first + begin) * width / GROUP;
+                narrow_rows(values, rows, width, step.dtype, to, step.source->name, step.source->file);
             } catch (...) {
                 problems[static_cast<size_t>(i)] = std::current_exception();
             }
@@ -192,9 +197,10 @@ private:
     const int64_t head_dim_;
     const std::function<void(size_t)>& progress_;
     const std::vector<Block> blocks_;
-    size_t next_ = 0;             // the first block that the disk does not know of
-    int64_t elements_ahead_ = 0;  // of the blocks before it that are not converted
-    std::vector<float> scales_;   // of an i8 target
+    size_t next_ = 0;              // the first block that the disk does not know of
+    int64_t elements_ahead_ = 0;   // of the blocks before it that are not converted
+    std::vector<float> scales_;    // of the target's rows, where its type has them
+    std::vector<uint8_t> groups_;  // of an int4 target
     BackgroundWriter writer_;
 };
 
@@ -208,8 +214,14 @@ void convert(const std::string& source, const std::string& output, const Convert
 
     WeightsWriter writer(output, print_config(plan.config), plan.tokenizer_json);
     for (const Step& step : plan.steps) {
-        writer.declare(step.target.name, step.dtype, step.target.shape);
-        if (step.dtype == DType::I8)
+        if (step.dtype == DType::I4) {
+            const int64_t rows = step.target.shape[0], cols = step.target.shape[1];
+            writer.declare(step.target.name, DType::U8, {rows, cols / 2});
+            writer.declare(step.target.name + GROUPS_SUFFIX, DType::U8, {rows, cols / GROUP});
+        } else {
+            writer.declare(step.target.name, step.dtype, step.target.shape);
+        }
+        if (has_row_scale(step.dtype))
             writer.declare(step.target.name + SCALES_SUFFIX, DType::F32, {step.target.shape[0]});
     }
     writer.begin();

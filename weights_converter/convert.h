@@ -18,7 +18,7 @@
 namespace leon {
 
 struct ConvertOptions {
-    // Of the matrices: "f32", "bf16", "f16", "int8" (with a scale for each row; convolutions stay bf16), or "" = as the
+    // Of the matrices: "f32", "bf16", "f16", "int8", "fp8" or "int4" (runtime/schema.h has the rule), or "" = as the
     // checkpoint stores them (convolutions of f16 become f32). Norms, biases and the picture encoder are always f32.
     std::string dtype = "";
     std::string name = "";   // of the model, for people; "" = the folder's or the file's name

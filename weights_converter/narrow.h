@@ -7,10 +7,19 @@
 
 namespace leon {
 
-// Rows of float32, [rows, cols], to `type`: F32, BF16 or F16, rounded to nearest, ties to even; or I8, for which
-// scales[row] gets the row's largest magnitude / 127, and 0 if the row is all zeros. `out` has rows * cols elements.
-// Error naming the tensor and the file if values that I8 cannot hold, infinities or NaN, are among them.
-void narrow_rows(const float* values, int64_t rows, int64_t cols, DType type, uint8_t* out, float* scales,
+// Where the rows of a matrix go: packed_bytes() of its type; a scale a row, if the type has them; of I4, cols / GROUP
+// factors a row.
+struct NarrowRows {
+    uint8_t* data;
+    float* scales = nullptr;
+    uint8_t* groups = nullptr;
+};
+
+// Rows of float32, [rows, cols], to `type`: F32, BF16 or F16, rounded to nearest, ties to even; or I8, F8 or I4, whose
+// scales and factors are those of several tried that leave the smallest sum of squared errors. Rows of zeros have the
+// scale 0. The result of a row depends on that row alone.
+// Error naming the tensor and the file if infinities or NaN are to become I8, F8 or I4.
+void narrow_rows(const float* values, int64_t rows, int64_t cols, DType type, const NarrowRows& out,
                  const std::string& tensor, const std::string& file);
 
 }  // namespace leon

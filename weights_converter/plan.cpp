@@ -28,7 +28,11 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr size_t MAX_TOKENIZER_BYTES = size_t{64} << 20;
-constexpr const char* DTYPES[] = {"f32", "bf16", "f16", "int8"};
+constexpr struct {
+    const char* name;
+    DType type;
+} PRECISIONS[] = {{"f32", DType::F32}, {"bf16", DType::BF16}, {"f16", DType::F16},
+                  {"fp8", DType::F8},  {"int8", DType::I8},   {"int4", DType::I4}};
 
 struct HeadNormLayout {
     bool shared = false;          // layout A: one vector for all heads
@@ -126,11 +130,9 @@ std::string config_path(const std::string& folder) {
 }  // namespace
 
 DType target_dtype(const TensorSpec& target, const SourceTensor& source, const std::string& wanted) {
-    if (target.precision == Precision::Exact || wanted == "f32") return DType::F32;
-    if (wanted == "bf16") return DType::BF16;
-    if (wanted == "f16") return DType::F16;
-    // Convolutions have no int8 kernels, and pictures decoders are a small part of a file.
-    if (wanted == "int8") return target.shape.size() == 2 ? DType::I8 : DType::BF16;
+    for (const auto& precision : PRECISIONS)
+        if (wanted == precision.name) return stored_type(target, precision.type);
+    if (target.precision == Precision::Exact) return DType::F32;
     if (source.dtype == name_of(DType::BF16)) return DType::BF16;
     // Convolutions of 16 bits allow their kernels to round activations, which nobody has asked for.
     return source.dtype == name_of(DType::F16) && target.shape.size() == 2 ? DType::F16 : DType::F32;
@@ -193,8 +195,9 @@ Plan plan_clip(const std::string& folder, const CheckpointConfig& source, const 
 size_t Plan::bytes() const {
     size_t total = 0;
     for (const Step& step : steps) {
-        total += static_cast<size_t>(step.target.elements()) * size_of(step.dtype);
-        if (step.dtype == DType::I8) total += static_cast<size_t>(step.target.shape[0]) * sizeof(float);
+        total += packed_bytes(step.dtype, step.target.elements());
+        if (step.dtype == DType::I4) total += static_cast<size_t>(step.target.elements() / GROUP);
+        if (has_row_scale(step.dtype)) total += static_cast<size_t>(step.target.shape[0]) * sizeof(float);
     }
     return total;
 }
@@ -316,8 +319,8 @@ Plan plan_leon(const std::string& path, const ConvertOptions& options) {
     if (!options.tokenizer.empty()) plan.tokenizer_json = read_tokenizer(tokenizer_in(options.tokenizer));
     const Checkpoint& checkpoint = *owned(plan, open_tensor_file(path));
     for (const auto& [name, tensor] : checkpoint.tensors())
-        if (tensor.dtype == name_of(DType::I8))
-            throw Error("tensor " + in_quotes(name) + " is int8 already", path, "convert the original");
+        if (checkpoint.tensors().count(name + SCALES_SUFFIX))
+            throw Error("tensor " + in_quotes(name) + " is narrow already", path, "convert the original");
     std::set<std::string> used;
     NamedTensors names(checkpoint, LEON_NAMES, used);
     add_steps(plan, names, tensors_of(plan.config), "", {}, path, options.dtype);
@@ -342,9 +345,10 @@ Plan plan_file(const std::string& path, const ConvertOptions& options) {
 }  // namespace
 
 Plan plan_conversion(const std::string& folder, const ConvertOptions& options) {
-    const bool is_known = std::any_of(std::begin(DTYPES), std::end(DTYPES), [&](auto d) { return options.dtype == d; });
+    const bool is_known = std::any_of(std::begin(PRECISIONS), std::end(PRECISIONS),
+                                      [&](const auto& precision) { return options.dtype == precision.name; });
     if (!options.dtype.empty() && !is_known)
-        throw Error(in_quotes(options.dtype) + " is not a dtype", "--dtype", "use f32, bf16, f16 or int8");
+        throw Error(in_quotes(options.dtype) + " is not a dtype", "--dtype", "use f32, bf16, f16, int8, fp8 or int4");
     if (is_file(folder)) return plan_file(folder, options);
     Plan plan;
     const Source source = open_folder(plan, folder);

@@ -24,6 +24,10 @@ Element element_of(const Tensor& t) {
             return Element::F16;
         case DType::I8:
             return Element::I8;
+        case DType::F8:
+            return Element::F8;
+        case DType::I4:
+            return Element::I4;
         default:
             return Element::F32;
     }
@@ -47,8 +51,8 @@ void head_norm(Tensor x, Tensor weight, Tensor bias, float eps) {
 }
 
 MatmulArguments matmul_arguments(Tensor out, const Tensor& x, const Tensor& weight, Into into) {
-    return {out.f32(), x.f32(),  weight.data,   weight.scale, element_of(weight),
-            into,      x.rows(), weight.rows(), weight.cols()};
+    return {out.f32(),          x.f32(), weight.data, weight.scale,  weight.groups,
+            element_of(weight), into,    x.rows(),    weight.rows(), weight.cols()};
 }
 template <Isa ISA>
 void matmul(Tensor out, Tensor x, Tensor weight) {

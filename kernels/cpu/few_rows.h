@@ -46,12 +46,12 @@ struct FewRowsChunk {
 };
 
 // A tile over depth [from, to): all of it, or one block with the accumulators carried in and out.
-template <int LANES, int ROWS, int OUTPUTS, class W>
-inline void dot_tile(const FewRowsChunk& c, const W* weight, int64_t row, int64_t output, int64_t from, int64_t to) {
-    constexpr int64_t STEP = 2 * LANES, LINE = 64 / sizeof(W);
+template <int LANES, int ROWS, int OUTPUTS, class Weights>
+inline void dot_tile(const FewRowsChunk& c, Weights weight, int64_t row, int64_t output, int64_t from, int64_t to) {
+    constexpr int64_t STEP = 2 * LANES, LINE = Density<Weights>::in(64);
     Vec<LANES> sums_of[ROWS][OUTPUTS];                         // [ROWS, OUTPUTS]
     const float* x = c.x + row * c.x_stride;                   // [ROWS, depth]
-    const W* w = weight + output * c.depth;                    // [OUTPUTS, depth]
+    const Weights w = weight + output * c.depth;               // [OUTPUTS, depth]
     float* carry = c.carry + (output * c.rows + row) * LANES;  // [OUTPUTS, rows, LANES]
 
 #pragma GCC unroll 8
@@ -68,19 +68,21 @@ inline void dot_tile(const FewRowsChunk& c, const W* weight, int64_t row, int64_
         }
     };
     // What comes next: further on in these rows, or, towards their end, the beginning of the next OUTPUTS rows.
-    const int64_t ahead = smaller(PREFETCH_BYTES / static_cast<int64_t>(sizeof(W)), to - from), turn = to - ahead;
+    const int64_t ahead = smaller(Density<Weights>::in(PREFETCH_BYTES), to - from), turn = to - ahead;
     int64_t k = from;
     for (; k + STEP <= to; k += STEP) {
-        const W* next = w + k + ahead + (k < turn ? 0 : OUTPUTS * c.depth - (to - from));
+        const int64_t next = k + ahead + (k < turn ? 0 : OUTPUTS * c.depth - (to - from));
 #pragma GCC unroll 8
         for (int o = 0; o < OUTPUTS; o++) {
-            for (int64_t line = 0; line < STEP; line += LINE) __builtin_prefetch(next + o * c.depth + line);
-            multiply(o, load_pair<LANES>(w + o * c.depth + k), k);
+            for (int64_t line = 0; line < STEP; line += LINE)
+                __builtin_prefetch(address_of(w + o * c.depth, next + line));
+            multiply(o, load_pair_at<LANES>(w + o * c.depth, k), k);
         }
     }
-    if (k < to)
+    if constexpr (Density<Weights>::TAILS)
+        if (k < to)
 #pragma GCC unroll 8
-        for (int o = 0; o < OUTPUTS; o++) multiply(o, load_pair_some<LANES>(w + o * c.depth + k, to - k), k);
+            for (int o = 0; o < OUTPUTS; o++) multiply(o, load_pair_some<LANES>(w + o * c.depth + k, to - k), k);
 
     if (to < c.depth) {
 #pragma GCC unroll 8
@@ -106,16 +108,16 @@ inline void dot_tile(const FewRowsChunk& c, const W* weight, int64_t row, int64_
     }
 }
 
-template <int LANES, int ROWS, class W>
-inline void dot_rows(const FewRowsChunk& c, const W* weight, int64_t row, int64_t outputs, int64_t from, int64_t to) {
+template <int LANES, int ROWS, class Weights>
+inline void dot_rows(const FewRowsChunk& c, Weights weight, int64_t row, int64_t outputs, int64_t from, int64_t to) {
     constexpr int OUTPUTS = outputs_at_once<LANES>(ROWS);
     int64_t o = 0;
     for (; o + OUTPUTS <= outputs; o += OUTPUTS) dot_tile<LANES, ROWS, OUTPUTS>(c, weight, row, o, from, to);
     for (; o < outputs; o++) dot_tile<LANES, ROWS, 1>(c, weight, row, o, from, to);
 }
 
-template <int LANES, class W>
-inline void dot_chunk(const FewRowsChunk& c, const W* weight, int64_t outputs) {
+template <int LANES, class Weights>
+inline void dot_chunk(const FewRowsChunk& c, Weights weight, int64_t outputs) {
     const int64_t block = c.rows <= 2 ? c.depth : BLOCK_DEPTH;
     for (int64_t from = 0; from < c.depth; from += block) {
         const int64_t to = smaller(from + block, c.depth);
@@ -132,16 +134,17 @@ template <int LANES, class W>
 void matmul_few_rows(const MatmulArguments& m) {
     static_assert(BLOCK_DEPTH % (2 * LANES) == 0);
     const int64_t x_stride = round_up(m.depth, 2 * LANES);
-    const int64_t row_bytes = larger(1, m.depth * static_cast<int64_t>(sizeof(W)));
-    const int64_t share = larger(ceil_div(m.n, 2 * cpu_workers()), LEAST_BYTES / row_bytes);
-    const int64_t chunk = round_up(larger(1, smaller(share, CHUNK_BYTES / row_bytes)), 4);  // outputs per task
+    const auto weight = Begin<W>::of(m.weight, m.groups);
+    using Dense = decltype(density_of(weight));
+    const int64_t share = larger(ceil_div(m.n, 2 * cpu_workers()), Dense::in(LEAST_BYTES) / larger(1, m.depth));
+    const int64_t chunk =
+        round_up(larger(1, smaller(share, Dense::in(CHUNK_BYTES) / larger(1, m.depth))), 4);  // outputs per task
     const int64_t carry_floats = chunk * m.rows * LANES;
 
     float* x = scratch_floats(m.rows * x_stride + cpu_workers() * carry_floats);
     float* carry = x + m.rows * x_stride;
     for (int64_t r = 0; r < m.rows; r++) to_pair_order<LANES, W>(x + r * x_stride, m.x + r * m.depth, m.depth, 1.0f);
 
-    const W* weight = static_cast<const W*>(m.weight);
     parallel(ceil_div(m.n, chunk), [=](int64_t task, int worker) {
         const int64_t first = task * chunk, outputs = smaller(chunk, m.n - first);
         FewRowsChunk c = {m.out + first,

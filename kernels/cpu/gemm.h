@@ -144,6 +144,23 @@ inline void pack_weights(float* to, const W* weight, int64_t row_stride, int64_t
         }
 }
 
+// The same of four bits: whole groups of the depth, four outputs at a time.
+template <int LANES>
+inline void pack_weights(float* to, const Nibbles& weight, int64_t row_stride, int64_t columns, int64_t depth) {
+    constexpr int64_t WIDE = PANEL<LANES>;
+    for (int64_t j = 0; j < columns; j += WIDE, to += WIDE * depth)
+        for (int64_t i = 0; i < WIDE; i += 4)
+            for (int64_t k = 0; k < depth; k += GROUP)
+                for (int q = 0; q < GROUP / 4; q++) {
+                    Quad four[4] = {};
+                    for (int64_t o = 0; o < 4 && j + i + o < columns; o++)
+                        four[o] = load_quad(weight + (j + i + o) * row_stride + k, q);
+                    transpose(four[0], four[1], four[2], four[3]);
+                    for (int64_t s = 0; s < 4; s++)
+                        *reinterpret_cast<QuadAt*>(to + (k + 4 * q + s) * WIDE + i) = four[s];
+                }
+}
+
 // Panels of bytes become panels of weights: column i of all of them times scale[i].
 template <int LANES>
 inline void scale_panels(float* panels, const float* scale, int64_t columns, int64_t depth) {

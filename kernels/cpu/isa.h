@@ -15,7 +15,7 @@ namespace leon {
 // PAGE_TOKENS of kernels.h, which the instruction-set units do not see; cpu_kernels.cpp asserts that they agree.
 constexpr int64_t CACHE_PAGE = 32;
 
-enum class Element : uint8_t { F32, BF16, F16, I8 };
+enum class Element : uint8_t { F32, BF16, F16, I8, F8, I4 };
 enum class Into : uint8_t { Overwrite, Add };
 
 // out [rows, n] (+)= x [rows, depth] * weight [n, depth]^T
@@ -23,7 +23,8 @@ struct MatmulArguments {
     float* out;
     const float* x;
     const void* weight;
-    const float* scale;  // [n], of bytes only
+    const float* scale;     // [n], or null: of elements of 8 and 4 bits
+    const uint8_t* groups;  // [n, depth / 32], of I4; see tensor.h
     Element element;
     Into into;
     int64_t rows, n, depth;

@@ -26,7 +26,7 @@ void matmul_many_rows(const MatmulArguments& m) {
     constexpr int64_t A_FLOATS = BLOCK_ROWS * BLOCK_K;
     const int64_t worker_floats = A_FLOATS + round_up(columns, PANEL<LANES>) * BLOCK_K;
     float* memory = scratch_floats(workers * worker_floats);
-    const W* weight = static_cast<const W*>(m.weight);
+    const auto weight = Begin<W>::of(m.weight, m.groups);
 
     parallel(column_tasks * row_tasks, [=](int64_t task, int worker) {
         float *a = memory + worker * worker_floats, *b = a + A_FLOATS;

@@ -32,6 +32,16 @@ struct Bf16 {
 struct F16 {
     uint16_t bits;
 };
+struct F8 {
+    uint8_t bits;
+};
+
+// Elements of an I4 matrix, by their number among all of them.
+struct Nibbles {
+    const uint8_t *data, *groups;
+
+    float operator[](int64_t index) const { return i4_element(data, groups, index); }
+};
 
 // use(the data as a pointer to its element type)
 template <class Use>
@@ -43,9 +53,16 @@ void with_data(const Tensor& t, Use use) {
             return use(static_cast<F16*>(t.data));
         case DType::I8:
             return use(static_cast<int8_t*>(t.data));
+        case DType::F8:
+            return use(static_cast<F8*>(t.data));
         default:
             return use(static_cast<float*>(t.data));
     }
+}
+template <class Use>
+void with_weights(const Tensor& t, Use use) {
+    if (t.dtype == DType::I4) return use(Nibbles{static_cast<const uint8_t*>(t.data), t.groups});
+    with_data(t, use);
 }
 
 float widen(Bf16 value) {
@@ -56,6 +73,9 @@ float widen(F16 value) {
 }
 float widen(int8_t value) {
     return value;
+}
+float widen(F8 value) {
+    return e4m3_to_float(value.bits);
 }
 float widen(float value) {
     return value;
@@ -76,7 +96,7 @@ void gather(Tensor out, Tensor table, Tensor ids) {
     const int64_t dim = table.cols();
     over_rows(ids.elements(), dim, [=](int64_t first, int64_t last) mutable {
         for (int64_t r = first; r < last; r++)
-            with_data(table, [&](const auto* data) {
+            with_weights(table, [&](const auto data) {
                 const int64_t entry = ids.i32()[r];
                 const float scale = table.scale ? table.scale[entry] : 1.0f;
                 float* to = out.f32() + r * dim;
@@ -89,7 +109,7 @@ void gather_add(Tensor x, Tensor table, Tensor ids, int offset) {
     const int64_t dim = table.cols();
     over_rows(ids.elements(), dim, [=](int64_t first, int64_t last) mutable {
         for (int64_t r = first; r < last; r++)
-            with_data(table, [&](const auto* data) {
+            with_weights(table, [&](const auto data) {
                 const int64_t entry = ids.i32()[r] + offset;
                 const float scale = table.scale ? table.scale[entry] : 1.0f;
                 float* to = x.f32() + r * dim;
@@ -158,8 +178,7 @@ void append(KvPages cache, Tensor k, Tensor v, Placement at) {
             const int64_t place = (page * heads * PAGE_TOKENS + position % PAGE_TOKENS) * head_dim;  // of head 0
             const auto rows_into = [&](const Tensor& pages, const float* from) {
                 with_data(pages, [&](auto* to) {
-                    if constexpr (!std::is_same_v<decltype(to), int8_t*>)
-                        append_rows(to + place, from, heads, head_dim);
+                    if constexpr (sizeof(*to) > 1) append_rows(to + place, from, heads, head_dim);
                 });
             };
             rows_into(cache.keys, k.f32() + t * dim);

@@ -33,23 +33,32 @@ constexpr int NATIVE_LANES = 4;
 
 typedef float Native __attribute__((vector_size(NATIVE_LANES * 4)));
 typedef uint32_t NativeBits __attribute__((vector_size(NATIVE_LANES * 4)));
+typedef int32_t NativeInts __attribute__((vector_size(NATIVE_LANES * 4)));
 typedef float NativeAt __attribute__((vector_size(NATIVE_LANES * 4), aligned(4), may_alias));
 typedef uint32_t NativeBitsAt __attribute__((vector_size(NATIVE_LANES * 4), aligned(2), may_alias));
 
 // Four floats or words: what transposes and sums across lanes are made of on every instruction set.
 typedef float Quad __attribute__((vector_size(16)));
 typedef uint32_t QuadBits __attribute__((vector_size(16)));
+typedef int32_t QuadInts __attribute__((vector_size(16)));
 typedef float QuadAt __attribute__((vector_size(16), aligned(4), may_alias));
 typedef uint32_t QuadBitsAt __attribute__((vector_size(16), aligned(2), may_alias));
 
-// Elements of weights and caches: float, uint16_t for bf16, F16, and int8_t for bytes under a scale per row.
+// Elements of weights and caches: float, uint16_t for bf16, F16; under a scale per row int8_t and F8 (e4m3); and I4,
+// which has no address of its own: Nibbles stand in for a pointer to it.
 struct F16 {
     uint16_t bits;
 };
+struct F8 {
+    uint8_t bits;
+};
+struct I4;
 typedef uint16_t NativeHalvesAt __attribute__((vector_size(NATIVE_LANES * 2), aligned(2), may_alias));
 typedef int8_t NativeBytesAt __attribute__((vector_size(NATIVE_LANES), aligned(1), may_alias));
 typedef uint16_t QuadHalvesAt __attribute__((vector_size(8), aligned(2), may_alias));
 typedef int8_t QuadBytesAt __attribute__((vector_size(4), aligned(1), may_alias));
+typedef uint8_t NativeMarksAt __attribute__((vector_size(NATIVE_LANES), aligned(1), may_alias));
+typedef uint8_t QuadMarksAt __attribute__((vector_size(4), aligned(1), may_alias));
 
 template <int LANES>
 struct Vec {
@@ -288,6 +297,24 @@ template <class Floats, class Bits>
 #endif
 }
 
+// e4m3 in 32-bit words -> floats; tensor.h has the rule.
+template <class Floats, class Bits>
+[[gnu::always_inline]] inline Floats widen_f8(Bits byte) {
+    return (Floats)((byte & 0x7fu) << 20 | (byte & 0x80u) << 24) * 0x1p120f;
+}
+[[gnu::always_inline]] inline NativeBits load_marks(const uint8_t* from) {
+#if defined(__AVX512F__)
+    return (NativeBits)_mm512_maskz_cvtepu8_epi32(0xffff, _mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+#elif defined(__AVX2__)
+    return (NativeBits)_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from)));
+#else
+    return __builtin_convertvector(*reinterpret_cast<const NativeMarksAt*>(from), NativeBits);
+#endif
+}
+[[gnu::always_inline]] inline Native load_native(const F8* from) {
+    return widen_f8<Native>(load_marks(&from->bits));
+}
+
 [[gnu::always_inline]] inline Quad load_quad(const float* from) {
     return *reinterpret_cast<const QuadAt*>(from);
 }
@@ -301,6 +328,9 @@ template <class Floats, class Bits>
 }
 [[gnu::always_inline]] inline Quad load_quad(const int8_t* from) {
     return __builtin_convertvector(*reinterpret_cast<const QuadBytesAt*>(from), Quad);
+}
+[[gnu::always_inline]] inline Quad load_quad(const F8* from) {
+    return widen_f8<Quad>(__builtin_convertvector(*reinterpret_cast<const QuadMarksAt*>(from), QuadBits));
 }
 
 inline float widen(float value) {
@@ -319,6 +349,57 @@ inline float widen(F16 half) {
 }
 inline float widen(int8_t value) {
     return value;
+}
+inline float widen(F8 value) {
+    const F8 four[4] = {value, {}, {}, {}};
+    return load_quad(four)[0];
+}
+
+// --- four bits ----------------------------------------------------------------------------------------------------
+
+constexpr int64_t GROUP = 32;  // GROUP of tensor.h, which these units do not see
+
+// What e4m3 numbers are worth.
+struct F8Values {
+    float of[256];
+};
+constexpr F8Values f8_values() {
+    F8Values values = {};
+    for (int i = 0; i < 256; i++) {
+        const int exponent = i >> 3 & 15;
+        float value = static_cast<float>(exponent ? 8 + i % 8 : i % 8) * 0x1p-9f;
+        for (int e = 1; e < exponent; e++) value *= 2;
+        values.of[i] = i < 128 ? value : -value;
+    }
+    return values;
+}
+constexpr F8Values F8_VALUES = f8_values();
+
+// Where a group of I4 weights stands. Adding goes on by whole groups.
+struct Nibbles {
+    const uint8_t* group;   // 16 bytes
+    const uint8_t* factor;  // e4m3
+
+    Nibbles operator+(int64_t count) const { return {group + count / 2, factor + count / GROUP}; }
+};
+
+// Weights 4 q to 4 q + 3 of a group.
+[[gnu::always_inline]] inline Quad load_quad(const Nibbles& from, int q) {
+    const auto pairs = *reinterpret_cast<const QuadMarksAt*>(from.group + q % 4 * 4);
+    const QuadBits four = __builtin_convertvector(pairs, QuadBits) >> (q / 4 * 4) & 15u;
+    return (__builtin_convertvector((QuadInts)four, Quad) - 8.0f) * F8_VALUES.of[*from.factor];
+}
+
+// LANES adjacent weights of one half of a group, times its factor, exactly.
+template <int LANES>
+[[gnu::always_inline]] inline Vec<LANES> load_nibbles(const uint8_t* bytes, bool high, float factor) {
+    Vec<LANES> v;
+    for (int i = 0; i < Vec<LANES>::PARTS; i++) {
+        const NativeBits pairs = load_marks(bytes + i * NATIVE_LANES);
+        const NativeBits four = (high ? pairs >> 4 : pairs) & 15u;
+        v.part[i] = (__builtin_convertvector((NativeInts)four, Native) - 8.0f) * factor;
+    }
+    return v;
 }
 
 // --- two vectors of weights at once -----------------------------------------------------------------------------
@@ -351,6 +432,33 @@ template <int LANES>
         pair.second.part[i] = (Native)(bits & 0xffff0000u);
     }
     return pair;
+}
+// The same from column k of a row on, a multiple of 2 LANES.
+template <int LANES, class W>
+[[gnu::always_inline]] inline Pair<LANES> load_pair_at(const W* row, int64_t k) {
+    return load_pair<LANES>(row + k);
+}
+template <int LANES>
+[[gnu::always_inline]] inline Pair<LANES> load_pair_at(const Nibbles& row, int64_t k) {
+    static_assert(GROUP % (2 * LANES) == 0);
+    constexpr uint64_t HALF = GROUP / 2;  // not below zero, so that dividing is shifting
+    const uint64_t at = static_cast<uint64_t>(k), group = at / GROUP;
+    const uint8_t* bytes = row.group + group * HALF + at % HALF;
+    const float factor = F8_VALUES.of[row.factor[group]];
+#if defined(__AVX512F__)
+    // Sixteen numbers fit a register: the group's factor times each of the sixteen, of which a permutation picks.
+    if constexpr (LANES == 16) {
+        const Native numbers = {-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7}, table = numbers * factor;
+        const NativeBits pairs = load_marks(bytes);
+        const auto pick = [&](NativeBits four) __attribute__((always_inline)) {
+            return Vec<LANES>{{(Native)_mm512_maskz_permutexvar_ps(0xffff, (__m512i)four, (__m512)table)}};
+        };
+        return {pick(pairs), pick(pairs >> 4)};
+    }
+#endif
+    if constexpr (LANES == 16) return {load_nibbles<16>(bytes, false, factor), load_nibbles<16>(bytes, true, factor)};
+    const bool high = at % GROUP >= HALF;
+    return {load_nibbles<LANES>(bytes, high, factor), load_nibbles<LANES>(bytes + LANES, high, factor)};
 }
 // The last count < 2 LANES weights of a row, zeros behind them.
 template <int LANES, class W>
@@ -395,6 +503,37 @@ struct PointeeOf<T*> {
 template <class Pointer>
 using Pointee = typename PointeeOf<Pointer>::Type;
 
+// What stands for a pointer to weights of type W: where a matrix of them begins.
+template <class W>
+struct Begin {
+    static const W* of(const void* data, const uint8_t*) { return static_cast<const W*>(data); }
+};
+template <>
+struct Begin<I4> {
+    static Nibbles of(const void* data, const uint8_t* groups) { return {static_cast<const uint8_t*>(data), groups}; }
+};
+// How many adjacent weights take so many bytes. TAILS: whether rows may end anywhere; those of I4 are whole groups.
+template <class Pointer>
+struct Density {
+    static constexpr bool TAILS = true;
+    static constexpr int64_t in(int64_t bytes) { return bytes / static_cast<int64_t>(sizeof(*Pointer{})); }
+};
+template <>
+struct Density<Nibbles> {
+    static constexpr bool TAILS = false;
+    static constexpr int64_t in(int64_t bytes) { return bytes * 2; }
+};
+template <class Pointer>
+Density<Pointer> density_of(Pointer);
+// Where column k of a row is read from memory.
+template <class W>
+inline const void* address_of(const W* row, int64_t k) {
+    return row + k;
+}
+inline const void* address_of(const Nibbles& row, int64_t k) {
+    return row.group + (static_cast<uint64_t>(k) >> 1);
+}
+
 // use(null pointer to the type of the element): of caches and convolutions, and of all weights.
 template <class Use>
 inline void with_float(Element element, Use use) {
@@ -405,6 +544,8 @@ inline void with_float(Element element, Use use) {
 template <class Use>
 inline void with_weight(Element element, Use use) {
     if (element == Element::I8) return use(static_cast<int8_t*>(nullptr));
+    if (element == Element::F8) return use(static_cast<F8*>(nullptr));
+    if (element == Element::I4) return use(static_cast<I4*>(nullptr));
     with_float(element, use);
 }
 

@@ -20,6 +20,18 @@ __device__ __forceinline__ float widen(__half value) {
 __device__ __forceinline__ float widen(int8_t value) {
     return static_cast<float>(value);
 }
+// Of F8; tensor.h has the rule.
+struct E4m3 {
+    uint8_t bits;
+};
+__device__ __forceinline__ float widen(E4m3 value) {
+    const unsigned byte = value.bits;
+    return __uint_as_float((byte & 0x7fu) << 20 | (byte & 0x80u) << 24) * 0x1p120f;
+}
+// Two weights of I4; the factor of their group stands elsewhere.
+struct Nibbles {
+    uint8_t pair;
+};
 
 template <class T>
 __device__ __forceinline__ T narrow(float value);
@@ -44,10 +56,22 @@ __device__ __forceinline__ __half2 half2_of(unsigned word) {
     return pair;
 }
 
-// 16 bytes of weights in registers: four floats, eight 16-bit floats or sixteen bytes.
+// Elements of a T, in 16 bytes, and where element number i of a matrix stands.
+template <class T>
+constexpr int ELEMENTS = 1;
+template <>
+inline constexpr int ELEMENTS<Nibbles> = 2;
+template <class T>
+constexpr int CHUNK_ELEMENTS = 16 / static_cast<int>(sizeof(T)) * ELEMENTS<T>;
+template <class T>
+__device__ __forceinline__ const T* element_at(const T* matrix, int64_t i) {
+    return matrix + i / ELEMENTS<T>;
+}
+
+// 16 bytes of weights in registers: four floats, eight 16-bit floats, sixteen bytes or a group of 32 half bytes.
 template <class T>
 struct Pack {
-    static constexpr int COUNT = 16 / sizeof(T);
+    static constexpr int COUNT = CHUNK_ELEMENTS<T>;
     float value[COUNT];
 };
 __device__ __forceinline__ Pack<float> unpack(uint4 bits, float) {
@@ -84,6 +108,23 @@ __device__ __forceinline__ Pack<int8_t> unpack(uint4 bits, int8_t) {
     return pack;
 }
 
+__device__ __forceinline__ Pack<E4m3> unpack(uint4 bits, E4m3) {
+    Pack<E4m3> pack;
+    const unsigned words[4] = {bits.x, bits.y, bits.z, bits.w};
+#pragma unroll
+    for (int i = 0; i < 16; i++) pack.value[i] = widen(E4m3{static_cast<uint8_t>(words[i / 4] >> i % 4 * 8)});
+    return pack;
+}
+__device__ __forceinline__ Pack<Nibbles> unpack_group(uint4 bits, E4m3 factor) {
+    Pack<Nibbles> pack;
+    const unsigned words[4] = {bits.x, bits.y, bits.z, bits.w};
+    const float of_group = widen(factor);
+#pragma unroll
+    for (int i = 0; i < 32; i++)
+        pack.value[i] = (static_cast<float>(words[i % 16 / 4] >> (i % 4 * 8 + i / 16 * 4) & 15) - 8.0f) * of_group;
+    return pack;
+}
+
 // Calls `use(element)` with an element of the type that `dtype` names: of a cache or a convolution, and of a weight.
 template <class Use>
 void with_float(DType dtype, Use use) {
@@ -94,6 +135,8 @@ void with_float(DType dtype, Use use) {
 template <class Use>
 void with_weight(DType dtype, Use use) {
     if (dtype == DType::I8) return use(int8_t{});
+    if (dtype == DType::F8) return use(E4m3{});
+    if (dtype == DType::I4) return use(Nibbles{});
     with_float(dtype, use);
 }
 

@@ -10,7 +10,8 @@
 //                              2 instructions (x is split in two, split.h), 4 beyond 8 rows, 4 and 8 for int8
 //   x                          is split by each warp as it is used: 5 instructions an element, 20 for 512 bytes of a
 //                              tile of 16 rows of the weight, as many for int8 because its tile has 32
-//   int8                       to bf16: 1.75 instructions a weight, 28 for 512 bytes
+//   int8                       to bf16: 1.75 instructions a weight, 28 for 512 bytes; e4m3 2 a weight
+//   int4                       to bf16: 2.25 a weight, 72 for 512 bytes, which hold four times as many as of bf16
 //
 // With loads and addresses, the loop of bf16 is some 190 instructions for 2 KiB: half of what it may be. A norm in
 // front adds 3 an element of x.
@@ -50,6 +51,11 @@ constexpr int THREADS = WARPS * WARP;
 constexpr int BLOCKS_AT_ONCE = 2;  // on a multiprocessor
 constexpr int CHUNKS = 2;          // of 16 bytes, of a lane in a row of a unit: 4 lanes make a line of the cache
 
+template <class T>
+constexpr bool IS_I4 = false;
+template <>
+inline constexpr bool IS_I4<Nibbles> = true;
+
 // What becomes of the sums. Swiglu: lines 0, 2 of a tile are rows of the gate, lines 1, 3 the same rows of the other.
 enum class End { Assign, Accumulate, Relu, Swiglu };
 
@@ -63,9 +69,10 @@ constexpr int RING = STAGES<LINES>* LINES* CHUNKS;  // chunks of a lane
 
 template <class T>
 struct Product {
-    const T* weight = nullptr;     // [n, depth]
-    const float* scale = nullptr;  // [n], or null
-    float* out = nullptr;          // [rows, n]
+    const T* weight = nullptr;        // [n, depth]
+    const float* scale = nullptr;     // [n], or null
+    const uint8_t* groups = nullptr;  // [n, depth / GROUP], of half bytes
+    float* out = nullptr;             // [rows, n]
     int n = 0, tiles = 0;
 };
 
@@ -119,20 +126,49 @@ __device__ __forceinline__ void multiply_quad(Sums<LINES, HALVES>& sums, const u
     multiply_bf16<LINES, HALVES>(sums, w, split);
 }
 
+// What is narrower than 16 bits stands four to a word; the even and the odd ones come out of it, and x in that order.
+template <int LINES, int HALVES>
+__device__ __forceinline__ void multiply_even_odd(Sums<LINES, HALVES>& sums, const unsigned (&w)[LINES][2],
+                                                  const float4 (&x)[HALVES]) {
+    Split split[HALVES][2];
+#pragma unroll
+    for (int h = 0; h < HALVES; h++) split[h][0] = split_bf16(x[h].x, x[h].z), split[h][1] = split_bf16(x[h].y, x[h].w);
+    multiply_bf16<LINES, HALVES>(sums, w, split);
+}
 template <int LINES, int HALVES>
 __device__ __forceinline__ void multiply_quad(Sums<LINES, HALVES>& sums, const uint4 (&chunk)[LINES], int q,
                                               const float4 (&x)[HALVES], int8_t) {
     unsigned w[LINES][2];
-    Split split[HALVES][2];
 #pragma unroll
     for (int l = 0; l < LINES; l++) {
         const unsigned bytes = word_of(chunk[l], q);
         w[l][0] = bf16_of_even_bytes(bytes), w[l][1] = bf16_of_odd_bytes(bytes);
     }
+    multiply_even_odd<LINES, HALVES>(sums, w, x);
+}
+template <int LINES, int HALVES>
+__device__ __forceinline__ void multiply_quad(Sums<LINES, HALVES>& sums, const uint4 (&chunk)[LINES], int q,
+                                              const float4 (&x)[HALVES], E4m3) {
+    unsigned w[LINES][2];
 #pragma unroll
-    for (int h = 0; h < HALVES; h++)  // in the order of the bytes above
-        split[h][0] = split_bf16(x[h].x, x[h].z), split[h][1] = split_bf16(x[h].y, x[h].w);
-    multiply_bf16<LINES, HALVES>(sums, w, split);
+    for (int l = 0; l < LINES; l++) {
+        const unsigned bytes = word_of(chunk[l], q);
+        w[l][0] = bf16_of_even_e4m3(bytes), w[l][1] = bf16_of_odd_e4m3(bytes);
+    }
+    multiply_even_odd<LINES, HALVES>(sums, w, x);
+}
+// Half `half` of each byte of word q: columns 16 half + 4 q and on of the group.
+template <int LINES, int HALVES>
+__device__ __forceinline__ void multiply_nibbles(Sums<LINES, HALVES>& sums, const uint4 (&chunk)[LINES], int q,
+                                                 int half, const __nv_bfloat162 (&factor)[LINES],
+                                                 const float4 (&x)[HALVES]) {
+    unsigned w[LINES][2];
+#pragma unroll
+    for (int l = 0; l < LINES; l++) {
+        const unsigned nibbles = nibbles_of(word_of(chunk[l], q), half);
+        w[l][0] = bf16_of_even_nibbles(nibbles, factor[l]), w[l][1] = bf16_of_odd_nibbles(nibbles, factor[l]);
+    }
+    multiply_even_odd<LINES, HALVES>(sums, w, x);
 }
 
 // tf32 holds an f16 exactly; a float32 weight is split as x is, and the product of both low parts left out.
@@ -197,6 +233,17 @@ struct Tile {
     __device__ __forceinline__ int column(int line, int lane, End end) const {
         return first + (end == End::Swiglu ? line / 2 : line) * 8 + lane / 4;
     }
+    // Of the groups that begin at element d of the depth, in this lane's rows; 0 beyond the last row and the depth.
+    __device__ __forceinline__ void factors(__nv_bfloat162 (&factor)[LINES], const Work<T>& work, int d) const {
+#pragma unroll
+        for (int l = 0; l < LINES; l++) {
+            const int at = column(l, static_cast<int>(threadIdx.x) % WARP, work.end);
+            const uint8_t* groups = work.end == End::Swiglu && l % 2 == 1 ? work.second.groups : product.groups;
+            const int64_t index = (static_cast<int64_t>(at) * work.depth + d) / GROUP;
+            const bool is_there = at < product.n && d < work.depth;
+            factor[l] = __float2bfloat162_rn(is_there ? widen(E4m3{groups[index]}) : 0.0f);
+        }
+    }
 };
 
 // Copies the units of this warp, in the order of their use, into its ring.
@@ -238,7 +285,7 @@ public:
                 for (int l = 0; l < LINES; l++)
 #pragma unroll
                     for (int c = 0; c < CHUNKS; c++)
-                        cp_async_streaming(to + (l * CHUNKS + c) * WARP, line_[l] + d + c * 4 * COUNT,
+                        cp_async_streaming(to + (l * CHUNKS + c) * WARP, element_at(line_[l], d + c * 4 * COUNT),
                                            line_[l] && d + c * 4 * COUNT < work_.depth);
             } else {
                 copy_elements(to, d);
@@ -261,7 +308,8 @@ private:
         for (int l = 0; l < LINES; l++) {
             const int column = tile.column(l, static_cast<int>(threadIdx.x) % WARP, work_.end);
             const T* weight = work_.end == End::Swiglu && l % 2 == 1 ? work_.second.weight : tile.product.weight;
-            line_[l] = column < tile.product.n ? weight + static_cast<int64_t>(column) * work_.depth : nullptr;
+            line_[l] =
+                column < tile.product.n ? element_at(weight, static_cast<int64_t>(column) * work_.depth) : nullptr;
         }
     }
     __device__ __forceinline__ void copy_elements(uint4* to, int d) {
@@ -273,8 +321,8 @@ private:
                 const int first = d + c * 4 * COUNT;
                 to[(l * CHUNKS + c) * WARP] = make_uint4(0, 0, 0, 0);
 #pragma unroll 1
-                for (int i = 0; line_[l] && i < COUNT && first + i < work_.depth; i++)
-                    elements[i] = line_[l][first + i];
+                for (int i = 0; line_[l] && i < COUNT && first + i < work_.depth; i += ELEMENTS<T>)
+                    *const_cast<T*>(element_at(elements, i)) = *element_at(line_[l], first + i);
             }
     }
 
@@ -478,15 +526,32 @@ __global__ void __launch_bounds__(THREADS, BLOCKS_AT_ONCE) few_rows_kernel(const
         for (int unit = warp; unit < supply.units(); unit += WARPS) {
 #pragma unroll
             for (int c = 0; c < CHUNKS; c++) {
-                constexpr int QUADS = Pack<T>::COUNT / 4;
-                float4 x[QUADS][HALVES];
-                rows.read(x, supply.depth_of(unit, c), supply.is_full(unit));
-                if (c == 0) cp_async_wait<STAGES<LINES> - 1>();  // the oldest unit has come
-                uint4 chunk[LINES];
+                const int d = supply.depth_of(unit, c);
+                if constexpr (IS_I4<T>) {
+                    __nv_bfloat162 factor[LINES];
+                    tile.factors(factor, work, d);
 #pragma unroll
-                for (int l = 0; l < LINES; l++) chunk[l] = supply.chunk(l, c);
+                    for (int half = 0; half < 2; half++) {
+                        float4 x[4][HALVES];
+                        rows.read(x, d + 16 * half, supply.is_full(unit));
+                        if (c == 0 && half == 0) cp_async_wait<STAGES<LINES> - 1>();  // the oldest unit has come
+                        uint4 chunk[LINES];
 #pragma unroll
-                for (int q = 0; q < QUADS; q++) multiply_quad<LINES, HALVES>(sums, chunk, q, x[q], T{});
+                        for (int l = 0; l < LINES; l++) chunk[l] = supply.chunk(l, c);
+#pragma unroll
+                        for (int q = 0; q < 4; q++) multiply_nibbles<LINES, HALVES>(sums, chunk, q, half, factor, x[q]);
+                    }
+                } else {
+                    constexpr int QUADS = Pack<T>::COUNT / 4;
+                    float4 x[QUADS][HALVES];
+                    rows.read(x, d, supply.is_full(unit));
+                    if (c == 0) cp_async_wait<STAGES<LINES> - 1>();  // the oldest unit has come
+                    uint4 chunk[LINES];
+#pragma unroll
+                    for (int l = 0; l < LINES; l++) chunk[l] = supply.chunk(l, c);
+#pragma unroll
+                    for (int q = 0; q < QUADS; q++) multiply_quad<LINES, HALVES>(sums, chunk, q, x[q], T{});
+                }
             }
             supply.next();
         }
@@ -544,7 +609,7 @@ void launch_products(const Work<T>& work) {
 
 template <class T>
 Product<T> product_of(Tensor out, const Tensor& weight) {
-    return {data_of<T>(weight), weight.scale, out.f32(), static_cast<int>(weight.rows()), 0};
+    return {data_of<T>(weight), weight.scale, weight.groups, out.f32(), static_cast<int>(weight.rows()), 0};
 }
 
 template <class T>
@@ -564,9 +629,8 @@ template <class T>
 void run(Work<T> work) {
     CHECK(work.rows <= FEW_ROWS);
     if (work.rows == 0 || work.first.n + work.second.n + work.third.n == 0) return;
-    work.aligned = work.depth * static_cast<int64_t>(sizeof(T)) % 16 == 0 && is_aligned(work.x) &&
-                   is_aligned(work.gain) && is_aligned(work.first.weight) && is_aligned(work.second.weight) &&
-                   is_aligned(work.third.weight);
+    work.aligned = work.depth % CHUNK_ELEMENTS<T> == 0 && is_aligned(work.x) && is_aligned(work.gain) &&
+                   is_aligned(work.first.weight) && is_aligned(work.second.weight) && is_aligned(work.third.weight);
     launch_products(work);
 }
 

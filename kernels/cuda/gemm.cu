@@ -34,10 +34,12 @@ using Medium = TileShape<32, 64, 2, 2, 1, 4>;
 template <class T>
 using Small = TileShape<32, 32, 1, 2, 4, sizeof(T) == 4 ? 3 : 4>;
 
-struct Part {            // one product of a launch
-    float* out;          // [rows, n]
-    const void* weight;  // [n, depth]
-    const void* gate;    // [n, depth], or null
+struct Part {               // one product of a launch
+    float* out;             // [rows, n]
+    const void* weight;     // [n, depth]
+    const void* gate;       // [n, depth], or null
+    const uint8_t* groups;  // of weight: [n, depth / GROUP], of half bytes
+    const uint8_t* gate_groups;
     const float* scale;  // of weight: [n], or null
     const float* gate_scale;
     int64_t n;
@@ -60,13 +62,23 @@ template <class T>
 struct PartColumns {
     const T* weight;
     const T* gate;
+    const uint8_t* weight_groups;
+    const uint8_t* gate_groups;
     int64_t n, depth;
     bool aligned;
 
     __device__ __forceinline__ const T* row(int64_t c) const {
-        const T* of = gate && c / 8 % 2 == 0 ? gate : weight;
+        return element_at(is_gate(c) ? gate : weight, row_of(c) * depth);
+    }
+    __device__ __forceinline__ const uint8_t* groups(int64_t c) const {
+        return (is_gate(c) ? gate_groups : weight_groups) + row_of(c) * depth / GROUP;
+    }
+
+private:
+    __device__ __forceinline__ bool is_gate(int64_t c) const { return gate && c / 8 % 2 == 0; }
+    __device__ __forceinline__ int64_t row_of(int64_t c) const {
         if (gate) c = c / 16 * 8 + c % 8;
-        return of + (c < n ? c : n - 1) * depth;
+        return c < n ? c : n - 1;
     }
 };
 
@@ -108,8 +120,13 @@ __global__ void __launch_bounds__(Shape::THREADS, 1) gemm_kernel(Problem problem
     const int64_t first_row = static_cast<int64_t>(blockIdx.x) * Shape::ROWS;
     const int64_t first_col = static_cast<int64_t>(blockIdx.y - part.first_tile) * Shape::COLS;
     const MatrixRows left = {problem.x, problem.rows, problem.depth, problem.x_aligned};
-    const PartColumns<T> right = {static_cast<const T*>(part.weight), static_cast<const T*>(part.gate), part.n,
-                                  problem.depth, problem.weight_aligned};
+    const PartColumns<T> right = {static_cast<const T*>(part.weight),
+                                  static_cast<const T*>(part.gate),
+                                  part.groups,
+                                  part.gate_groups,
+                                  part.n,
+                                  problem.depth,
+                                  problem.weight_aligned};
     float sums[Shape::DOWN_TILES][Shape::ACROSS_TILES][4];
     multiply_tile<T, Shape>(sums, left, right, first_row, first_col, problem.depth, shared);
     if (!owns_sums<Shape>()) return;
@@ -152,7 +169,8 @@ __global__ void __launch_bounds__(Shape::THREADS, 1) gemm_kernel(Problem problem
 
 Part part_of(Tensor out, Tensor weight, Tensor gate) {
     const bool pairs = weight.rows() % 2 == 0 && reinterpret_cast<uintptr_t>(out.data) % 8 == 0;
-    return {out.f32(), weight.data, gate.data, weight.scale, gate.scale, weight.rows(), pairs, 0};
+    return {out.f32(),    weight.data, gate.data,     weight.groups, gate.groups,
+            weight.scale, gate.scale,  weight.rows(), pairs,         0};
 }
 
 template <class T, class Shape>

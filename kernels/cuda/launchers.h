@@ -72,7 +72,7 @@ inline bool is_aligned(const void* data) {
     return reinterpret_cast<uintptr_t>(data) % 16 == 0;
 }
 inline bool is_aligned(const Tensor& t) {
-    return is_aligned(t.data) && t.cols() * static_cast<int64_t>(size_of(t.dtype)) % 16 == 0;
+    return is_aligned(t.data) && t.cols() * bits_of(t.dtype) % 128 == 0;
 }
 
 // The filled table, whether or not there is a device.

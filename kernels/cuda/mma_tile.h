@@ -13,6 +13,7 @@
 //   T      right side as   left side as        products                    error of an element of the left side
 //   bf16   bf16, exact     bf16 high + low     low, high                   2^-16 at most, 2^-18 typically
 //   i8     bf16, exact     bf16 high + low     low, high                   the same; the caller multiplies by the scale
+//   f8, i4 bf16, exact     bf16 high + low     low, high                   the same
 //   f16    tf32, exact     tf32 high + low     low, high                   2^-23
 //   f32    tf32 high+low   tf32 high + low     low high, high low, high    2^-22 of the product (low low is left out)
 //
@@ -45,7 +46,10 @@
 //                                            a normalisation. Called for zeros, too, and for d beyond the depth
 // Right:  bool aligned          as above, in chunks of 16 bytes
 //         const T* row(int64_t c)            elements of column c; any valid column beyond the last
+//          const uint8_t* groups(int64_t c)   of half bytes: factors of column c, one a panel
 #pragma once
+
+#include <type_traits>
 
 #include "kernels/cuda/element.h"
 #include "kernels/cuda/ptx.h"
@@ -71,11 +75,18 @@ struct TileShape {
 };
 
 template <class T>
-constexpr int RIGHT_CHUNKS = PANEL* static_cast<int>(sizeof(T)) / 16;  // of a row of a panel: 8, 4 or 2
+constexpr int RIGHT_CHUNKS = PANEL / CHUNK_ELEMENTS<T>;  // of a row of a panel: 8, 4, 2 or 1
 constexpr int LEFT_CHUNKS = RIGHT_CHUNKS<float>;
 
+// Whether every row of a panel of the right side has a factor.
+template <class T>
+constexpr bool HAS_GROUPS = false;
+template <>
+inline constexpr bool HAS_GROUPS<Nibbles> = true;
+
 template <class T, class Shape>
-constexpr int STAGE_BYTES = Shape::DEEP * 16 * (Shape::ROWS * LEFT_CHUNKS + Shape::COLS * RIGHT_CHUNKS<T>);
+constexpr int STAGE_BYTES = Shape::DEEP*(16 * (Shape::ROWS * LEFT_CHUNKS + Shape::COLS * RIGHT_CHUNKS<T>)+Shape::COLS *
+                                         (HAS_GROUPS<T> ? 4 : 0));
 
 template <class T, class Shape>
 constexpr size_t TILE_SHARED_BYTES = size_t{Shape::STAGES} * STAGE_BYTES<T, Shape>;
@@ -122,12 +133,17 @@ public:
         for (int i = 0; i < LEFT_COPIES; i++) left_rows_[i] = left.row(first_row + left_line_ + i * LEFT_STEP);
 #pragma unroll
         for (int i = 0; i < RIGHT_COPIES; i++) right_rows_[i] = right.row(first_col + right_line_ + i * RIGHT_STEP);
+        if constexpr (HAS_GROUPS<T>)
+#pragma unroll
+            for (int i = 0; i < RIGHT_COPIES; i++)
+                right_groups_[i] = right.groups(first_col + right_line_ + i * RIGHT_STEP);
 
         const int warp = thread / WARP, tile = warp % (Shape::DOWN * Shape::ACROSS);
         const int row = tile / Shape::ACROSS * Shape::WARP_ROWS, col = tile % Shape::ACROSS * Shape::WARP_COLS;
         const int panel = warp / (Shape::DOWN * Shape::ACROSS);
         left_fragment_ = panel * LEFT_PANEL;
         right_fragment_ = RIGHT_BEGIN + panel * RIGHT_PANEL;
+        if constexpr (HAS_GROUPS<T>) factors_ = FACTORS_BEGIN + (panel * Shape::COLS + col + lane / 4) * 4;
         // Lane l of ldmatrix brings the address of row l % 8 of matrix l / 8.
         if constexpr (SPLITS_AHEAD<T>)  // matrices: rows 0-7, 8-15 of the first half of a step, then of the second
             left_fragment_ += swizzled<LEFT_CHUNKS>(panel, row + lane % 16, lane / 16 * 2);
@@ -137,7 +153,7 @@ public:
             right_fragment_ += swizzled<RIGHT_CHUNKS<T>>(panel, col + lane / 4, lane % 4 / 2) + lane % 2 * 8;
         else if constexpr (sizeof(T) == 2)  // columns 0-7 of both halves of a step, then columns 8-15
             right_fragment_ += swizzled<RIGHT_CHUNKS<T>>(panel, col + lane / 16 * 8 + lane % 8, lane / 8 % 2);
-        else  // columns 0-7, 8-15, 16-23, 24-31 of a whole step
+        else  // columns 0-7, 8-15, 16-23, 24-31 of a whole step, or of both
             right_fragment_ += swizzled<RIGHT_CHUNKS<T>>(panel, col + lane, 0);
     }
 
@@ -146,6 +162,7 @@ public:
 #pragma unroll
         for (int s = 0; s < Shape::STAGES - 1; s++) {
             if (s < stages) copy(s, s);
+            if (s < stages && s < Shape::STAGES - 2) put_factors(s);
             cp_async_commit();  // empty beyond the last stage, so that waiting can count
         }
         if constexpr (PREPARES) {
@@ -157,6 +174,8 @@ public:
             const int next = slot + 1 == Shape::STAGES ? 0 : slot + 1;
             const int before = slot == 0 ? Shape::STAGES - 1 : slot - 1;
             cp_async_wait<PREPARES ? Shape::STAGES - 3 : Shape::STAGES - 2>();  // stage s, or s + 1, too, has come
+            // Of the stage that was copied last.
+            if (s + Shape::STAGES - 2 < stages) put_factors(slot >= 2 ? slot - 2 : slot + Shape::STAGES - 2);
             // Orders the copies of stage s, and its splitting, before all threads' reads; and the reads of stage s - 1
             // before the copies that go into its slot.
             __syncthreads();
@@ -178,7 +197,9 @@ private:
     static constexpr int LEFT_LINE = LEFT_CHUNKS * Shape::DEEP, RIGHT_LINE = RIGHT_CHUNKS<T> * Shape::DEEP;
     static constexpr int LEFT_STEP = Shape::THREADS / LEFT_LINE, RIGHT_STEP = Shape::THREADS / RIGHT_LINE;
     static constexpr int LEFT_COPIES = Shape::ROWS / LEFT_STEP, RIGHT_COPIES = Shape::COLS / RIGHT_STEP;
-    static constexpr int PER_CHUNK = 16 / static_cast<int>(sizeof(T));
+    static constexpr int PER_CHUNK = CHUNK_ELEMENTS<T>;
+    // Factors of half bytes stand behind the panels, as pairs of bf16: [panel][column].
+    static constexpr int FACTORS_BEGIN = RIGHT_BEGIN + Shape::DEEP * RIGHT_PANEL;
     static constexpr bool PREPARES = SPLITS_AHEAD<T> || Left::CHANGES;
     static_assert(Shape::THREADS % LEFT_LINE == 0 && Shape::THREADS % RIGHT_LINE == 0);
     static_assert(Shape::ROWS % LEFT_STEP == 0 && Shape::COLS % RIGHT_STEP == 0);
@@ -212,15 +233,32 @@ private:
         if (right_.aligned) {
 #pragma unroll
             for (int i = 0; i < RIGHT_COPIES; i++)
-                cp_async<16>(right_chunk(slot, i), right_rows_[i] + right_d, right_d < depth_);
+                cp_async<16>(right_chunk(slot, i), element_at(right_rows_[i], right_d), right_d < depth_);
         } else {
 #pragma unroll
             for (int i = 0; i < RIGHT_COPIES; i++) {
                 T* to = reinterpret_cast<T*>(right_chunk(slot, i));
 #pragma unroll 1
-                for (int j = 0; j < PER_CHUNK; j++) to[j] = right_d + j < depth_ ? right_rows_[i][right_d + j] : T{};
+                for (int j = 0; j < PER_CHUNK; j += ELEMENTS<T>)
+                    to[j / ELEMENTS<T>] = right_d + j < depth_ ? *element_at(right_rows_[i], right_d + j) : T{};
             }
         }
+        if constexpr (HAS_GROUPS<T>)
+#pragma unroll
+            for (int i = 0; i < RIGHT_COPIES; i++)
+                next_factors_[i] = right_d < depth_ ? right_groups_[i][right_d / PANEL] : uint8_t{0};
+    }
+    // Puts the factors of the stage that copy() was last called for where they belong: a stage later than that, when
+    // they have come. cp.async cannot bring single bytes.
+    __device__ __forceinline__ void put_factors(int slot) {
+        if constexpr (HAS_GROUPS<T>)
+#pragma unroll
+            for (int i = 0; i < RIGHT_COPIES; i++) {
+                const unsigned factor = __float_as_uint(widen(E4m3{next_factors_[i]})) >> 16;
+                *reinterpret_cast<unsigned*>(shared_ + slot * STAGE + FACTORS_BEGIN +
+                                             (right_chunk_ * Shape::COLS + right_line_ + i * RIGHT_STEP) * 4) =
+                    factor | factor << 16;
+            }
     }
 
     // Changes and splits the chunks of the left side that this thread has copied. For ldmatrix, eight elements of the
@@ -296,13 +334,24 @@ private:
 #pragma unroll
             for (int n = 0; n < Shape::ACROSS_TILES; n += 4) {
                 unsigned four[4];
-                ldmatrix_x4(four, stage + (right_fragment_ ^ step * 16) + n * 8 * RIGHT_CHUNKS<T> * 16);
+                const int of_step = HAS_GROUPS<T> ? 0 : step * 16;  // half bytes: both steps are in the same chunk
+                ldmatrix_x4(four, stage + (right_fragment_ ^ of_step) + n * 8 * RIGHT_CHUNKS<T> * 16);
 #pragma unroll
-                for (int i = 0; i < 4; i++) {
-                    right[n + i][0] = bf16_of_even_bytes(four[i]);
-                    right[n + i][1] = bf16_of_odd_bytes(four[i]);
-                }
+                for (int i = 0; i < 4; i++) widen_right(right[n + i], four[i], stage, step, n + i);
             }
+        }
+    }
+    // Four elements of a column in a word: the even ones and the odd ones.
+    __device__ __forceinline__ void widen_right(unsigned (&pairs)[2], unsigned word, const char* stage, int step,
+                                                int n) const {
+        if constexpr (HAS_GROUPS<T>) {
+            const __nv_bfloat162 factor = bf16_of_word(*reinterpret_cast<const unsigned*>(stage + factors_ + n * 32));
+            const unsigned nibbles = nibbles_of(word, step);
+            pairs[0] = bf16_of_even_nibbles(nibbles, factor), pairs[1] = bf16_of_odd_nibbles(nibbles, factor);
+        } else if constexpr (std::is_same_v<T, E4m3>) {
+            pairs[0] = bf16_of_even_e4m3(word), pairs[1] = bf16_of_odd_e4m3(word);
+        } else {
+            pairs[0] = bf16_of_even_bytes(word), pairs[1] = bf16_of_odd_bytes(word);
         }
     }
 
@@ -410,6 +459,9 @@ private:
     int left_fragment_, right_fragment_;                     // its part of the first fragments of a stage
     typename Left::Row left_rows_[LEFT_COPIES];
     const T* right_rows_[RIGHT_COPIES];
+    const uint8_t* right_groups_[RIGHT_COPIES];  // of half bytes
+    uint8_t next_factors_[RIGHT_COPIES];
+    int factors_ = 0;  // where this lane's first column has them, in a stage
 };
 
 // sums = the tile that begins at (first_row, first_col). All threads of the block call it; those of which

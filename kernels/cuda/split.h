@@ -1,5 +1,5 @@
 // Float32 activations for the tensor cores, which take narrower numbers: each is the sum of a high and a low part, and
-// each part is multiplied. And int8 weights as bf16, which holds them exactly.
+// each part is multiplied. And weights of 8 and 4 bits as bf16, which holds them exactly.
 #pragma once
 
 #include "kernels/cuda/gpu.h"
@@ -16,12 +16,20 @@ struct Split {
     unsigned high, low;
 };
 
-// Two floats as bf16 in a word, the first one in the low half.
-__device__ __forceinline__ unsigned bf16_pair(float first, float second) {
-    const __nv_bfloat162 pair = __floats2bfloat162_rn(first, second);
+__device__ __forceinline__ __nv_bfloat162 bf16_of_word(unsigned word) {
+    __nv_bfloat162 pair;
+    memcpy(&pair, &word, sizeof pair);
+    return pair;
+}
+__device__ __forceinline__ unsigned word_of_bf16(__nv_bfloat162 pair) {
     unsigned word;
     memcpy(&word, &pair, sizeof word);
     return word;
+}
+
+// Two floats as bf16 in a word, the first one in the low half.
+__device__ __forceinline__ unsigned bf16_pair(float first, float second) {
+    return word_of_bf16(__floats2bfloat162_rn(first, second));
 }
 
 // The same with what bf16 leaves of them: together 16 bits of mantissa.
@@ -42,13 +50,7 @@ __device__ __forceinline__ Split split_tf32(float x) {
 // difference of the two is the signed byte.
 __device__ __forceinline__ unsigned bf16_of_marked_bytes(unsigned marked) {
     const unsigned lower = marked & 0xff7fff7fu, top = marked & 0xff80ff80u;
-    __nv_bfloat162 l, t;
-    memcpy(&l, &lower, sizeof l);
-    memcpy(&t, &top, sizeof t);
-    const __nv_bfloat162 value = __hfma2(t, __floats2bfloat162_rn(-1.0f, -1.0f), l);
-    unsigned word;
-    memcpy(&word, &value, sizeof word);
-    return word;
+    return word_of_bf16(__hfma2(bf16_of_word(top), __floats2bfloat162_rn(-1.0f, -1.0f), bf16_of_word(lower)));
 }
 // Bytes 0 and 2 of a word, and bytes 1 and 3.
 __device__ __forceinline__ unsigned bf16_of_even_bytes(unsigned bytes) {
@@ -56,6 +58,35 @@ __device__ __forceinline__ unsigned bf16_of_even_bytes(unsigned bytes) {
 }
 __device__ __forceinline__ unsigned bf16_of_odd_bytes(unsigned bytes) {
     return bf16_of_marked_bytes(__byte_perm(bytes, 0x43434343u, 0x4341u));
+}
+
+// Two e4m3 numbers, each in the upper half of 16 bits: four bits further down their exponent and mantissa stand where
+// a bf16 has them, under a smaller exponent, 2^-120 of the number.
+__device__ __forceinline__ unsigned bf16_of_raised_e4m3(unsigned raised) {
+    const unsigned bits = (raised & 0x80008000u) | (raised & 0x7f007f00u) >> 4;
+    return word_of_bf16(__hmul2(bf16_of_word(bits), __floats2bfloat162_rn(0x1p120f, 0x1p120f)));
+}
+__device__ __forceinline__ unsigned bf16_of_even_e4m3(unsigned bytes) {
+    return bf16_of_raised_e4m3(bytes << 8);
+}
+__device__ __forceinline__ unsigned bf16_of_odd_e4m3(unsigned bytes) {
+    return bf16_of_raised_e4m3(bytes);
+}
+
+// Four bits in each byte, of which two are taken, less 8 and times a factor of at most four significant bits. Under
+// 0x43 they are the end of the mantissa of 128 + n.
+__device__ __forceinline__ unsigned bf16_of_marked_nibbles(unsigned marked, __nv_bfloat162 factor) {
+    return word_of_bf16(__hmul2(__hsub2(bf16_of_word(marked), __floats2bfloat162_rn(136.0f, 136.0f)), factor));
+}
+__device__ __forceinline__ unsigned bf16_of_even_nibbles(unsigned nibbles, __nv_bfloat162 factor) {
+    return bf16_of_marked_nibbles((nibbles & 0x000f000fu) | 0x43004300u, factor);
+}
+__device__ __forceinline__ unsigned bf16_of_odd_nibbles(unsigned nibbles, __nv_bfloat162 factor) {
+    return bf16_of_marked_nibbles((nibbles >> 8 & 0x000f000fu) | 0x43004300u, factor);
+}
+// Half `half` of every byte of a word, the low one first.
+__device__ __forceinline__ unsigned nibbles_of(unsigned word, int half) {
+    return word >> 4 * half & 0x0f0f0f0fu;
 }
 
 }  // namespace leon::LEON_CUDA

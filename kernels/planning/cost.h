@@ -50,7 +50,7 @@ inline int64_t divide_up(int64_t a, int64_t b) {
     return (a + b - 1) / b;
 }
 inline double bytes_of(const Tensor& t) {
-    return static_cast<double>(t.bytes()) + (t.scale ? 4.0 * static_cast<double>(t.rows()) : 0.0);
+    return static_cast<double>(t.bytes() + t.group_bytes()) + (t.scale ? 4.0 * static_cast<double>(t.rows()) : 0.0);
 }
 
 }  // namespace leon::cost

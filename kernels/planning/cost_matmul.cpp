@@ -10,7 +10,7 @@ namespace {
 constexpr int FEW_ROWS = 16;
 
 bool splits_in_bf16(DType weight) {
-    return weight == DType::BF16 || weight == DType::I8;
+    return weight == DType::BF16 || has_row_scale(weight);
 }
 Unit unit_of(DType weight) {
     return splits_in_bf16(weight) ? Unit::Half : Unit::Tf32;
@@ -20,7 +20,7 @@ int terms_of(DType weight) {
     return weight == DType::F32 ? 3 : 2;
 }
 double size(DType type) {
-    return static_cast<double>(size_of(type));
+    return bits_of(type) / 8.0 * (type == DType::I4 ? 17.0 / 16 : 1);  // with the factors of its groups
 }
 
 struct Products {
@@ -39,6 +39,10 @@ double instructions_of_unit(DType weight, int64_t lines, int64_t halves) {
             return halves == 2 ? (lines == 1 ? 476 : 502) : lines == 1 ? 303 : 342;
         case DType::F16:
             return halves == 2 ? (lines == 1 ? 524 : 515) : lines == 1 ? 321 : 355;
+        case DType::F8:
+            return halves == 2 ? (lines == 1 ? 886 : 973) : lines == 1 ? 571 : lines == 2 ? 672 : 906;
+        case DType::I4:
+            return halves == 2 ? (lines == 1 ? 1772 : 1946) : lines == 1 ? 1142 : lines == 2 ? 1344 : 1812;
         case DType::I8:
             return halves == 2 ? (lines == 1 ? 886 : 973) : lines == 1 ? 571 : lines == 2 ? 672 : 906;
         default:
@@ -56,12 +60,12 @@ void few_rows(Launches& l, const Machine& m, const Products& p, const Tensor& x)
 
     const auto is_enough = [&](int64_t lines) { return n * 10 >= 8 * lines * m.multiprocessors * 9; };
     int64_t lines = is_enough(2) || p.swiglu ? 2 : 1;
-    if (dtype == DType::I8 && is_enough(4) && rows <= 8) lines = 4;
+    if (has_row_scale(dtype) && is_enough(4) && rows <= 8) lines = 4;
     const int64_t columns = lines * (p.swiglu ? 4 : 8), stages = lines == 1 ? 6 : lines == 2 ? 3 : 2;
     int64_t tiles = 0;
     for (size_t i = 0; i < p.out.size(); i++) tiles += divide_up(p.weight[i].rows(), columns);
 
-    const int64_t pack = 16 / static_cast<int64_t>(size_of(dtype)), unit = CHUNKS * 4 * pack;
+    const int64_t pack = 128 / bits_of(dtype), unit = CHUNKS * 4 * pack;
     const int64_t ring = WARPS * stages * lines * CHUNKS * WARP * 16;
     const int64_t products = tiles * divide_up(depth, unit) * CHUNKS * (pack / 4) * divide_up(lines, 2) * halves *
                              terms_of(dtype) * (splits_in_bf16(dtype) ? 1 : 2);
@@ -147,7 +151,7 @@ void gemm(Launches& l, const Machine& m, const Products& p, const Tensor& x) {
     k.load_bytes = blocks * static_cast<double>(depth) *
                        (4.0 * static_cast<double>(s.rows) + size(dtype) * static_cast<double>(s.cols)) +
                    added;
-    if (dtype == DType::I8) k.load_bytes += 4.0 * static_cast<double>(rows * n);  // a scale for each sum
+    if (has_row_scale(dtype)) k.load_bytes += 4.0 * static_cast<double>(rows * n);  // a scale for each sum
     k.store_bytes = k.output_bytes;
     k.unit = unit_of(dtype);
     k.flops =

@@ -14,7 +14,7 @@ void gather_rows(Launches& l, const Tensor& out, const Tensor& table, const Tens
     k.kernel = "gather_kernel";
     k.blocks = ids.elements();
     k.threads = 256;
-    k.weight_bytes = count_of(out) * static_cast<double>(size_of(table.dtype));
+    k.weight_bytes = count_of(out) * bits_of(table.dtype) / 8;
     k.input_bytes = adds ? bytes_of(out) : 0;
     k.output_bytes = k.store_bytes = bytes_of(out);
     k.load_bytes = k.weight_bytes + k.input_bytes + bytes_of(ids);

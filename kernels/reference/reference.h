@@ -7,16 +7,18 @@
 
 namespace leon::reference {
 
-// One element of a weight or cache tensor of any dtype, widened exactly; of an i8 weight, the byte without its scale.
+// One element of a weight or cache tensor of any dtype, widened exactly; of one with scales, without its row's.
 inline float element(const Tensor& t, int64_t index) {
     if (t.dtype == DType::BF16) return bf16_to_float(static_cast<const uint16_t*>(t.data)[index]);
     if (t.dtype == DType::F16) return f16_to_float(static_cast<const uint16_t*>(t.data)[index]);
     if (t.dtype == DType::I8) return static_cast<const int8_t*>(t.data)[index];
+    if (t.dtype == DType::F8) return e4m3_to_float(static_cast<const uint8_t*>(t.data)[index]);
+    if (t.dtype == DType::I4) return i4_element(static_cast<const uint8_t*>(t.data), t.groups, index);
     return t.f32()[index];
 }
-// The factor of a row of a weight: 1, but for i8.
+// The factor of a row of a weight: 1, if it has no scales.
 inline float scale_of(const Tensor& t, int64_t row) {
-    return t.dtype == DType::I8 ? t.scale[row] : 1.0f;
+    return t.scale ? t.scale[row] : 1.0f;
 }
 
 void gather(Tensor out, Tensor table, Tensor ids);

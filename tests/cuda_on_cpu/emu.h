@@ -336,6 +336,12 @@ inline __nv_bfloat162 __hfma2(__nv_bfloat162 a, __nv_bfloat162 b, __nv_bfloat162
     return __floats2bfloat162_rn(::fmaf(__low2float(a), __low2float(b), __low2float(c)),
                                  ::fmaf(__high2float(a), __high2float(b), __high2float(c)));
 }
+inline __nv_bfloat162 __hmul2(__nv_bfloat162 a, __nv_bfloat162 b) {
+    return __floats2bfloat162_rn(__low2float(a) * __low2float(b), __high2float(a) * __high2float(b));
+}
+inline __nv_bfloat162 __hsub2(__nv_bfloat162 a, __nv_bfloat162 b) {
+    return __floats2bfloat162_rn(__low2float(a) - __low2float(b), __high2float(a) - __high2float(b));
+}
 inline __half2 __hfma2(__half2 a, __half2 b, __half2 c) {
     return __floats2half2_rn(::fmaf(__low2float(a), __low2float(b), __low2float(c)),
                              ::fmaf(__high2float(a), __high2float(b), __high2float(c)));

@@ -120,6 +120,9 @@ inline __nv_bfloat16 __float2bfloat16(float value) {
 inline __nv_bfloat162 __floats2bfloat162_rn(float x, float y) {
     return {__float2bfloat16_rn(x), __float2bfloat16_rn(y)};
 }
+inline __nv_bfloat162 __float2bfloat162_rn(float value) {
+    return __floats2bfloat162_rn(value, value);
+}
 inline float2 __bfloat1622float2(__nv_bfloat162 v) {
     return {__bfloat162float(v.x), __bfloat162float(v.y)};
 }
