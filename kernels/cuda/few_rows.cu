@@ -601,7 +601,7 @@ void launch_products(const Work<T>& work) {
     const auto is_enough = [&](int lines_of_tile) {
         return lines * 10 >= int64_t{8} * lines_of_tile * multiprocessors() * 9;
     };
-    if constexpr (sizeof(T) == 1)  // beyond 8 rows, the registers do not suffice
+    if constexpr (sizeof(T) == 1 && !IS_I4<T>)  // half bytes, and more than 8 rows: the registers do not suffice
         if (is_enough(4) && work.rows <= 8) return launch_tiles<T, 4, 1>(work);
     if (is_enough(2) || work.end == End::Swiglu) return launch_halves<T, 2>(work);
     launch_halves<T, 1>(work);

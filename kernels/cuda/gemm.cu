@@ -22,9 +22,9 @@ namespace {
 // Large, 128 x 256: warps of 64 x 64, 128 sums a thread: of all shapes that fit into the registers, the one that reads
 // least shared memory per product. Wider than high, since an element of x is 4 bytes and one of a weight 1 or 2. Four
 // stages of 32 are at most 128 KiB, within the 163 KiB of sm_80. With tf32 the fragments take more registers and the
-// products two or three times the time: 128 x 128 then.
+// products two or three times the time: 128 x 128 then. Half bytes want registers for their factors: 64 x 256.
 template <class T>
-using Large = TileShape<64, SPLITS_AHEAD<T> ? 64 : 32, 2, 4, 1, 4>;
+using Large = TileShape<HAS_GROUPS<T> ? 32 : 64, SPLITS_AHEAD<T> ? 64 : 32, 2, 4, 1, 4>;
 // Medium, 64 x 128: for outputs of which the large tile would leave multiprocessors idle. Two or three blocks share
 // one.
 template <class T>

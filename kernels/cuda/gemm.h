@@ -9,7 +9,7 @@ namespace leon::LEON_CUDA {
 // What becomes of a sum: out = sum, out += sum, out = max(sum, 0).
 enum class Ending { Assign, Accumulate, Relu };
 
-// How much of out a block makes: 128 x 256 (128 x 128 for f16 and f32), 64 x 128, or 32 x 64.
+// How much of out a block makes: 128 x 256 (128 x 128 for f32 and f16, 64 x 256 for int4), 64 x 128, or 32 x 64.
 enum class GemmShape { Large, Medium, Small };
 
 // The one that takes the least time by the estimate in gemm.cu, for n columns of all products together.

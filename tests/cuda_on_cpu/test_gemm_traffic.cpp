@@ -17,7 +17,8 @@ TEST_CASE("cuda gemm: no bank conflicts, whole sectors") {
         int64_t rows, cols;
     };
     for (DType dtype : WEIGHT_DTYPES)
-        for (const Tile& tile : {Tile{GemmShape::Large, 128, dtype == DType::F32 || dtype == DType::F16 ? 128 : 256},
+        for (const Tile& tile : {Tile{GemmShape::Large, dtype == DType::I4 ? 64 : 128,
+                                      dtype == DType::F32 || dtype == DType::F16 ? 128 : 256},
                                  Tile{GemmShape::Medium, 64, 128}, Tile{GemmShape::Small, 32, 64}}) {
             CAPTURE(name_of(dtype));
             CAPTURE(tile.rows);

@@ -61,13 +61,17 @@ TEST_CASE("recipe: those of the model in the box are read, and each begins where
     const std::string folder = "training/recipes/";
     const TransformerRecipe first = load_recipe(folder + "storybook.json"),
                             copies = load_recipe(folder + "storybook_copies.json"),
-                            longer = load_recipe(folder + "storybook_longer.json");
+                            longer = load_recipe(folder + "storybook_longer.json"),
+                            more = load_recipe(folder + "storybook_more.json"),
+                            last = load_recipe(folder + "storybook_last.json");
     CHECK(first.fresh);
     CHECK(copies.weights_from == first.output);
     CHECK(copies.same_cell_heads.size() == 2);
     CHECK(longer.from == copies.output);
-    CHECK(!longer.fresh);
-    CHECK(longer.name == "storybook");
+    CHECK(more.from == longer.output);
+    CHECK(last.from == more.output);
+    CHECK(!last.fresh);
+    CHECK(last.name == "storybook");
 }
 
 TEST_CASE("recipe: an architecture with segments, weights to take over, and heads that look at the same cell") {
