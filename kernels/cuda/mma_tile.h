@@ -102,13 +102,14 @@ inline constexpr bool SPLITS_AHEAD<__half> = false;
 //   8 chunks a row   ldmatrix takes a chunk of 8 rows, copies 8 chunks of a row, loads of 8 bytes 2 chunks of 4 rows,
 //                    splitting every second chunk of 2 rows or every fourth of 4, or the same of 2 or 4 panels: rows
 //                    are turned by xor with 0 5 2 7 4 1 6 3, panels with their number
-//   4 or 2           ldmatrix takes a chunk of 8 rows, in 4 or 2 lines, turned by the line's number; copies take 8
-//                    chunks of all rows of a line, or of one row in 2 or 4 panels, which take turns in the line
+//   4, 2 or 1        ldmatrix takes a chunk of 8 rows, in 4, 2 or 1 lines, turned by the line's number; copies take
+//                    8 chunks of all rows of a line, or of one or two rows in 2 or 4 panels, which take turns in the
+//                    line
 template <int CHUNKS>
 __device__ __forceinline__ int swizzled(int panel, int row, int chunk) {
     const int at = row * CHUNKS + chunk, line = at / 8;
     if constexpr (CHUNKS == 8) return (at ^ ((line ^ line << 2 ^ panel) & 7)) * 16;
-    return (at ^ (line % CHUNKS) ^ (panel * CHUNKS & 7)) * 16;
+    return (at ^ (line % CHUNKS) ^ (panel * (CHUNKS == 1 ? 2 : CHUNKS) & 7)) * 16;
 }
 
 // --- one block ----------------------------------------------------------------------------------------------------
@@ -143,7 +144,7 @@ public:
         const int panel = warp / (Shape::DOWN * Shape::ACROSS);
         left_fragment_ = panel * LEFT_PANEL;
         right_fragment_ = RIGHT_BEGIN + panel * RIGHT_PANEL;
-        if constexpr (HAS_GROUPS<T>) factors_ = FACTORS_BEGIN + (panel * Shape::COLS + col + lane / 4) * 4;
+        if constexpr (HAS_GROUPS<T>) factors_ = FACTORS_BEGIN + ((col + lane / 4) * Shape::DEEP + panel) * 4;
         // Lane l of ldmatrix brings the address of row l % 8 of matrix l / 8.
         if constexpr (SPLITS_AHEAD<T>)  // matrices: rows 0-7, 8-15 of the first half of a step, then of the second
             left_fragment_ += swizzled<LEFT_CHUNKS>(panel, row + lane % 16, lane / 16 * 2);
@@ -198,7 +199,7 @@ private:
     static constexpr int LEFT_STEP = Shape::THREADS / LEFT_LINE, RIGHT_STEP = Shape::THREADS / RIGHT_LINE;
     static constexpr int LEFT_COPIES = Shape::ROWS / LEFT_STEP, RIGHT_COPIES = Shape::COLS / RIGHT_STEP;
     static constexpr int PER_CHUNK = CHUNK_ELEMENTS<T>;
-    // Factors of half bytes stand behind the panels, as pairs of bf16: [panel][column].
+    // Factors of half bytes stand behind the panels, as pairs of bf16: [column][panel].
     static constexpr int FACTORS_BEGIN = RIGHT_BEGIN + Shape::DEEP * RIGHT_PANEL;
     static constexpr bool PREPARES = SPLITS_AHEAD<T> || Left::CHANGES;
     static_assert(Shape::THREADS % LEFT_LINE == 0 && Shape::THREADS % RIGHT_LINE == 0);
@@ -256,7 +257,7 @@ private:
             for (int i = 0; i < RIGHT_COPIES; i++) {
                 const unsigned factor = __float_as_uint(widen(E4m3{next_factors_[i]})) >> 16;
                 *reinterpret_cast<unsigned*>(shared_ + slot * STAGE + FACTORS_BEGIN +
-                                             (right_chunk_ * Shape::COLS + right_line_ + i * RIGHT_STEP) * 4) =
+                                             ((right_line_ + i * RIGHT_STEP) * Shape::DEEP + right_chunk_) * 4) =
                     factor | factor << 16;
             }
     }
@@ -345,7 +346,8 @@ private:
     __device__ __forceinline__ void widen_right(unsigned (&pairs)[2], unsigned word, const char* stage, int step,
                                                 int n) const {
         if constexpr (HAS_GROUPS<T>) {
-            const __nv_bfloat162 factor = bf16_of_word(*reinterpret_cast<const unsigned*>(stage + factors_ + n * 32));
+            const __nv_bfloat162 factor =
+                bf16_of_word(*reinterpret_cast<const unsigned*>(stage + factors_ + n * 32 * Shape::DEEP));
             const unsigned nibbles = nibbles_of(word, step);
             pairs[0] = bf16_of_even_nibbles(nibbles, factor), pairs[1] = bf16_of_odd_nibbles(nibbles, factor);
         } else if constexpr (std::is_same_v<T, E4m3>) {
