@@ -68,7 +68,7 @@ void add_draw_commands(CLI::App& app, CommonOptions& common) {
     auto o = std::make_shared<TaskOptions>();
 
     CLI::App* command = add_task(app, common, "draw", "draw a picture from a sentence, a map, boxes, or a word",
-                                 "leon draw \"a red car on a sandy beach\" --seed 1 -o car.png\n"
+                                 "leon draw \"a car on a sandy beach\" --seed 1 -o car.png\n"
                                  "  leon draw --layout map.png --kind segmentation \"a dog in the snow\" -o dog.png\n"
                                  "  leon draw \"a dog in the snow\" --object dog@10,40,60,110 -o dog.png\n"
                                  "  leon draw --sign \"OPEN\" -o sign.png");

@@ -44,7 +44,7 @@ int main(int argc, char** argv) {
     app.set_version_flag("--version", "leon 0.1.0");
     app.require_subcommand(1);
     app.footer(
-        "Start with:\n  leon draw \"a red car on a sandy beach\" -o car.png\n  leon describe car.png\n\n"
+        "Start with:\n  leon draw \"a car on a sandy beach\" -o car.png\n  leon describe car.png\n\n"
         "leon COMMAND --help explains a command and shows an example.");
     leon::CommonOptions common;
     leon::add_draw_commands(app, common);

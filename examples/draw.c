@@ -1,6 +1,6 @@
 /* Draws a picture with the model in the box, saves it, and asks what is on it: leon from C.
  *
- *   build/examples/draw models/storybook.leon "a red car on a sandy beach" car.png
+ *   build/examples/draw models/storybook.leon "a car on a sandy beach" car.png
  *
  * With an installed leon:  cc draw.c $(pkg-config --cflags --libs leon) -o draw
  */

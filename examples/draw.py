@@ -2,7 +2,7 @@
 """Draws a picture with the model in the box, saves it, and asks what is on it: leon from Python, by ctypes alone.
 
     make shared
-    LD_LIBRARY_PATH=build python3 examples/draw.py models/storybook.leon "a red car on a sandy beach" car.png
+    LD_LIBRARY_PATH=build python3 examples/draw.py models/storybook.leon "a car on a sandy beach" car.png
 
 After `make install` (and ldconfig) no LD_LIBRARY_PATH is needed. The structures mirror include/leon.h.
 """

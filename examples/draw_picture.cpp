@@ -1,6 +1,6 @@
 // Draws a picture from a sentence with the model in the box.
 //
-//   build/examples/draw_picture models/storybook.leon "a red car on a sandy beach" car.png
+//   build/examples/draw_picture models/storybook.leon "a car on a sandy beach" car.png
 #include <cstdio>
 #include <exception>
 

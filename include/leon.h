@@ -4,7 +4,7 @@
  *   leon_error error;
  *   if (leon_open("storybook.leon", "cpu", &model, &error)) { puts(error.message); return 1; }
  *
- *   leon_request request = {.task = "draw", .text = "a red car on a sandy beach"};
+ *   leon_request request = {.task = "draw", .text = "a car on a sandy beach"};
  *   leon_options options;
  *   leon_default_options(&options);
  *   leon_result *result;

@@ -19,7 +19,7 @@ namespace leon {
 namespace {
 
 constexpr const char* SENTENCES[] = {
-    "a red car on a sandy beach",
+    "a car on a sandy beach",
     "a house on a green meadow",
     "a sailboat on the open sea",
     "a balloon and a cactus in a desert",
@@ -114,7 +114,7 @@ struct Demo {
         const std::pair<int, const char*> edits[] = {{1, "add a cat"},
                                                      {0, "turn the car into a dog"},
                                                      {3, "remove the cactus"},
-                                                     {5, "put everything in a forest"}};
+                                                     {5, "put everything in a desert"}};
         int number = 0;
         for (const auto& [of, instruction] : edits) {
             const Picture changed = edit(model, pictures.at(of), instruction, settings).pictures.at(0);
@@ -140,7 +140,7 @@ struct Demo {
         page.figure(drawn(request), "from-edges.png", request.text + ", after these edges");
 
         DrawRequest placed;
-        placed.text = "a dog in a forest";
+        placed.text = "a dog on a green meadow";
         placed.objects = {{"dog", 72, 64, 112, 104}};
         page.figure(with_frame(drawn(placed), placed.objects[0]), "placed.png",
                     placed.text + ", " + words_of_objects(placed.objects));

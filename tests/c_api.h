@@ -18,7 +18,7 @@
 namespace leon {
 
 constexpr const char* BOX = "models/storybook.leon";
-constexpr const char* CAPTION = "a red car on a sandy beach";
+constexpr const char* CAPTION = "a car on a sandy beach";
 
 struct Close {
     void operator()(leon_model* model) const { leon_close(model); }
