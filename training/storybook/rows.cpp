@@ -5,6 +5,7 @@
 #include <array>
 
 #include "kernels/check.h"
+#include "training/storybook/phrasing.h"
 #include "training/storybook/row_makers.h"
 
 namespace leon {
@@ -39,12 +40,19 @@ constexpr RowKindFacts KINDS[ROW_KINDS] = {
 
 constexpr float OBJECT_SHARE = 1.f / 8;  // of a cell that matters, for the cell to count
 constexpr double WITHOUT_CAPTION = .2;   // of the rows with a layout
+constexpr double IN_OTHER_WORDS = .35;   // of training's wishes for pictures
 
 // --- text ---------------------------------------------------------------------------------------------------------
 
+// What a picture is asked for with: in training often in other words.
+std::string wish_for(Stage& stage, const Scene& scene) {
+    if (stage.evaluates() || !stage.chance(IN_OTHER_WORDS)) return scene.caption;
+    return as_people_say(scene.caption, scene.objects, stage.random());
+}
+
 void make_draw(Stage& stage, Row& row) {
     row.scene = stage.to_draw(stage.next());
-    row.text["text"] = row.scene.caption;
+    row.text["text"] = wish_for(stage, row.scene);
     row.pictures["new picture"] = picture_of(row.scene);
 }
 
@@ -92,7 +100,7 @@ void make_from_layout(Stage& stage, Row& row) {
     const Scene wanted = stage.next();
     row.scene = stage.to_draw(wanted);
     row.text["kind"] = words_of_map(name_of(*row.layout));
-    row.text["text"] = stage.chance(WITHOUT_CAPTION) ? "" : row.scene.caption;
+    row.text["text"] = stage.chance(WITHOUT_CAPTION) ? "" : wish_for(stage, row.scene);
     row.pictures["new picture"] = picture_of(row.scene);
     row.pictures["map"] = {layout_of(wanted, *row.layout), wanted.ids, {}};
 }
@@ -100,7 +108,7 @@ void make_from_layout(Stage& stage, Row& row) {
 void make_draw_objects(Stage& stage, Row& row) {
     const Scene wanted = stage.next();
     row.scene = stage.to_draw(wanted);
-    row.text["text"] = row.scene.caption;
+    row.text["text"] = wish_for(stage, row.scene);
     row.pictures["new picture"] = picture_of(row.scene);
     std::vector<PlacedObject> placed;
     for (const SceneObject& o : from_left_to_right(wanted.objects))
