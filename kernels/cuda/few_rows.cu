@@ -135,27 +135,23 @@ __device__ __forceinline__ void multiply_even_odd(Sums<LINES, HALVES>& sums, con
     for (int h = 0; h < HALVES; h++) split[h][0] = split_bf16(x[h].x, x[h].z), split[h][1] = split_bf16(x[h].y, x[h].w);
     multiply_bf16<LINES, HALVES>(sums, w, split);
 }
-template <int LINES, int HALVES>
-__device__ __forceinline__ void multiply_quad(Sums<LINES, HALVES>& sums, const uint4 (&chunk)[LINES], int q,
-                                              const float4 (&x)[HALVES], int8_t) {
+template <int LINES, int HALVES, class T>
+__device__ __forceinline__ void multiply_bytes(Sums<LINES, HALVES>& sums, const uint4 (&chunk)[LINES], int q,
+                                               const float4 (&x)[HALVES], T type) {
     unsigned w[LINES][2];
 #pragma unroll
-    for (int l = 0; l < LINES; l++) {
-        const unsigned bytes = word_of(chunk[l], q);
-        w[l][0] = bf16_of_even_bytes(bytes), w[l][1] = bf16_of_odd_bytes(bytes);
-    }
+    for (int l = 0; l < LINES; l++) even_and_odd(w[l], word_of(chunk[l], q), type);
     multiply_even_odd<LINES, HALVES>(sums, w, x);
 }
 template <int LINES, int HALVES>
 __device__ __forceinline__ void multiply_quad(Sums<LINES, HALVES>& sums, const uint4 (&chunk)[LINES], int q,
-                                              const float4 (&x)[HALVES], E4m3) {
-    unsigned w[LINES][2];
-#pragma unroll
-    for (int l = 0; l < LINES; l++) {
-        const unsigned bytes = word_of(chunk[l], q);
-        w[l][0] = bf16_of_even_e4m3(bytes), w[l][1] = bf16_of_odd_e4m3(bytes);
-    }
-    multiply_even_odd<LINES, HALVES>(sums, w, x);
+                                              const float4 (&x)[HALVES], int8_t type) {
+    multiply_bytes<LINES, HALVES>(sums, chunk, q, x, type);
+}
+template <int LINES, int HALVES>
+__device__ __forceinline__ void multiply_quad(Sums<LINES, HALVES>& sums, const uint4 (&chunk)[LINES], int q,
+                                              const float4 (&x)[HALVES], E4m3 type) {
+    multiply_bytes<LINES, HALVES>(sums, chunk, q, x, type);
 }
 // Half `half` of each byte of word q: columns 16 half + 4 q and on of the group.
 template <int LINES, int HALVES>
@@ -164,10 +160,7 @@ __device__ __forceinline__ void multiply_nibbles(Sums<LINES, HALVES>& sums, cons
                                                  const float4 (&x)[HALVES]) {
     unsigned w[LINES][2];
 #pragma unroll
-    for (int l = 0; l < LINES; l++) {
-        const unsigned nibbles = nibbles_of(word_of(chunk[l], q), half);
-        w[l][0] = bf16_of_even_nibbles(nibbles, factor[l]), w[l][1] = bf16_of_odd_nibbles(nibbles, factor[l]);
-    }
+    for (int l = 0; l < LINES; l++) even_and_odd(w[l], word_of(chunk[l], q), half, factor[l]);
     multiply_even_odd<LINES, HALVES>(sums, w, x);
 }
 

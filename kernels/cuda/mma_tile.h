@@ -49,8 +49,6 @@
 //          const uint8_t* groups(int64_t c)   of half bytes: factors of column c, one a panel
 #pragma once
 
-#include <type_traits>
-
 #include "kernels/cuda/element.h"
 #include "kernels/cuda/ptx.h"
 #include "kernels/cuda/split.h"
@@ -348,12 +346,9 @@ private:
         if constexpr (HAS_GROUPS<T>) {
             const __nv_bfloat162 factor =
                 bf16_of_word(*reinterpret_cast<const unsigned*>(stage + factors_ + n * 32 * Shape::DEEP));
-            const unsigned nibbles = nibbles_of(word, step);
-            pairs[0] = bf16_of_even_nibbles(nibbles, factor), pairs[1] = bf16_of_odd_nibbles(nibbles, factor);
-        } else if constexpr (std::is_same_v<T, E4m3>) {
-            pairs[0] = bf16_of_even_e4m3(word), pairs[1] = bf16_of_odd_e4m3(word);
+            even_and_odd(pairs, word, step, factor);
         } else {
-            pairs[0] = bf16_of_even_bytes(word), pairs[1] = bf16_of_odd_bytes(word);
+            even_and_odd(pairs, word, T{});
         }
     }
 

@@ -2,7 +2,7 @@
 // each part is multiplied. And weights of 8 and 4 bits as bf16, which holds them exactly.
 #pragma once
 
-#include "kernels/cuda/gpu.h"
+#include "kernels/cuda/element.h"
 
 namespace leon::LEON_CUDA {
 
@@ -73,6 +73,14 @@ __device__ __forceinline__ unsigned bf16_of_odd_e4m3(unsigned bytes) {
     return bf16_of_raised_e4m3(bytes);
 }
 
+// Four weights of 8 bits in a word: the even ones and the odd ones, as bf16.
+__device__ __forceinline__ void even_and_odd(unsigned (&pairs)[2], unsigned word, int8_t) {
+    pairs[0] = bf16_of_even_bytes(word), pairs[1] = bf16_of_odd_bytes(word);
+}
+__device__ __forceinline__ void even_and_odd(unsigned (&pairs)[2], unsigned word, E4m3) {
+    pairs[0] = bf16_of_even_e4m3(word), pairs[1] = bf16_of_odd_e4m3(word);
+}
+
 // Four bits in each byte, of which two are taken, less 8 and times a factor of at most four significant bits. Under
 // 0x43 they are the end of the mantissa of 128 + n.
 __device__ __forceinline__ unsigned bf16_of_marked_nibbles(unsigned marked, __nv_bfloat162 factor) {
@@ -87,6 +95,12 @@ __device__ __forceinline__ unsigned bf16_of_odd_nibbles(unsigned nibbles, __nv_b
 // Half `half` of every byte of a word, the low one first.
 __device__ __forceinline__ unsigned nibbles_of(unsigned word, int half) {
     return word >> 4 * half & 0x0f0f0f0fu;
+}
+
+// Four weights of 4 bits: half `half` of every byte of a word, under the factor of their group.
+__device__ __forceinline__ void even_and_odd(unsigned (&pairs)[2], unsigned word, int half, __nv_bfloat162 factor) {
+    const unsigned nibbles = nibbles_of(word, half);
+    pairs[0] = bf16_of_even_nibbles(nibbles, factor), pairs[1] = bf16_of_odd_nibbles(nibbles, factor);
 }
 
 }  // namespace leon::LEON_CUDA
