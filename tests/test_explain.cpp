@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "tests/converted.h"
+#include "tests/shrunk_vqgan.h"
 #include "tests/twin.h"
 #include "weights_converter/inspect.h"
 #include "weights_converter/random_model.h"
@@ -117,12 +118,7 @@ TEST_CASE("explain: a decoder among Hugging Face's tensors is Anole's") {
     config.transformer.head_dim = 16;
     config.transformer.ffn_dim = 96;
     config.transformer.vocab = 300;
-    config.vqgan.channels = 32;
-    config.vqgan.multipliers = {1, 2};
-    config.vqgan.res_blocks = 1;
-    config.vqgan.z_channels = config.vqgan.code_dim = 16;
-    config.vqgan.codes = 64;
-    config.vqgan.resolution = 16;
+    shrink(config.vqgan);
     write_twin(folder.path(), config, {});
     const std::string text = explained(folder.path());
     CAPTURE(text);

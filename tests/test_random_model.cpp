@@ -5,6 +5,7 @@
 #include "runtime/schema.h"
 #include "runtime/transformer.h"
 #include "tasks/model.h"
+#include "tests/shrunk_vqgan.h"
 #include "tests/temporary_folder.h"
 #include "tokenizer/vqgan.h"
 #include "weights_converter/inspect.h"
@@ -34,12 +35,7 @@ ModelConfig shrunk(const std::string& name) {
     t.ffn_dim = 96;
     t.vocab = 300;
     t.context = 64;
-    c.vqgan.channels = 32;
-    c.vqgan.multipliers = {1, 2};
-    c.vqgan.res_blocks = 1;
-    c.vqgan.z_channels = c.vqgan.code_dim = 16;
-    c.vqgan.codes = 64;
-    c.vqgan.resolution = 16;
+    shrink(c.vqgan);
     return c;
 }
 

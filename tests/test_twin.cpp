@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/converted.h"
+#include "tests/shrunk_vqgan.h"
 #include "tests/twin.h"
 #include "tests/twin_files.h"
 #include "weights_converter/random_model.h"
@@ -26,12 +27,7 @@ ModelConfig shrunk(const std::string& name) {
     t.head_dim = 8;
     t.ffn_dim = 96;
     t.vocab = 320;
-    c.vqgan.channels = 32;
-    c.vqgan.multipliers = {1, 2};
-    c.vqgan.res_blocks = 1;
-    c.vqgan.z_channels = c.vqgan.code_dim = 16;
-    c.vqgan.codes = 64;
-    c.vqgan.resolution = 16;
+    shrink(c.vqgan);
     return c;
 }
 
