@@ -19,9 +19,19 @@ std::string numbered_path(const std::string& path, size_t number) {
 
 }  // namespace
 
+void add_cache_option(CLI::App& command, std::string& cache) {
+    command.add_option("--cache", cache, "precision of the key-value cache")
+        ->check(CLI::IsMember({"f32", "bf16", "int8"}))
+        ->capture_default_str();
+}
+
+DType cache_dtype_named(const std::string& cache) {
+    return cache == "bf16" ? DType::BF16 : cache == "int8" ? DType::I8 : DType::F32;
+}
+
 Settings TaskOptions::all_settings() const {
     Settings all = settings;
-    all.cache_dtype = cache == "bf16" ? DType::BF16 : DType::F32;
+    all.cache_dtype = cache_dtype_named(cache);
     all.strategy = strategy_named(strategy);
     all.unconditional_keeps =
         unconditional == "documents" ? UnconditionalKeeps::Retrieved : UnconditionalKeeps::Nothing;
@@ -41,9 +51,7 @@ void add_sampling_options(CLI::App& command, TaskOptions& o) {
     command.add_option("--temperature", o.settings.temperature, "0 is greedy");
     command.add_option("--top-p", o.settings.top_p, "keep the likeliest ids up to this mass; 1 is off");
     command.add_option("--top-k", o.settings.top_k, "keep the k likeliest ids; 0 is off");
-    command.add_option("--cache", o.cache, "precision of the key-value cache")
-        ->check(CLI::IsMember({"f32", "bf16"}))
-        ->capture_default_str();
+    add_cache_option(command, o.cache);
     command.add_flag("--unclosed", o.settings.unclosed,
                      "leave out the </s> before what belongs into holes: the authors' documents had it or not");
     command.add_flag("--show-prompt", o.show_prompt, "print what the model is given, a line a stream");

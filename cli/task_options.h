@@ -31,6 +31,9 @@ using SharedOptions = std::shared_ptr<TaskOptions>;
 
 CLI::App* add_task(CLI::App& app, CommonOptions& common, const char* name, const char* what, const char* example);
 
+// --cache, and the type that it names.
+void add_cache_option(CLI::App& command, std::string& cache);
+DType cache_dtype_named(const std::string& cache);
 void add_sampling_options(CLI::App& command, TaskOptions& o);   // of every task
 void add_picture_options(CLI::App& command, TaskOptions& o);    // of tasks that make a picture
 void add_retrieval_options(CLI::App& command, TaskOptions& o);  // --retrieve and what belongs to it

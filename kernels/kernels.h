@@ -250,11 +250,12 @@ inline void activate(const Kernels& k, Tensor x, Activation kind, Tensor slope =
 }
 
 inline bool is_cache(const KvPages& c) {
-    return c.keys.rank == 4 && same_shape(c.keys, c.values) && c.keys.dtype == c.values.dtype && is_float(c.keys) &&
+    const bool has_type = is_float(c.keys) || (c.keys.dtype == DType::I8 && c.keys.scale && c.values.scale);
+    return c.keys.rank == 4 && same_shape(c.keys, c.values) && c.keys.dtype == c.values.dtype && has_type &&
            c.keys.shape[2] == PAGE_TOKENS && c.page_table.rank == 2 && c.page_table.dtype == DType::I32;
 }
 
-// Writes row t of k and v into the cache at (stream[t], position[t]), rounding to its dtype.
+// Writes row t of k and v into the cache at (stream[t], position[t]), rounding to its dtype; i8 as cache_scale() says.
 //   k, v [tokens, kv_heads, head_dim]
 inline void append(const Kernels& kernels, KvPages cache, Tensor k, Tensor v, Placement at) {
     CHECK(is_cache(cache) && k.rank == 3 && same_shape(k, v) && is_placement(at, k.shape[0]));

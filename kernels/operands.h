@@ -2,6 +2,8 @@
 // of a convolution.
 #pragma once
 
+#include <cfloat>
+
 #include "kernels/activation.h"
 #include "kernels/tensor.h"
 
@@ -9,7 +11,7 @@ namespace leon {
 
 // Keys and values of one layer, kept in pages of PAGE_TOKENS positions so that streams can share a common prefix.
 //
-//   keys, values   [pages, kv_heads, PAGE_TOKENS, head_dim]   f32, bf16 or f16, both the same
+//   keys, values   [pages, kv_heads, PAGE_TOKENS, head_dim]   f32, bf16, f16 or i8, both the same
 //   page_table     [streams, max_pages] i32: page_table[s][p / PAGE_TOKENS] is the page that holds position p of
 //   stream s
 //
@@ -19,6 +21,32 @@ struct KvPages {
     Tensor keys, values;
     Tensor page_table;
 };
+
+// An i8 cache rounds a row, one head's key or value at one position, to whole numbers of the row's scale, which stands
+// where a weight's would but is written with the row: the largest magnitude / 127. Magnitudes are compared as the bits
+// of a float without its sign, where infinity and NaN are the largest: a row with such a value is zeros under a scale
+// that is no number, so that whoever reads it gets NaN. Nothing is left of a row whose scale were below FLT_MIN.
+struct CacheScale {
+    float scale, inverse;  // inverse 0: all of the row is 0
+};
+inline uint32_t magnitude_bits(float x) {
+    uint32_t bits;
+    __builtin_memcpy(&bits, &x, 4);
+    return bits & 0x7fffffffu;
+}
+inline CacheScale cache_scale(uint32_t largest_bits) {
+    float scale;
+    __builtin_memcpy(&scale, &largest_bits, 4);
+    scale /= 127;
+    if (!(scale <= FLT_MAX)) return {scale, 0};
+    return scale < FLT_MIN ? CacheScale{0, 0} : CacheScale{scale, 1 / scale};
+}
+inline int8_t cache_number(float x, float inverse) {
+    return inverse == 0 ? int8_t{0} : static_cast<int8_t>(__builtin_rintf(x * inverse));
+}
+inline float* row_scales(const Tensor& cache) {
+    return const_cast<float*>(cache.scale);
+}
 
 // Where the rows of a batch stand, all [tokens] i32: rows of a stream are adjacent, their positions never falling.
 struct Placement {

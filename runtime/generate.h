@@ -37,7 +37,7 @@ struct GenerateOptions {
     uint64_t seed = 0;
     std::vector<uint64_t> seeds;                      // one for each candidate; empty: seed + i
     int max_tokens = 0;                               // the most that a candidate may add to its prompt
-    DType cache_dtype = DType::F32;                   // f32, bf16 or f16
+    DType cache_dtype = DType::F32;                   // f32, bf16, f16 or i8
     std::function<bool(const TokenEvent&)> on_token;  // may be empty; returning false stops everything
 };
 

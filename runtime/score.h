@@ -28,7 +28,7 @@ struct ScoreOptions {
     // Inclusive ranges of the ids that the softmax runs over, as for a run that may draw no others; in any order;
     // empty: the whole vocabulary. A token outside has probability 0, log p = -inf.
     std::vector<std::pair<int32_t, int32_t>> allowed;
-    DType cache_dtype = DType::F32;  // f32, bf16 or f16
+    DType cache_dtype = DType::F32;  // f32, bf16, f16 or i8
 };
 
 // For each text the natural logarithm of p(token | prompt and the tokens before) of each of its tokens. Error if a

@@ -10,6 +10,15 @@ size_t pages_of(int positions) {
     return static_cast<size_t>(positions + PAGE_TOKENS - 1) / PAGE_TOKENS;
 }
 
+// pages [pages, ...]
+void copy_page(const Kernels& kernels, const Tensor& pages, int32_t from, int32_t to) {
+    const size_t bytes = pages.bytes() / pages.shape[0];
+    char* first = static_cast<char*>(pages.data);
+    std::vector<char> page(bytes);
+    download(kernels, page.data(), first + from * bytes, bytes);
+    upload(kernels, first + to * bytes, page.data(), bytes);
+}
+
 }  // namespace
 
 KvCache::KvCache(const TransformerConfig& c, const Kernels& kernels, int streams, int positions, int pages, DType dtype)
@@ -21,12 +30,13 @@ KvCache::KvCache(const TransformerConfig& c, const Kernels& kernels, int streams
       streams_(streams),
       page_users_(pages, 0) {
     CHECK(streams > 0 && positions > 0 && pages > 0);
-    CHECK(dtype == DType::F32 || dtype == DType::BF16 || dtype == DType::F16);
-    for (int i = 0; i < c.layers; i++) {
-        keys_.emplace_back(kernels, dtype, std::initializer_list<int64_t>{pages, c.kv_heads, PAGE_TOKENS, c.head_dim});
-        values_.emplace_back(kernels, dtype,
-                             std::initializer_list<int64_t>{pages, c.kv_heads, PAGE_TOKENS, c.head_dim});
-    }
+    CHECK(dtype == DType::F32 || dtype == DType::BF16 || dtype == DType::F16 || dtype == DType::I8);
+    const auto side = [&] {
+        Side s{Buffer(kernels, dtype, {pages, c.kv_heads, PAGE_TOKENS, c.head_dim}), Buffer()};
+        if (dtype == DType::I8) s.scales = Buffer(kernels, DType::F32, {pages, c.kv_heads, PAGE_TOKENS});
+        return s;
+    };
+    for (int i = 0; i < c.layers; i++) keys_.push_back(side()), values_.push_back(side());
     for (int page = pages - 1; page >= 0; page--) free_pages_.push_back(page);
 }
 
@@ -71,12 +81,9 @@ int KvCache::fork(int parent) {
         give_back(shared);
         const int32_t own = to.pages.back() = take_page();
         for (auto* side : {&keys_, &values_}) {
-            for (Buffer& layer : *side) {
-                Tensor t = layer.tensor();
-                const size_t bytes = t.bytes() / t.shape[0];
-                std::vector<char> page(bytes);
-                download(kernels_, page.data(), static_cast<char*>(t.data) + shared * bytes, bytes);
-                upload(kernels_, static_cast<char*>(t.data) + own * bytes, page.data(), bytes);
+            for (const Side& layer : *side) {
+                copy_page(kernels_, layer.rows.tensor(), shared, own);
+                if (layer.scales.tensor()) copy_page(kernels_, layer.scales.tensor(), shared, own);
             }
         }
     }
@@ -104,6 +111,12 @@ void KvCache::extend(int stream, std::span<const int32_t> tokens) {
     Stream& s = streams_[stream];
     s.length += static_cast<int>(tokens.size());
     for (int32_t token : tokens) s.place = place_after(segments_, s.place, token);
+}
+
+Tensor KvCache::Side::tensor() const {
+    Tensor t = rows.tensor();
+    if (t.dtype == DType::I8) t.scale = scales.tensor().f32();
+    return t;
 }
 
 KvPages KvCache::layer(int index) const {

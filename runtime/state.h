@@ -81,7 +81,7 @@ private:
 // All memory is reserved by the constructor; on the CPU it is only committed when it is first written.
 class KvCache {
 public:
-    // `pages` in all, `streams` at a time, each at most `positions` long. dtype f32, bf16 or f16.
+    // `pages` in all, `streams` at a time, each at most `positions` long. dtype f32, bf16, f16 or i8.
     KvCache(const TransformerConfig& config, const Kernels& kernels, int streams, int positions, int pages,
             DType dtype);
 
@@ -111,8 +111,13 @@ private:
     const Kernels& kernels_;
     SegmentRule segments_;
     int max_positions_, pages_per_stream_;
-    std::vector<Buffer> keys_, values_;  // one a layer: [pages, kv_heads, PAGE_TOKENS, head_dim]
-    Buffer page_table_;                  // [streams, pages_per_stream]
+    // One a layer: rows [pages, kv_heads, PAGE_TOKENS, head_dim], and of i8 their scales without the last dimension.
+    struct Side {
+        Buffer rows, scales;
+        Tensor tensor() const;
+    };
+    std::vector<Side> keys_, values_;
+    Buffer page_table_;  // [streams, pages_per_stream]
     std::vector<Stream> streams_;
     std::vector<int> page_users_;  // streams that hold the page
     std::vector<int32_t> free_pages_;

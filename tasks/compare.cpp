@@ -88,7 +88,7 @@ Material drawn_by(const Model& model, std::span<const std::string> texts, const 
 }
 
 ModelComparison compare(const Model& a, const Model& b, const Material& material,
-                        const std::function<void(size_t done, size_t total)>& progress) {
+                        const std::function<void(size_t done, size_t total)>& progress, DType cache_of_b) {
     const int vocab = a.config().transformer.vocab;
     if (b.config().transformer.vocab != vocab)
         throw Error("has a vocabulary of " + std::to_string(b.config().transformer.vocab) + ", and not of " +
@@ -98,7 +98,7 @@ ModelComparison compare(const Model& a, const Model& b, const Material& material
                                          [](size_t sum, auto& stream) { return sum + stream.size(); });
     Sums sums;
     for (const std::vector<int32_t>& stream : material.streams) {
-        LogitReader of_a(a, stream, "tokens"), of_b(b, stream, "tokens");
+        LogitReader of_a(a, stream, "tokens"), of_b(b, stream, "tokens", cache_of_b);
         for (size_t next = 1; next <= stream.size();) {
             const std::span<const float> rows_a = of_a.next(), rows_b = of_b.next();
             check_finite(rows_a, a);

@@ -39,9 +39,11 @@ struct ModelComparison {
 };
 
 // Error if the models' vocabularies differ, a stream is longer than the shorter context, or one model produces NaN.
-// `progress` is called with the tokens done and all of them; may be empty.
+// `progress` is called with the tokens done and all of them; may be empty. a keeps its keys and values in f32, b as
+// `cache_of_b` says.
 ModelComparison compare(const Model& a, const Model& b, const Material& material,
-                        const std::function<void(size_t done, size_t total)>& progress = {});
+                        const std::function<void(size_t done, size_t total)>& progress = {},
+                        DType cache_of_b = DType::F32);
 
 std::string comparison_json(const Model& a, const Model& b, const ModelComparison& comparison);
 

@@ -16,7 +16,11 @@ namespace leon {
 
 namespace {
 
-int checked_count(const Model& model, std::span<const int32_t> tokens, const std::string& where) {
+constexpr int LOGIT_ROWS = 128;  // at a time
+
+}  // namespace
+
+int check_tokens(const Model& model, std::span<const int32_t> tokens, const std::string& where) {
     const TransformerConfig& config = model.config().transformer;
     const int count = static_cast<int>(std::min<size_t>(tokens.size(), INT32_MAX));
     if (count == 0) throw Error("holds no tokens", where);
@@ -32,16 +36,13 @@ int checked_count(const Model& model, std::span<const int32_t> tokens, const std
     return count;
 }
 
-constexpr int LOGIT_ROWS = 128;  // at a time
-
-}  // namespace
-
-LogitReader::LogitReader(const Model& model, std::span<const int32_t> tokens, const std::string& where)
+LogitReader::LogitReader(const Model& model, std::span<const int32_t> tokens, const std::string& where,
+                         DType cache_dtype)
     : tokens_(tokens),
-      chunk_(std::min(checked_count(model, tokens, where), LOGIT_ROWS)),
+      chunk_(std::min(check_tokens(model, tokens, where), LOGIT_ROWS)),
       network_(model.config().transformer, model.weights(), model.kernels(), chunk_, chunk_),
       cache_(model.config().transformer, model.kernels(), 1, static_cast<int>(tokens.size()),
-             (static_cast<int>(tokens.size()) + PAGE_TOKENS - 1) / PAGE_TOKENS, DType::F32) {
+             (static_cast<int>(tokens.size()) + PAGE_TOKENS - 1) / PAGE_TOKENS, cache_dtype) {
     stream_ = cache_.add_stream();
 }
 

@@ -17,6 +17,10 @@
 
 namespace leon {
 
+// The number of tokens. Error if there is none, if one is outside the vocabulary (`where` names the source) or if there
+// are more than the context holds.
+int check_tokens(const Model& model, std::span<const int32_t> tokens, const std::string& where);
+
 // Logits after each of the tokens, [tokens, vocab] row-major. Error if a token is outside the vocabulary (`where` names
 // the source) or there are more tokens than the context holds.
 std::vector<float> logits(const Model& model, std::span<const int32_t> tokens, const std::string& where,
@@ -27,7 +31,8 @@ std::vector<float> logits(const Model& model, std::span<const int32_t> tokens, c
 // made; not to be called again once all tokens were read (CHECKed).
 class LogitReader {
 public:
-    LogitReader(const Model& model, std::span<const int32_t> tokens, const std::string& where);
+    LogitReader(const Model& model, std::span<const int32_t> tokens, const std::string& where,
+                DType cache_dtype = DType::F32);
     std::span<const float> next();
 
 private:

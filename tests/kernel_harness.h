@@ -71,6 +71,8 @@ struct Host {
         uint16_t half = 0;
         if (dtype == DType::F32) std::memcpy(&value, &bytes[i * 4], 4);
         if (bits_of(dtype) == 16) std::memcpy(&half, &bytes[i * 2], 2);
+        if (dtype == DType::I8)
+            return static_cast<float>(static_cast<int8_t>(bytes[i])) * scale[i / static_cast<size_t>(shape.back())];
         return dtype == DType::F32 ? value : dtype == DType::F16 ? f16_to_float(half) : bf16_to_float(half);
     }
     std::vector<float> floats() const {
@@ -155,6 +157,10 @@ public:
     Host get(const Tensor& tensor) const {
         Host host(tensor.dtype, std::vector<int64_t>(tensor.shape, tensor.shape + tensor.rank));
         if (!host.bytes.empty()) download(kernels_, host.bytes.data(), tensor.data, host.bytes.size());
+        if (tensor.scale) {
+            host.scale.resize(static_cast<size_t>(tensor.rows()));
+            download(kernels_, host.scale.data(), tensor.scale, host.scale.size() * sizeof(float));
+        }
         return host;
     }
     bool intact() const {
@@ -243,6 +249,7 @@ constexpr DType WEIGHT_DTYPES[] = {DType::F32, DType::BF16, DType::F16, DType::I
 constexpr int64_t depth_of(DType dtype, int64_t depth) {
     return dtype == DType::I4 ? (depth + GROUP - 1) / GROUP * GROUP : depth;
 }
-constexpr DType FLOAT_DTYPES[] = {DType::F32, DType::BF16, DType::F16};  // of caches and convolutions
+constexpr DType FLOAT_DTYPES[] = {DType::F32, DType::BF16, DType::F16};  // of convolutions
+constexpr DType CACHE_DTYPES[] = {DType::F32, DType::BF16, DType::F16, DType::I8};
 
 }  // namespace leon

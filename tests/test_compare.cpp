@@ -48,6 +48,11 @@ TEST_CASE("compare: a model is no distance from itself, and some from its int8")
     CHECK(std::isinf(same.psnr.value()));
     CHECK(same.tokens == material.streams[0].size() + material.streams[1].size());
 
+    const ModelComparison cached = compare(*tiny, *tiny, material, {}, DType::I8);
+    CHECK(cached.largest > 0);
+    CHECK(cached.largest < 0.1);
+    CHECK(std::isinf(cached.psnr.value()));
+
     size_t last = 0;
     const ModelComparison c = compare(*tiny, narrow, material, [&](size_t done, size_t total) {
         CHECK(done > last);

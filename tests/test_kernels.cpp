@@ -63,9 +63,11 @@ constexpr Measured MEASURED[] = {
     {"append", DType::F32, {0, 0}, {0, 0}},
     {"append", DType::BF16, {0, 0}, {0, 0}},
     {"append", DType::F16, {0, 0}, {0, 0}},
+    {"append", DType::I8, {0, 0}, {0, 0}},
     {"attention", DType::F32, {3.8e-7, 1.2e-12}, {1.2e-6, 1.2e-11}},
     {"attention", DType::BF16, {4.2e-7, 1.7e-12}, {8.4e-6, 2.6e-10}},
     {"attention", DType::F16, {4.2e-7, 2.4e-12}, {1.2e-6, 2.2e-12}},
+    {"attention", DType::I8, {4.2e-7, 2.4e-12}, {1.2e-5, 2.2e-10}},
     {"project_qkv", DType::F32, {2.2e-6, 2.1e-13}, {3.2e-6, 6.3e-13}},
     {"project_qkv", DType::BF16, {2.9e-6, 6.4e-14}, {2.2e-5, 1.5e-11}},
     {"project_qkv", DType::F16, {2.2e-6, 1.1e-13}, {2.8e-6, 9.9e-14}},
@@ -81,6 +83,7 @@ constexpr Measured MEASURED[] = {
     {"rotate_append", DType::F32, {4.3e-7, 2.9e-15}, {7.4e-7, 3.8e-15}},
     {"rotate_append", DType::BF16, {8.5e-4, 3.3e-11}, {8.5e-4, 3.3e-11}},
     {"rotate_append", DType::F16, {3.8e-4, 4.3e-12}, {3.8e-4, 4.4e-12}},
+    {"rotate_append", DType::I8, {8e-3, 1e-7}, {8e-3, 1e-7}},
     {"norm_add", DType::F32, {8.2e-6, 2.5e-12}, {8.2e-6, 2.5e-12}},
     {"layer", DType::F32, {2.4e-6, 1.7e-13}, {2.4e-6, 2.3e-13}},
     {"layer", DType::I8, {3.4e-6, 1.3e-13}, {3.4e-5, 3.1e-11}},
@@ -189,6 +192,11 @@ std::vector<Way> ways(const Kernels& k) {
     return list;
 }
 
+bool same_bits(const Host& a, const Host& b) {
+    return a.bytes == b.bytes && a.scale.size() == b.scale.size() &&
+           (a.scale.empty() || std::memcmp(a.scale.data(), b.scale.data(), a.scale.size() * sizeof(float)) == 0);
+}
+
 }  // namespace
 
 void hold(const std::vector<Case>& cases) {
@@ -209,9 +217,8 @@ void hold(const std::vector<Case>& cases) {
                     continue;
                 }
                 for (size_t j = 0; j < got.size(); j++)
-                    CHECK_MESSAGE(
-                        got[j].bytes == first_way[i][j].bytes,
-                        text(cases[i].operation, " on ", k->name, ", ", cases[i].what, ": other bits ", way.name));
+                    CHECK_MESSAGE(same_bits(got[j], first_way[i][j]), text(cases[i].operation, " on ", k->name, ", ",
+                                                                           cases[i].what, ": other bits ", way.name));
             }
         }
     }

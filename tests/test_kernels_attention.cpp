@@ -42,18 +42,22 @@ struct AttentionData {
         for (int32_t s = 1; s < streams; s++)
             for (int32_t p = 0; p < std::min(shared_pages, max_pages); p++) pages[s * max_pages + p] = pages[p];
         const int64_t count = static_cast<int64_t>(pages.size());
-        keys = Host(dtype, {count, kv_heads, PAGE_TOKENS, head_dim});
-        values = Host(dtype, keys.shape);
-        for (size_t i = 0; i < keys.elements(); i++) keys.set(i, NAN), values.set(i, NAN);
+        for (Host* side : {&keys, &values})
+            *side = random_host(random, {count, kv_heads, PAGE_TOKENS, head_dim}, 1, dtype);
+        std::vector<bool> reached(static_cast<size_t>(count * kv_heads * PAGE_TOKENS));
         for (const Run& r : runs)
             for (int32_t p = 0; p < r.first + r.count; p++)
-                for (int64_t h = 0; h < kv_heads; h++)
-                    for (int64_t i = 0; i < head_dim; i++) {
-                        int64_t page = pages[static_cast<size_t>(r.stream * max_pages + p / PAGE_TOKENS)];
-                        int64_t at = ((page * kv_heads + h) * PAGE_TOKENS + p % PAGE_TOKENS) * head_dim + i;
-                        keys.set(static_cast<size_t>(at), random.normal());
-                        values.set(static_cast<size_t>(at), random.normal());
-                    }
+                for (int64_t h = 0; h < kv_heads; h++) {
+                    const int64_t page = pages[static_cast<size_t>(r.stream * max_pages + p / PAGE_TOKENS)];
+                    reached[static_cast<size_t>((page * kv_heads + h) * PAGE_TOKENS + p % PAGE_TOKENS)] = true;
+                }
+        for (size_t row = 0; row < reached.size(); row++)
+            for (Host* side : {&keys, &values}) {
+                if (reached[row]) continue;
+                if (dtype == DType::I8) side->scale[row] = NAN;
+                const size_t width = static_cast<size_t>(head_dim);
+                for (size_t i = row * width; i < (row + 1) * width; i++) side->set(i, NAN);
+            }
         pages.resize(static_cast<size_t>(streams * max_pages));
         page_table = int_host(pages, {streams, max_pages});
         q = random_host(random, {tokens, heads, head_dim}, size);
@@ -103,15 +107,64 @@ const std::vector<Placed> LONG_PLACEMENTS = {
      {{8, 3, 7}, {3, 0, 9}, {0, 37, 4}, {7, 62, 3}, {1, 0, 1}, {2, 5, 2}, {6, 31, 8}, {5, 90, 5}, {4, 1, 2}}},
 };
 
+// Rows that are hard to round: zeros, hardly more, one value that is no number, one without bounds.
+void hard_rows(Host& rows) {
+    const size_t width = static_cast<size_t>(rows.shape.back()), count = rows.elements() / width;
+    const float hard[] = {0, 1e-40f, NAN, -INFINITY};
+    for (size_t row = 1; row < std::min<size_t>(count, 5); row++)
+        for (size_t i = 0; i < width; i++)
+            if (row < 3 || i == width / 2) rows.set(row * width + i, hard[row - 1]);
+}
+
+TEST_CASE("kernels: an i8 cache keeps each value to half of its row's scale, and what is no number") {
+    Random random(124);
+    const int64_t heads = 2, head_dim = 24, tokens = 6;
+    Host rows = random_host(random, {tokens, heads, head_dim}, 3);
+    hard_rows(rows);
+    for (const Kernels* k : {&reference_kernels(), &cpu_kernels(), &emulated_cuda_kernels()}) {
+        CAPTURE(std::string(k->name));
+        Memory m(*k);
+        Host empty = random_host(random, {1, heads, PAGE_TOKENS, head_dim}, 1, DType::I8);
+        KvPages cache{m.put(empty), m.put(empty), m.put(int_host({0}, {1, 1}))};
+        append(*k, cache, m.put(rows), m.put(rows),
+               {m.put(int_host({0, 0, 0, 0, 0, 0})), m.put(int_host({0, 1, 2, 3, 4, 5}))});
+        for (const Tensor& side : {cache.keys, cache.values}) {
+            const Host got = m.get(side);
+            for (int64_t row = 0; row < tokens * heads; row++) {
+                const size_t place = static_cast<size_t>(row % heads * PAGE_TOKENS + row / heads);
+                const auto given = [&](int64_t i) { return rows.at(static_cast<size_t>(row * head_dim + i)); };
+                const auto kept = [&](int64_t i) { return got.at(place * head_dim + static_cast<size_t>(i)); };
+                float largest = 0;
+                bool numbers = true;
+                for (int64_t i = 0; i < head_dim; i++) {
+                    largest = std::max(largest, std::abs(given(i)));
+                    numbers = numbers && std::isfinite(given(i));
+                }
+                CAPTURE(row);
+                if (numbers) CHECK(got.scale[place] == (largest < 1e-30f ? 0 : largest / 127));
+                bool close = true, lost = true;
+                for (int64_t i = 0; i < head_dim; i++) {
+                    close = close && std::abs(kept(i) - given(i)) <= 0.501f * got.scale[place] + 1e-37f;
+                    lost = lost && std::isnan(kept(i));
+                }
+                CHECK((numbers ? close : lost));
+            }
+            for (size_t row = 0; row < got.scale.size(); row++)
+                if (row % PAGE_TOKENS >= tokens) CHECK(got.scale[row] == empty.scale[row]);
+        }
+    }
+}
+
 TEST_CASE("kernels: append") {
     Random random(120);
     std::vector<Case> cases;
-    for (DType dtype : FLOAT_DTYPES)
+    for (DType dtype : CACHE_DTYPES)
         for (const auto& sizes : HEADS)
             for (const Placed& placed : PLACEMENTS) {
                 AttentionData data(random, dtype, sizes, placed.runs);  // no shared page: each is written once
                 Host rows = random_host(random, {data.tokens, data.kv_heads, data.head_dim});
                 Host more = random_host(random, rows.shape, 1e4f);
+                hard_rows(more);
                 cases.push_back(
                     {"append", dtype, text(data.kv_heads, " heads of ", data.head_dim, ", ", placed.what),
                      [=](const Kernels& k, Memory& m) {
@@ -131,7 +184,7 @@ std::vector<Tensor> attend(const Kernels& k, Memory& m, const AttentionData& dat
 
 TEST_CASE("kernels: attention") {
     Random random(121);
-    for (DType dtype : FLOAT_DTYPES) {
+    for (DType dtype : CACHE_DTYPES) {
         std::vector<Case> cases;
         const auto add = [&](const std::vector<int64_t>& sizes, const Placed& placed, float size) {
             AttentionData data(random, dtype, sizes, placed.runs, placed.shared_pages, size);
@@ -153,7 +206,7 @@ TEST_CASE("kernels: attention") {
 
 TEST_CASE("kernels: attention of rows that all see everything, or stand in groups at one position") {
     Random random(123);
-    for (DType dtype : FLOAT_DTYPES) {
+    for (DType dtype : CACHE_DTYPES) {
         std::vector<Case> cases;
         for (const auto& sizes : {HEADS[1], HEADS[2], HEADS[5], HEADS[6], MORE_HEADS[2]})
             for (int32_t tokens : {2, 7, 16, 17, 50, 65, 145})
@@ -175,7 +228,7 @@ TEST_CASE("kernels: a row of attention does not depend on the rows beside it, no
     Random random(122);
     std::vector<Placed> placements = PLACEMENTS;
     placements.insert(placements.end(), &LONG_PLACEMENTS[2], &LONG_PLACEMENTS[6]);
-    for (DType dtype : FLOAT_DTYPES)
+    for (DType dtype : CACHE_DTYPES)
         for (const auto& sizes : HEADS)
             for (const Placed& placed : placements) {
                 AttentionData data(random, dtype, sizes, placed.runs, placed.shared_pages);

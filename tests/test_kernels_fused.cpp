@@ -183,7 +183,7 @@ TEST_CASE("kernels: rotate_append") {
     for (int32_t i = 0; i < 70; i++) rising[static_cast<size_t>(i)] = 20 + i;
     std::vector<int32_t> in_segment(70);
     for (int32_t i = 0; i < 70; i++) in_segment[static_cast<size_t>(i)] = i % 33;
-    for (DType dtype : FLOAT_DTYPES) {
+    for (DType dtype : CACHE_DTYPES) {
         std::vector<Case> cases;
         for (const Heads& s : shapes)
             for (bool normed : {false, true})

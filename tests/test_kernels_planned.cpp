@@ -187,7 +187,7 @@ TEST_CASE("kernels: the plan launches what the emulator counts, attention") {
     struct Shape {
         int64_t streams, rows, length, heads, kv_heads, head_dim;
     };
-    for (DType dtype : FLOAT_DTYPES)
+    for (DType dtype : CACHE_DTYPES)
         for (const Shape& s : {Shape{1, 1, 1, 2, 2, 64},
                                {1, 1, 300, 4, 4, 64},
                                {2, 1, 700, 4, 2, 128},

@@ -109,7 +109,8 @@ TEST_CASE("score: a text longer than a batch, and narrower caches") {
     const TinyTransformer tiny(Family::CM3Leon, VOCAB, CONTEXT);
     const Ids prompt = random_tokens(300, VOCAB, 4), tokens = random_tokens(61, VOCAB, 5);  // the last is not read
     const std::vector<double> want = one_by_one(tiny, prompt, tokens);
-    for (auto [dtype, tolerance] : {std::pair(DType::F32, 2e-5), {DType::F16, 5e-3}, {DType::BF16, 4e-2}}) {
+    for (auto [dtype, tolerance] :
+         {std::pair(DType::F32, 2e-5), {DType::F16, 5e-3}, {DType::BF16, 4e-2}, {DType::I8, 4e-2}}) {
         ScoreOptions options;
         options.cache_dtype = dtype;
         const auto got = log_probabilities(tiny.config, tiny.weights, cpu_kernels(), prompt, tokens, options);

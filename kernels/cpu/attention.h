@@ -45,6 +45,23 @@ struct Span {
     const W* page[2 * SPAN_PAGES + PAGES_AHEAD];
 };
 
+// Of an i8 cache, the scales of each page's rows.
+template <>
+struct Span<int8_t> {
+    const int8_t* page[2 * SPAN_PAGES + PAGES_AHEAD];
+    const float* scale[2 * SPAN_PAGES];
+};
+
+// weights[p] *= the scale of the key (first_page 0) or value (SPAN_PAGES) at position p of the span, if it has scales
+template <class W>
+inline void apply_scales(float* weights, const Span<W>& span, int64_t first_page, int64_t count) {
+    if constexpr (sizeof(W) == 1)
+        for (int64_t first = 0; first < count; first += PAGE) {
+            const float* scale = span.scale[first_page + first / PAGE];
+            for (int64_t p = 0; p < smaller(PAGE, count - first); p++) weights[first + p] *= scale[p];
+        }
+}
+
 // Asks for `count` values of a page that is read later.
 template <class W>
 [[gnu::always_inline]] inline void prefetch(const W* from, int64_t count) {
@@ -210,8 +227,12 @@ inline void attend_span(const QueryTile& t, int64_t query, const Span<W>& span, 
     float fade[QUERIES];
     const int64_t least = visible_in(t, query, first), most = visible_in(t, query + QUERIES - 1, first);
     score_span<LANES, QUERIES>(weights, t, query, span, most, first_reader);
-    for (int r = 0; r < QUERIES; r++)
-        fade[r] = soften<LANES>(weights[r], visible_in(t, query + r, first), t.top[query + r], t.total[query + r]);
+    for (int r = 0; r < QUERIES; r++) {
+        const int64_t visible = visible_in(t, query + r, first);
+        apply_scales(weights[r], span, 0, visible);
+        fade[r] = soften<LANES>(weights[r], visible, t.top[query + r], t.total[query + r]);
+        apply_scales(weights[r], span, SPAN_PAGES, visible);
+    }
     mix_span<LANES, QUERIES>(weights, fade, t, query, span, 0, least, first_reader);
     const float kept = 1.0f;
     if (least < most)
@@ -223,16 +244,21 @@ inline void attend_span(const QueryTile& t, int64_t query, const Span<W>& span, 
 template <int LANES, class W>
 inline void attend_positions(const QueryTile& t, int64_t queries, const AttentionArguments& a, const int32_t* pages,
                              int64_t head, int64_t from, int64_t to) {
+    auto row_at = [&](int64_t first) { return (pages[first / PAGE] * a.kv_heads + head) * PAGE; };
     auto page_at = [&](const void* memory, int64_t first) {
         const W* none = nullptr;
-        if (first >= to) return none;
-        return static_cast<const W*>(memory) + (pages[first / PAGE] * a.kv_heads + head) * PAGE * a.head_dim;
+        return first >= to ? none : static_cast<const W*>(memory) + row_at(first) * a.head_dim;
     };
     for (int64_t first = from; first < to; first += SPAN) {
         Span<W> span;
         for (int64_t i = 0; i < SPAN_PAGES; i++) {
             span.page[i] = page_at(a.keys, first + i * PAGE);
             span.page[SPAN_PAGES + i] = page_at(a.values, first + i * PAGE);
+            if constexpr (sizeof(W) == 1) {
+                const int64_t row = first + i * PAGE < to ? row_at(first + i * PAGE) : 0;
+                span.scale[i] = a.key_scales + row;
+                span.scale[SPAN_PAGES + i] = a.value_scales + row;
+            }
         }
         for (int64_t i = 0; i < PAGES_AHEAD; i++)
             span.page[2 * SPAN_PAGES + i] = page_at(a.keys, first + SPAN + i * PAGE);
@@ -302,7 +328,7 @@ void attention_of(const AttentionArguments& a) {
 
 template <int LANES>
 void attention(const AttentionArguments& a) {
-    with_float(a.element, [&](auto* element) { attention_of<LANES, Pointee<decltype(element)>>(a); });
+    with_cache(a.element, [&](auto* element) { attention_of<LANES, Pointee<decltype(element)>>(a); });
 }
 
 }  // namespace

@@ -80,6 +80,8 @@ void attention(Tensor out, Tensor q, KvPages cache, Placement at) {
         .q = q.f32(),
         .keys = cache.keys.data,
         .values = cache.values.data,
+        .key_scales = cache.keys.scale,
+        .value_scales = cache.values.scale,
         .element = element_of(cache.keys),
         .page_table = cache.page_table.i32(),
         .stream = at.stream.i32(),

@@ -45,6 +45,7 @@ struct AttentionArguments {
     float* out;
     const float* q;
     const void *keys, *values;
+    const float *key_scales, *value_scales;  // [pages * kv_heads * CACHE_PAGE] of I8, else null
     Element element;
     const int32_t *page_table, *stream, *position;
     int64_t max_pages, tokens, heads, kv_heads, head_dim;

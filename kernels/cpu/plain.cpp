@@ -161,9 +161,15 @@ void add(Tensor x, Tensor y, float scale) {
 namespace {
 
 template <class W>
-void append_rows(W* to, const float* from, int64_t heads, int64_t head_dim) {
-    for (int64_t h = 0; h < heads; h++)
-        for (int64_t i = 0; i < head_dim; i++) narrow(to[h * PAGE_TOKENS * head_dim + i], from[h * head_dim + i]);
+void append_row(W* to, float*, const float* from, int64_t head_dim) {
+    for (int64_t i = 0; i < head_dim; i++) narrow(to[i], from[i]);
+}
+void append_row(int8_t* to, float* scale, const float* from, int64_t head_dim) {
+    uint32_t largest = 0;
+    for (int64_t i = 0; i < head_dim; i++) largest = std::max(largest, magnitude_bits(from[i]));
+    const CacheScale by = cache_scale(largest);
+    *scale = by.scale;
+    for (int64_t i = 0; i < head_dim; i++) to[i] = cache_number(from[i], by.inverse);
 }
 
 }  // namespace
@@ -175,10 +181,14 @@ void append(KvPages cache, Tensor k, Tensor v, Placement at) {
         for (int64_t t = first; t < last; t++) {
             const int32_t stream = at.stream.i32()[t], position = at.position.i32()[t];
             const int64_t page = cache.page_table.i32()[stream * max_pages + position / PAGE_TOKENS];
-            const int64_t place = (page * heads * PAGE_TOKENS + position % PAGE_TOKENS) * head_dim;  // of head 0
+            const int64_t row = page * heads * PAGE_TOKENS + position % PAGE_TOKENS;  // of head 0
             const auto rows_into = [&](const Tensor& pages, const float* from) {
                 with_data(pages, [&](auto* to) {
-                    if constexpr (sizeof(*to) > 1) append_rows(to + place, from, heads, head_dim);
+                    if constexpr (!std::is_same_v<decltype(to), F8*>)
+                        for (int64_t h = 0; h < heads; h++) {
+                            const int64_t at = row + h * PAGE_TOKENS;
+                            append_row(to + at * head_dim, row_scales(pages) + at, from + h * head_dim, head_dim);
+                        }
                 });
             };
             rows_into(cache.keys, k.f32() + t * dim);

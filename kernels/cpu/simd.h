@@ -542,6 +542,11 @@ inline void with_float(Element element, Use use) {
     use(static_cast<float*>(nullptr));
 }
 template <class Use>
+inline void with_cache(Element element, Use use) {
+    if (element == Element::I8) return use(static_cast<int8_t*>(nullptr));
+    with_float(element, use);
+}
+template <class Use>
 inline void with_weight(Element element, Use use) {
     if (element == Element::I8) return use(static_cast<int8_t*>(nullptr));
     if (element == Element::F8) return use(static_cast<F8*>(nullptr));

@@ -57,12 +57,12 @@ struct Row {
 
 template <class T, int CHANNELS>
 __global__ void __launch_bounds__(THREADS, blocks_at_once(CHANNELS))
-    attention_decode_kernel(float* out,           // [tokens, heads, head_dim]
-                            const float* q,       // [tokens, heads, head_dim]
-                            const T* keys,        // [pages, kv_heads, 32, head_dim]
-                            const T* values,      // the same
-                            const int* stream,    // [tokens]
-                            const int* position,  // [tokens]
+    attention_decode_kernel(float* out,                 // [tokens, heads, head_dim]
+                            const float* q,             // [tokens, heads, head_dim]
+                            CacheSide<const T> keys,    // [pages, kv_heads, 32, head_dim]
+                            CacheSide<const T> values,  // the same
+                            const int* stream,          // [tokens]
+                            const int* position,        // [tokens]
                             PageTable table, int tokens, int heads, int part_pages, float scale) {
     using Tile = KeyTile<T, CHANNELS>;
     constexpr int SUMS_PITCH = CHANNELS + SUMS_PAD;
@@ -116,10 +116,10 @@ __global__ void __launch_bounds__(THREADS, blocks_at_once(CHANNELS))
 
     T* key_tile = shared + warp * 2 * Tile::ELEMENTS;
     T* value_tile = key_tile + Tile::ELEMENTS;
-    const auto copy = [&](T* tile, const T* from, int key) {
+    const auto copy = [&](T* tile, const CacheSide<const T>& from, int key) {
         if (key < count) {
-            const int64_t start = table.start_of(pages[key / PAGE_TOKENS], kv_head) + key % PAGE_TOKENS * width;
-            Tile::template copy<WARP>(tile, from + start, min(Tile::KEYS, count - key), width, width, lane);
+            const int64_t first = table.row_of(pages[key / PAGE_TOKENS], kv_head) + key % PAGE_TOKENS;
+            Tile::template copy_rows<WARP>(tile, from, first, min(Tile::KEYS, count - key), width, lane);
         }
         cp_async_commit();  // empty at the end, so that the waits below always mean the same copies
     };
@@ -218,15 +218,15 @@ void attention_decode(Tensor out, Tensor q, KvPages cache, Placement at) {
     const int part_pages = pages_of_a_part(tokens, heads, blocks_per_token, head_dim, max_pages);
     const dim3 grid(static_cast<unsigned>(tokens), static_cast<unsigned>(blocks_per_token),
                     static_cast<unsigned>(divide_up(max_pages, part_pages)));
-    with_float(cache.keys.dtype, [&](auto element) {
+    with_cache(cache.keys.dtype, [&](auto element) {
         using T = decltype(element);
         with_tile_channels(head_dim, [&](auto channels) {
             constexpr int CHANNELS = decltype(channels)::value;
             constexpr size_t SHARED_BYTES = WARPS * 2 * KeyTile<T, CHANNELS>::ELEMENTS * sizeof(T);
             CUDA_CHECK(launch_dependent(attention_decode_kernel<T, CHANNELS>, grid, THREADS, SHARED_BYTES, out.f32(),
-                                        q.f32(), data_of<T>(cache.keys), data_of<T>(cache.values), at.stream.i32(),
-                                        at.position.i32(), page_table_of(cache), tokens, heads, part_pages,
-                                        score_scale(head_dim)));
+                                        q.f32(), side_of<const T>(cache.keys), side_of<const T>(cache.values),
+                                        at.stream.i32(), at.position.i32(), page_table_of(cache), tokens, heads,
+                                        part_pages, score_scale(head_dim)));
         });
     });
 }

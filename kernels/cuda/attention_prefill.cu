@@ -47,12 +47,12 @@ __device__ Stretch stretch_of(const int* stream, int count, int n) {
 
 template <class T, int CHANNELS>
 __global__ void __launch_bounds__(THREADS, blocks_at_once(CHANNELS))
-    attention_prefill_kernel(float* out,           // [tokens, heads, head_dim]
-                             const float* q,       // [tokens, heads, head_dim]
-                             const T* keys,        // [pages, kv_heads, 32, head_dim]
-                             const T* values,      // the same
-                             const int* stream,    // [tokens]
-                             const int* position,  // [tokens]
+    attention_prefill_kernel(float* out,                 // [tokens, heads, head_dim]
+                             const float* q,             // [tokens, heads, head_dim]
+                             CacheSide<const T> keys,    // [pages, kv_heads, 32, head_dim]
+                             CacheSide<const T> values,  // the same
+                             const int* stream,          // [tokens]
+                             const int* position,        // [tokens]
                              PageTable table, int tokens, int heads, float scale) {
     using Tile = KeyTile<T, CHANNELS>;
     DYNAMIC_SHARED(T, shared);
@@ -93,10 +93,10 @@ __global__ void __launch_bounds__(THREADS, blocks_at_once(CHANNELS))
         const auto copy = [&](int first_key) {
             if (first_key >= seen) return;
             T* stage = shared + first_key / Tile::KEYS % STAGES * 2 * Tile::ELEMENTS;
-            const int64_t start = table.start_of(page, kv_head) + first_key % PAGE_TOKENS * width;
+            const int64_t first = table.row_of(page, kv_head) + first_key % PAGE_TOKENS;
             const int count = min(Tile::KEYS, seen - first_key);
-            Tile::template copy<THREADS>(stage, keys + start, count, width, width, thread);
-            Tile::template copy<THREADS>(stage + Tile::ELEMENTS, values + start, count, width, width, thread);
+            Tile::template copy_rows<THREADS>(stage, keys, first, count, width, thread);
+            Tile::template copy_rows<THREADS>(stage + Tile::ELEMENTS, values, first, count, width, thread);
             cp_async_commit();
             if (first_key + Tile::KEYS < seen) page = pages[(first_key + Tile::KEYS) / PAGE_TOKENS];
         };
@@ -137,14 +137,14 @@ void attention_prefill(Tensor out, Tensor q, KvPages cache, Placement at) {
     const int64_t stretches = min(min(cache.page_table.shape[0], int64_t{STRETCHES}), int64_t{rows.tokens()});
     const dim3 grid(static_cast<unsigned>(divide_up(tokens, rows.tokens())),
                     static_cast<unsigned>(kv_heads * rows.parts()), static_cast<unsigned>(stretches));
-    with_float(cache.keys.dtype, [&](auto element) {
+    with_cache(cache.keys.dtype, [&](auto element) {
         using T = decltype(element);
         with_tile_channels(head_dim, [&](auto channels) {
             constexpr int CHANNELS = decltype(channels)::value;
             constexpr size_t SHARED_BYTES = STAGES * 2 * KeyTile<T, CHANNELS>::ELEMENTS * sizeof(T);
             CUDA_CHECK(launch(attention_prefill_kernel<T, CHANNELS>, grid, THREADS, SHARED_BYTES, out.f32(), q.f32(),
-                              data_of<T>(cache.keys), data_of<T>(cache.values), at.stream.i32(), at.position.i32(),
-                              page_table_of(cache), tokens, heads, score_scale(head_dim)));
+                              side_of<const T>(cache.keys), side_of<const T>(cache.values), at.stream.i32(),
+                              at.position.i32(), page_table_of(cache), tokens, heads, score_scale(head_dim)));
         });
     });
 }

@@ -15,6 +15,7 @@
 
 #include <type_traits>
 
+#include "kernels/cuda/cache.h"
 #include "kernels/cuda/element.h"
 #include "kernels/cuda/online_softmax.h"
 #include "kernels/cuda/split_mma.h"
@@ -27,10 +28,12 @@ constexpr int MAX_TILE_CHANNELS = 128;  // the sums of wider rows do not fit int
 
 template <class T, int CHANNELS>
 struct KeyTile {
-    static constexpr int KEYS = 64 / static_cast<int>(sizeof(T));  // a page, or half of one in f32
+    static constexpr bool HAS_SCALES = sizeof(T) == 1;
+    static constexpr int KEYS = sizeof(T) == 4 ? PAGE_TOKENS / 2 : PAGE_TOKENS;
     static constexpr int CHUNK = 16 / static_cast<int>(sizeof(T));
     static constexpr int PITCH = CHANNELS + CHUNK;
-    static constexpr int ELEMENTS = KEYS * PITCH;
+    static constexpr int SCALES = KEYS * PITCH;  // where they stand
+    static constexpr int ELEMENTS = SCALES + (HAS_SCALES ? KEYS * static_cast<int>(sizeof(float)) : 0);
     static_assert(PAGE_TOKENS % KEYS == 0);
 
     // Copies `count` <= KEYS rows of `width` <= CHANNELS elements, `stride` apart, in the background, by THREADS
@@ -45,6 +48,20 @@ struct KeyTile {
             const bool valid = key < count && channel < width;
             cp_async<16>(tile + key * PITCH + channel, from + (valid ? key * stride + channel : 0), valid);
         }
+    }
+
+    // The rows from number `row` on of a cache's keys or values, with their scales; `row` starts a tile of its page.
+    template <int THREADS>
+    __device__ static void copy_rows(T* tile, CacheSide<const T> from, int64_t row, int count, int width, int thread) {
+        copy<THREADS>(tile, from.rows + row * width, count, width, width, thread);
+        if constexpr (HAS_SCALES) {
+            constexpr int FLOATS = 16 / static_cast<int>(sizeof(float));
+            for (int i = thread * FLOATS; i < KEYS; i += THREADS * FLOATS)  // of those behind `count`, nobody's
+                cp_async<16>(tile + SCALES + i * static_cast<int>(sizeof(float)), from.scales + row + i, i < count);
+        }
+    }
+    __device__ static float2 scales_at(const T* tile, int key) {
+        return *reinterpret_cast<const float2*>(reinterpret_cast<const float*>(tile + SCALES) + key);
     }
 };
 
@@ -72,6 +89,16 @@ public:
                     const int channel = k * DEPTH + column() + i / 2 * 4;
                     q_[k].value[i] = rows[i % 2] && channel < width ? rows[i % 2][channel] : 0.0f;
                 }
+            } else if constexpr (Tile::HAS_SCALES) {
+                // As even_and_odd() brings the keys' bytes: channels 0 and 2 of four, then 1 and 3.
+#pragma unroll
+                for (int r = 0; r < 2; r++) {
+                    const int channel = k * DEPTH + column() * 4;
+                    const float2 first = pair_at(rows[r], channel, width),
+                                 second = pair_at(rows[r], channel + 2, width);
+                    q_[k].set(r, first.x, second.x);
+                    q_[k].set(r + 2, first.y, second.y);
+                }
             } else {
 #pragma unroll
                 for (int i = 0; i < 4; i++) {
@@ -92,16 +119,41 @@ public:
         for (int j = 0; j < SCORES; j++)
 #pragma unroll
             for (int i = 0; i < 4; i++) weights[j][i] = 0;
+        if constexpr (Tile::HAS_SCALES) {
+            // Sixteen bytes are sixteen channels: two steps of the depth come at a time.
 #pragma unroll
-        for (int k = 0; k < CHANNELS / DEPTH; k++) {
-            unsigned right[SCORES][2];
+            for (int k = 0; k < CHANNELS / DEPTH; k += 2) {
+                unsigned right[2][SCORES][2];
 #pragma unroll
-            for (int j = 0; j < SCORES; j += 2) {
-                unsigned two[4];
-                ldmatrix_x4(two, line + j * 8 * Tile::PITCH + k * DEPTH);
-                load_two(right[j], right[j + 1], two);
+                for (int j = 0; j < SCORES; j += 2) {
+                    unsigned four[4];
+                    ldmatrix_x4(four, line + j * 8 * Tile::PITCH + k * DEPTH);
+#pragma unroll
+                    for (int i = 0; i < 4; i++) even_and_odd(right[i % 2][j + i / 2], four[i], T{});
+                }
+#pragma unroll
+                for (int i = 0; i < 2; i++) multiply(weights, q_[k + i].inside_a_loop(), right[i]);
             }
-            multiply(weights, q_[k].inside_a_loop(), right);
+        } else {
+#pragma unroll
+            for (int k = 0; k < CHANNELS / DEPTH; k++) {
+                unsigned right[SCORES][2];
+#pragma unroll
+                for (int j = 0; j < SCORES; j += 2) {
+                    unsigned two[4];
+                    ldmatrix_x4(two, line + j * 8 * Tile::PITCH + k * DEPTH);
+                    load_two(right[j], right[j + 1], two);
+                }
+                multiply(weights, q_[k].inside_a_loop(), right);
+            }
+        }
+        if constexpr (Tile::HAS_SCALES) {
+#pragma unroll
+            for (int j = 0; j < SCORES; j++) {
+                const float2 scale = Tile::scales_at(keys, j * 8 + column() * 2);
+#pragma unroll
+                for (int i = 0; i < 4; i++) weights[j][i] *= i % 2 == 0 ? scale.x : scale.y;
+            }
         }
 #pragma unroll
         for (int r = 0; r < 2; r++) {
@@ -151,6 +203,27 @@ public:
                         right[i / 2][i % 2] = __float_as_uint(line[i % 2 * Tile::PITCH + n * 32 + i / 2 * 8]);
                     multiply(values_[n], left, right);
                 }
+            } else if constexpr (Tile::HAS_SCALES) {
+#pragma unroll
+                for (int i = 0; i < 4; i++) {
+                    const float* pair = &weights[2 * k + i / 2][i % 2 * 2];
+                    const float2 scale = Tile::scales_at(values, (2 * k + i / 2) * 8 + column() * 2);
+                    // Nothing is known of the scale of a key that nobody sees.
+                    left.set(i, pair[0] == 0 ? 0 : pair[0] * scale.x, pair[1] == 0 ? 0 : pair[1] * scale.y);
+                }
+                // (keys 0-7, channels 0-15), (8-15, 0-15), (0-7, 16-31), (8-15, 16-31)
+                const T* line = values + (k * DEPTH + lane % 16) * Tile::PITCH + lane / 16 * 16;
+#pragma unroll
+                for (int n = 0; n < CHANNELS / 32; n++) {
+                    unsigned right[4][2], four[4], pairs[2];
+                    ldmatrix_x4<true>(four, line + n * 32);
+#pragma unroll
+                    for (int i = 0; i < 4; i++) {
+                        even_and_odd(pairs, four[i], T{});
+                        right[i / 2 * 2][i % 2] = pairs[0], right[i / 2 * 2 + 1][i % 2] = pairs[1];
+                    }
+                    multiply(values_[n], left, right);
+                }
             } else {
 #pragma unroll
                 for (int i = 0; i < 4; i++)
@@ -182,8 +255,15 @@ public:
     template <class Use>
     __device__ __forceinline__ void for_values(int r, Use use) const {
 #pragma unroll
-        for (int n = 0; n < CHANNELS / 8; n++)
-            use(n * 8 + column() * 2, values_[n / 4][n % 4][2 * r], values_[n / 4][n % 4][2 * r + 1]);
+        for (int n = 0; n < CHANNELS / 8; n++) {
+            if constexpr (Tile::HAS_SCALES) {  // of 16 channels, results n and n + 1 have the even and the odd ones
+                const auto& even = values_[n / 4][n % 4 / 2 * 2];
+                const auto& odd = values_[n / 4][n % 4 / 2 * 2 + 1];
+                use(n / 2 * 16 + column() * 4 + n % 2 * 2, even[2 * r + n % 2], odd[2 * r + n % 2]);
+            } else {
+                use(n * 8 + column() * 2, values_[n / 4][n % 4][2 * r], values_[n / 4][n % 4][2 * r + 1]);
+            }
+        }
     }
 
 private:

@@ -49,6 +49,11 @@ __device__ __forceinline__ __half narrow<__half>(float value) {
     return __float2half_rn(value);
 }
 
+template <>
+__device__ __forceinline__ int8_t narrow<int8_t>(float value) {  // of a whole number
+    return static_cast<int8_t>(rintf(value));
+}
+
 // A word as two halves, the first one low.
 __device__ __forceinline__ __half2 half2_of(unsigned word) {
     __half2 pair;
@@ -125,12 +130,17 @@ __device__ __forceinline__ Pack<Nibbles> unpack_group(uint4 bits, E4m3 factor) {
     return pack;
 }
 
-// Calls `use(element)` with an element of the type that `dtype` names: of a cache or a convolution, and of a weight.
+// Calls `use(element)` with an element of the type that `dtype` names: of a convolution, of a cache, of a weight.
 template <class Use>
 void with_float(DType dtype, Use use) {
     if (dtype == DType::BF16) return use(__nv_bfloat16{});
     if (dtype == DType::F16) return use(__half{});
     use(float{});
+}
+template <class Use>
+void with_cache(DType dtype, Use use) {
+    if (dtype == DType::I8) return use(int8_t{});
+    with_float(dtype, use);
 }
 template <class Use>
 void with_weight(DType dtype, Use use) {

@@ -12,6 +12,7 @@
 // Decoding, bound by latency: 48 KiB for a token of 32 + 2 * 32 heads of 128. The launch is a dependent one: what does
 // not depend on the kernel before it, the frequencies (double precision, 60 instructions in a row), the weights of the
 // norms, comes before the wait. Prefill: bound by bytes.
+#include <cfloat>
 #include <type_traits>
 
 #include "kernels/cuda/cache.h"
@@ -65,7 +66,7 @@ __device__ __forceinline__ void store(T* to, const float (&from)[WIDTH], bool va
     if (!valid) return;
     if constexpr (WIDTH == 2) {
         const T pair[2] = {narrow<T>(from[0]), narrow<T>(from[1])};
-        using Word = std::conditional_t<sizeof(T) == 4, float2, unsigned>;
+        using Word = std::conditional_t<sizeof(T) == 4, float2, std::conditional_t<sizeof(T) == 2, unsigned, uint16_t>>;
         Word word;
         memcpy(&word, pair, sizeof word);
         *reinterpret_cast<Word*>(to) = word;
@@ -103,6 +104,28 @@ public:
             store(head + first(s) + half_, x.high[s], has_high(s));
         }
     }
+    // The scale of the row, and the row in whole numbers of it; see cache_scale() in kernels/operands.h.
+    __device__ __forceinline__ float to_scale(Channels<STEPS, WIDTH>& x) const {
+        unsigned largest = 0;
+#pragma unroll
+        for (int s = 0; s < STEPS; s++)
+#pragma unroll
+            for (int w = 0; w < WIDTH; w++) {
+                if (has_low(s)) largest = max(largest, __float_as_uint(x.low[s][w]) & 0x7fffffffu);
+                if (has_high(s)) largest = max(largest, __float_as_uint(x.high[s][w]) & 0x7fffffffu);
+            }
+        const float scale = __uint_as_float(__reduce_max_sync(~0u, largest)) / 127;
+        const bool counts = scale >= FLT_MIN && scale <= FLT_MAX;
+        const float inverse = counts ? 1 / scale : 0;
+#pragma unroll
+        for (int s = 0; s < STEPS; s++)
+#pragma unroll
+            for (int w = 0; w < WIDTH; w++) {
+                x.low[s][w] = counts ? x.low[s][w] * inverse : 0;
+                x.high[s][w] = counts ? x.high[s][w] * inverse : 0;
+            }
+        return scale < FLT_MIN ? 0 : scale;
+    }
     // The mean first and the squares around it second: one pass over both sums would cancel.
     __device__ __forceinline__ void normalise(Channels<STEPS, WIDTH>& x, const Channels<STEPS, WIDTH>& gain,
                                               const Channels<STEPS, WIDTH>& offset, float eps) const {
@@ -136,12 +159,12 @@ private:
 };
 
 template <class T, int STEPS, int WIDTH>
-__global__ void __launch_bounds__(WARPS* WARP) heads_kernel(Heads h, T* keys, T* values,  // or null
-                                                            PageTable table) {
+__global__ void __launch_bounds__(WARPS* WARP) heads_kernel(Heads h, CacheSide<T> keys,  // or null
+                                                            CacheSide<T> values, PageTable table) {
     const HeadOfLane<STEPS, WIDTH> lane(h.head_dim);
     const int warp = static_cast<int>(blockIdx.y) * WARPS + static_cast<int>(threadIdx.x) / WARP;
     const int first = warp * h.heads_of_a_warp, half = h.head_dim / 2;
-    const int last = min(first + h.heads_of_a_warp, h.heads + (keys ? 2 * h.kv_heads : 0));  // not included
+    const int last = min(first + h.heads_of_a_warp, h.heads + (keys.rows ? 2 * h.kv_heads : 0));  // not included
     if (first >= last) return grid_dependency_wait();
 
     // The weights of the norm of a head, a head ahead.
@@ -181,10 +204,8 @@ __global__ void __launch_bounds__(WARPS* WARP) heads_kernel(Heads h, T* keys, T*
                 cosine[s][w] = cospif(half_turns);
                 sine[s][w] = sinpif(half_turns);
             }
-    int64_t place = 0;  // of head 0 in the cache
-    if (keys)
-        place = table.page_start(h.stream[token], position / PAGE_TOKENS, 0) +
-                static_cast<int64_t>(position % PAGE_TOKENS) * h.head_dim;
+    int64_t row0 = 0;  // of head 0 in the cache
+    if (keys.rows) row0 = table.page_row(h.stream[token], position / PAGE_TOKENS, 0) + position % PAGE_TOKENS;
 
     for (int i = first; i < last; i++) {
         const bool is_q = i < h.heads, is_value = i >= h.heads + h.kv_heads;
@@ -203,10 +224,17 @@ __global__ void __launch_bounds__(WARPS* WARP) heads_kernel(Heads h, T* keys, T*
                     x.low[s][w] = u * cosine[s][w] - v * sine[s][w];
                     x.high[s][w] = u * sine[s][w] + v * cosine[s][w];
                 }
-        if (is_q)
+        if (is_q) {
             lane.write(at, x);
-        else
-            lane.write((is_value ? values : keys) + place + static_cast<int64_t>(head) * PAGE_TOKENS * h.head_dim, x);
+            continue;
+        }
+        const CacheSide<T>& side = is_value ? values : keys;
+        const int64_t row = row0 + head * PAGE_TOKENS;
+        if constexpr (sizeof(T) == 1) {
+            const float scale = lane.to_scale(x);
+            if (threadIdx.x % WARP == 0) side.scales[row] = scale;
+        }
+        lane.write(side.rows + row * h.head_dim, x);
     }
 }
 
@@ -218,8 +246,8 @@ void launch_heads(const Heads& h, int64_t tokens, KvPages cache) {
     const dim3 grid(static_cast<unsigned>(tokens),
                     static_cast<unsigned>(divide_up(all_heads, WARPS * h.heads_of_a_warp)));
     const dim3 block(WARPS * WARP);
-    CUDA_CHECK(launch_dependent(heads_kernel<T, STEPS, WIDTH>, grid, block, 0, h, data_of<T>(cache.keys),
-                                data_of<T>(cache.values), table));
+    CUDA_CHECK(launch_dependent(heads_kernel<T, STEPS, WIDTH>, grid, block, 0, h, side_of<T>(cache.keys),
+                                side_of<T>(cache.values), table));
 }
 
 bool is_in_pairs(const void* data) {
@@ -233,7 +261,7 @@ void run(Heads h, int64_t tokens, KvPages cache) {
                        is_in_pairs(h.q_weight) && is_in_pairs(h.q_bias) && is_in_pairs(h.k_weight) &&
                        is_in_pairs(h.k_bias) && is_in_pairs(cache.keys.data) && is_in_pairs(cache.values.data);
     CHECK(h.head_dim <= 512);
-    with_float(cache.keys.dtype, [&](auto element) {
+    with_cache(cache.keys.dtype, [&](auto element) {
         using T = decltype(element);
         if (pairs && h.head_dim <= 128) return launch_heads<T, 1, 2>(h, tokens, cache);
         if (pairs && h.head_dim <= 256) return launch_heads<T, 2, 2>(h, tokens, cache);

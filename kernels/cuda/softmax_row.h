@@ -41,21 +41,26 @@ public:
         __syncthreads();  // orders the writes of the query before all warps' reads
     }
 
-    // Adds `count` <= 32 keys and values, rows of `width` elements, to the state of this warp.
+    // Adds `count` <= 32 keys and values, rows of `width` elements and of bytes with a scale each, to this warp's
+    // state.
     template <class T>
-    __device__ void add_tile(const T* keys, const T* values, int count) {
+    __device__ void add_tile(const T* keys, const T* values, int count, const float* key_scales = nullptr,
+                             const float* value_scales = nullptr) {
         float score = -INFINITY;
         if (lane() < count) {  // what lies behind the last position was never written
             float dot = 0;
             for (int i = 0; i < width_; i++)
                 dot = fmaf(query_[i], widen(keys[static_cast<int64_t>(lane()) * width_ + i]), dot);
             score = dot * scale_;
+            if constexpr (sizeof(T) == 1) score *= key_scales[lane()];
         }
         const float shrink = state_.raise(warp_max(score));
         const float weight = softmax_weight(score, state_.top);
         state_.total += warp_sum(weight);
         __syncwarp();  // orders the last tile's reads of weights before this write
         weights_[lane()] = weight;
+        if constexpr (sizeof(T) == 1)
+            if (lane() < count) weights_[lane()] = weight * value_scales[lane()];
         __syncwarp();  // orders the write of each lane's weight before all lanes' reads
 #pragma unroll
         for (int c = 0; c < CHANNELS; c++) {

@@ -3,6 +3,7 @@
 //
 //   right side              left side         products                       error of an element of the left side
 //   bf16, exact             high + low bf16   low, high                      2^-16 at most
+//   i8, as bf16 exact       the same
 //   f16, exact              high + low f16    low, high                      2^-22
 //   f32 = high + low tf32   high + low tf32   low high, high low, high high  2^-22 of the product
 //
@@ -49,6 +50,9 @@ struct Left<__half> {
     }
     __device__ __forceinline__ const Left& inside_a_loop() const { return *this; }
 };
+
+template <>
+struct Left<int8_t> : Left<__nv_bfloat16> {};
 
 template <>
 struct Left<float> {

@@ -17,7 +17,7 @@ bool is_aligned(const Tensor& t) {
 struct Sizes {
     int64_t tokens, heads, kv_heads, group, head_dim, max_pages;
     double row_bytes;  // of a position's keys and values of one head
-    int tile_keys, pitch_bytes;
+    int tile_keys, pitch_bytes, row_scale_bytes;
     Unit unit;
     int terms;  // products per multiply-add
 
@@ -29,13 +29,14 @@ struct Sizes {
           head_dim(q.shape[2]),
           max_pages(cache.page_table.shape[1]) {
         const int element = static_cast<int>(size_of(cache.keys.dtype));
-        row_bytes = 2.0 * static_cast<double>(head_dim) * element;
-        tile_keys = 64 / element;
+        row_scale_bytes = element == 1 ? 4 : 0;
+        row_bytes = 2.0 * (static_cast<double>(head_dim) * element + row_scale_bytes);
+        tile_keys = element == 4 ? 16 : 32;
         pitch_bytes = (head_dim <= MAX_TILE_CHANNELS / 2 ? 64 : 128) * element + 16;
         unit = element == 4 ? Unit::Tf32 : Unit::Half;
         terms = element == 4 ? 3 : 2;
     }
-    int tile_bytes() const { return tile_keys * pitch_bytes; }
+    int tile_bytes() const { return tile_keys * (pitch_bytes + row_scale_bytes); }
     int64_t channels() const { return head_dim <= MAX_TILE_CHANNELS / 2 ? 64 : 128; }
     // Tensor-core operations of one warp on one tile: 16 rows, both products.
     double tile_flops() const { return 2.0 * 2 * TILE_ROWS * tile_keys * static_cast<double>(channels()) * terms; }

@@ -56,7 +56,8 @@ void heads_kernel(Launches& l, const Tensor& q, const Tensor& k, const KvPages& 
     launch.output_bytes = head_bytes * static_cast<double>(q.shape[1]);
     if (kv_heads > 0)
         launch.output_bytes +=
-            head_bytes * static_cast<double>(2 * kv_heads) * static_cast<double>(size_of(cache.keys.dtype)) / 4;
+            head_bytes * static_cast<double>(2 * kv_heads) * static_cast<double>(size_of(cache.keys.dtype)) / 4 +
+            (cache.keys.dtype == DType::I8 ? 4.0 * static_cast<double>(2 * kv_heads * tokens) : 0);
     launch.store_bytes = launch.output_bytes;
     launch.load_bytes = launch.input_bytes;
     if (normed) launch.load_bytes += 2 * head_bytes * static_cast<double>(q.shape[1] + kv_heads);  // weight and bias

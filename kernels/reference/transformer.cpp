@@ -172,13 +172,30 @@ int64_t cache_index(const KvPages& cache, int32_t stream, int32_t position, int6
     return ((page * kv_heads + head) * PAGE_TOKENS + position % PAGE_TOKENS) * head_dim;
 }
 
-void store(Tensor& t, int64_t index, float value) {
-    if (t.dtype == DType::BF16)
-        static_cast<uint16_t*>(t.data)[index] = float_to_bf16(value);
-    else if (t.dtype == DType::F16)
-        static_cast<uint16_t*>(t.data)[index] = float_to_f16(value);
-    else
-        t.f32()[index] = value;
+// A channel of a row of the cache, by its index among all.
+double kept(const Tensor& t, int64_t index) {
+    return double(element(t, index)) * scale_of(t, index / t.cols());
+}
+
+// A row of the cache from `index` on.
+void store_row(Tensor& t, int64_t index, const float* row, int64_t head_dim) {
+    CacheScale by{};
+    if (t.dtype == DType::I8) {
+        uint32_t largest = 0;
+        for (int64_t i = 0; i < head_dim; i++) largest = std::max(largest, magnitude_bits(row[i]));
+        by = cache_scale(largest);
+        row_scales(t)[index / head_dim] = by.scale;
+    }
+    for (int64_t i = 0; i < head_dim; i++) {
+        if (t.dtype == DType::I8)
+            static_cast<int8_t*>(t.data)[index + i] = cache_number(row[i], by.inverse);
+        else if (t.dtype == DType::BF16)
+            static_cast<uint16_t*>(t.data)[index + i] = float_to_bf16(row[i]);
+        else if (t.dtype == DType::F16)
+            static_cast<uint16_t*>(t.data)[index + i] = float_to_f16(row[i]);
+        else
+            t.f32()[index + i] = row[i];
+    }
 }
 
 }  // namespace
@@ -188,10 +205,8 @@ void append(KvPages cache, Tensor k, Tensor v, Placement at) {
     for (int64_t t = 0; t < tokens; t++) {
         for (int64_t h = 0; h < kv_heads; h++) {
             const int64_t base = cache_index(cache, at.stream.i32()[t], at.position.i32()[t], h);
-            for (int64_t i = 0; i < head_dim; i++) {
-                store(cache.keys, base + i, k.f32()[(t * kv_heads + h) * head_dim + i]);
-                store(cache.values, base + i, v.f32()[(t * kv_heads + h) * head_dim + i]);
-            }
+            store_row(cache.keys, base, k.f32() + (t * kv_heads + h) * head_dim, head_dim);
+            store_row(cache.values, base, v.f32() + (t * kv_heads + h) * head_dim, head_dim);
         }
     }
 }
@@ -208,7 +223,7 @@ void attention(Tensor out, Tensor q, KvPages cache, Placement at) {
             for (int32_t p = 0; p <= last; p++) {
                 const int64_t key = cache_index(cache, stream, p, h / group);
                 double sum = 0;
-                for (int64_t i = 0; i < head_dim; i++) sum += double(query[i]) * element(cache.keys, key + i);
+                for (int64_t i = 0; i < head_dim; i++) sum += double(query[i]) * kept(cache.keys, key + i);
                 scores[p] = sum * scale;
             }
             const double top = *std::max_element(scores.begin(), scores.end());
@@ -217,7 +232,7 @@ void attention(Tensor out, Tensor q, KvPages cache, Placement at) {
             for (int64_t i = 0; i < head_dim; i++) {
                 double sum = 0;
                 for (int32_t p = 0; p <= last; p++)
-                    sum += scores[p] * element(cache.values, cache_index(cache, stream, p, h / group) + i);
+                    sum += scores[p] * kept(cache.values, cache_index(cache, stream, p, h / group) + i);
                 out.f32()[(t * heads + h) * head_dim + i] = float(sum / total);
             }
         }
