@@ -4,9 +4,11 @@
 #include <string>
 
 #include "cli/commands.h"
+#include "cli/task_options.h"
 #include "cli/terminal.h"
 #include "runtime/npy.h"
 #include "tasks/benchmark.h"
+#include "tasks/calibration.h"
 #include "tasks/compare.h"
 #include "tasks/plan.h"
 #include "weights_converter/convert.h"
@@ -19,7 +21,7 @@ constexpr const char* COMPARED_TEXTS[] = {"a car on a sandy beach", "a house on 
                                           "a boat on the sea at night"};
 
 struct ModelOptions {
-    std::string folder, file, output, other;
+    std::string folder, file, output, other, cache = "f32";
     std::vector<std::string> tokens, texts;
     Settings settings;
     ConvertOptions convert;
@@ -33,12 +35,32 @@ void print_line(const std::string& line) {
     std::fflush(stdout);
 }
 
+// What the options name: pictures that the model draws, and files of tokens.
+Material material_of(const Model& model, const ModelOptions& o) {
+    std::vector<std::string> texts = o.texts;
+    if (texts.empty() && o.tokens.empty()) texts.assign(std::begin(COMPARED_TEXTS), std::end(COMPARED_TEXTS));
+    Material material = drawn_by(model, texts, o.settings);
+    for (const std::string& path : o.tokens) {
+        const Array stored = load_npy(path);
+        if (stored.shape.size() != 1 || stored.shape[0] < 2)
+            throw Error("tokens must have the shape [T], T at least 2", path);
+        material.streams.push_back(stored.ints(path));
+    }
+    return material;
+}
+
 void convert_command(const CommonOptions& common, ModelOptions& o) {
     check_writable(o.output);
     std::vector<std::string> notes;
     o.convert.note = [&notes](const std::string& note) { notes.push_back(note); };
     ProgressBar bar(common.quiet ? Display::Quiet : Display::Terminal, "converting", Unit::Bytes);
-    convert(o.folder, o.output, o.convert, [&bar](size_t done, size_t total) { bar.update(done, total); });
+    const auto progress = [&bar](size_t done, size_t total) { bar.update(done, total); };
+    if (o.tokens.empty() && o.texts.empty()) {
+        convert(o.folder, o.output, o.convert, progress);
+    } else {
+        const Model model(o.folder, cpu_kernels());
+        convert_calibrated(model, o.output, o.convert, material_of(model, o).streams, progress);
+    }
     bar.finish();
     if (common.quiet) return;
     for (const std::string& note : notes) std::fprintf(stderr, "%s\n", note.c_str());
@@ -46,18 +68,10 @@ void convert_command(const CommonOptions& common, ModelOptions& o) {
 
 void compare_command(const CommonOptions& common, const ModelOptions& o) {
     const Model a(o.file, common.kernels()), b(o.other, common.kernels());
-    std::vector<std::string> texts = o.texts;
-    if (texts.empty() && o.tokens.empty()) texts.assign(std::begin(COMPARED_TEXTS), std::end(COMPARED_TEXTS));
-    Material material = drawn_by(a, texts, o.settings);
-    for (const std::string& path : o.tokens) {
-        const Array stored = load_npy(path);
-        if (stored.shape.size() != 1 || stored.shape[0] < 2)
-            throw Error("tokens must have the shape [T], T at least 2", path);
-        material.streams.push_back(stored.ints(path));
-    }
+    const Material material = material_of(a, o);
     ProgressBar bar(common.quiet ? Display::Quiet : Display::Terminal, "comparing");
-    const ModelComparison result =
-        compare(a, b, material, [&bar](size_t done, size_t total) { bar.update(done, total); });
+    const ModelComparison result = compare(
+        a, b, material, [&bar](size_t done, size_t total) { bar.update(done, total); }, cache_dtype_named(o.cache));
     bar.finish();
     std::fputs(comparison_json(a, b, result).c_str(), stdout);
 }
@@ -72,6 +86,7 @@ void add_model_commands(CLI::App& app, CommonOptions& common) {
         "Examples:\n  leon convert chameleon-7b -o chameleon.leon --dtype bf16\n"
         "  leon convert chameleon/models/30b -o chameleon-30b.leon\n"
         "  leon convert Lumina-mGPT-7B-768 --layout lumina --vqgan chameleon/tokenizer -o lumina.leon\n"
+        "  leon convert anole.leon --dtype int4 --calibrate-text \"a red fox\" -o anole-int4.leon\n"
         "  leon convert RealESRGAN_x4plus.safetensors -o up.leon");
     command
         ->add_option("checkpoint", o->folder,
@@ -86,6 +101,11 @@ void add_model_commands(CLI::App& app, CommonOptions& common) {
         "--layout", o->convert.layout,
         "whose documents the model reads: cm3leon, chameleon, anole, lumina (else as the checkpoint says)");
     command->add_option("--vqgan", o->convert.vqgan, "file or folder whose VQGAN to take");
+    command->add_option("--calibrate", o->tokens,
+                        "round int4 or int8 with regard to these token ids, .npy [T] int32; of a leon file; may be "
+                        "repeated");
+    command->add_option("--calibrate-text", o->texts,
+                        "the same with a picture of this, drawn by the model; may be repeated");
     command->add_option("--tokenizer", o->convert.tokenizer, "tokenizer.json to take, or a folder that has one");
     command->add_flag("-q,--quiet", common.quiet, "no progress and no notes");
     command->callback([&common, o] { convert_command(common, *o); });
@@ -109,12 +129,14 @@ void add_model_commands(CLI::App& app, CommonOptions& common) {
     command->footer(
         "Examples:\n  leon convert models/storybook.leon --dtype int8 -o small.leon\n"
         "  leon compare models/storybook.leon small.leon\n"
-        "  leon compare 7b.leon 7b-int8.leon --tokens tokens.npy");
+        "  leon compare 7b.leon 7b-int8.leon --tokens tokens.npy\n"
+        "  leon compare models/storybook.leon models/storybook.leon --cache int8");
     command->add_option("a", o->file, "leon file: the one that is right")->required();
     command->add_option("b", o->other, "leon file")->required();
     command->add_option("--tokens", o->tokens, "token ids that both read, .npy [T] int32; may be repeated");
     command->add_option("--text", o->texts, "a picture of this, drawn by a, is read and decoded; may be repeated");
     command->add_option("--seed", o->settings.seed, "of what is drawn")->capture_default_str();
+    add_cache_option(*command, o->cache);
     add_compute_options(*command, common);
     command->callback([&common, o] { compare_command(common, *o); });
 

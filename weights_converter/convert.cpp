@@ -130,8 +130,10 @@ std::vector<Block> blocks_of(const Plan& plan) {
 class Conversion {
 public:
     // `progress` is called with the bytes that are written.
-    Conversion(WeightsWriter& writer, const Plan& plan, const std::function<void(size_t)>& progress)
+    Conversion(WeightsWriter& writer, const Plan& plan, const FeedbackOf& feedback,
+               const std::function<void(size_t)>& progress)
         : head_dim_(plan.config.transformer.head_dim),
+          feedback_of_(feedback),
           progress_(progress),
           blocks_(blocks_of(plan)),
           writer_([&writer](const std::vector<uint8_t>& block) { writer.write_part(block.data(), block.size()); },
@@ -175,6 +177,7 @@ private:
         if (first == 0) {
             scales_.resize(has_row_scale(step.dtype) ? static_cast<size_t>(step.target.shape[0]) : 0);
             groups_.resize(step.dtype == DType::I4 ? static_cast<size_t>(step.target.elements() / GROUP) : 0);
+            feedback_ = feedback_of_ && has_row_scale(step.dtype) ? feedback_of_(step.target.name) : nullptr;
         }
         std::vector<std::exception_ptr> problems(static_cast<size_t>(parts));
         parallel(parts, [&](int64_t i, int) {
@@ -185,7 +188,7 @@ private:
                 NarrowRows to = {out + packed_bytes(step.dtype, begin * width)};
                 if (!scales_.empty()) to.scales = scales_.data() + first + begin;
                 if (!groups_.empty()) to.groups = groups_.data() + (first + begin) * width / GROUP;
-                narrow_rows(values, rows, width, step.dtype, to, step.source->name, step.source->file);
+                narrow_rows(values, rows, width, step.dtype, to, step.source->name, step.source->file, feedback_.get());
             } catch (...) {
                 problems[static_cast<size_t>(i)] = std::current_exception();
             }
@@ -195,12 +198,14 @@ private:
     }
 
     const int64_t head_dim_;
+    const FeedbackOf& feedback_of_;
     const std::function<void(size_t)>& progress_;
     const std::vector<Block> blocks_;
     size_t next_ = 0;              // the first block that the disk does not know of
     int64_t elements_ahead_ = 0;   // of the blocks before it that are not converted
     std::vector<float> scales_;    // of the target's rows, where its type has them
     std::vector<uint8_t> groups_;  // of an int4 target
+    std::shared_ptr<const Feedback> feedback_;
     BackgroundWriter writer_;
 };
 
@@ -232,7 +237,7 @@ void convert(const std::string& source, const std::string& output, const Convert
         if (progress && bytes > done) progress(bytes, total);
         done = bytes;
     };
-    Conversion(writer, plan, written).run();
+    Conversion(writer, plan, options.feedback, written).run();
     writer.commit();
 }
 

@@ -15,6 +15,8 @@
 #include <functional>
 #include <string>
 
+#include "weights_converter/feedback.h"
+
 namespace leon {
 
 struct ConvertOptions {
@@ -26,6 +28,8 @@ struct ConvertOptions {
     std::string tokenizer =
         "";                   // another tokenizer.json, or its folder; "" = the folder's, Meta's near it, the VQGAN's
     std::string layout = "";  // of the documents: a name of Layout; "" = as the checkpoint says, or its architecture
+    // How matrices of int8 and int4 are rounded (feedback.h); may be empty. Asked once for each, in the file's order.
+    FeedbackOf feedback = nullptr;
     // Called with remarks worth a line on the terminal; may be empty.
     std::function<void(const std::string&)> note = nullptr;
 };

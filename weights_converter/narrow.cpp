@@ -54,8 +54,26 @@ float largest_magnitude(const float* values, int64_t count) {
     return std::bit_cast<float>(most);
 }
 
+// Rounds columns [from, to) of a row one by one, `number(i)` that of column i as it is now, whose columns behind make
+// good what is lost. `step`: of a number.
+template <class Number>
+void round_with_feedback(float* row, int64_t from, int64_t to, float step, const Feedback& feedback, Number number) {
+    float lost[GROUP];
+    CHECK(to - from <= GROUP);
+    for (int64_t i = from; i < to; i++) {
+        const float* factor = feedback.row(i);
+        const float error = lost[i - from] = (row[i] - number(i) * step) / factor[i];
+        for (int64_t k = i + 1; k < to; k++) row[k] -= error * factor[k];
+    }
+    for (int64_t i = from; i < to; i++) {
+        const float* factor = feedback.row(i);
+        const float error = lost[i - from];
+        for (int64_t k = to; k < feedback.width(); k++) row[k] -= error * factor[k];
+    }
+}
+
 // Clipping a row's outliers makes the steps finer for all others.
-float to_bytes(const float* row, int64_t cols, float largest, int8_t* out) {
+float to_bytes(float* row, int64_t cols, float largest, int8_t* out, const Feedback* feedback) {
     constexpr float CLIPS[] = {1, 0.93f, 0.86f, 0.79f};
     float scale = 0;
     double least = 0;
@@ -67,7 +85,12 @@ float to_bytes(const float* row, int64_t cols, float largest, int8_t* out) {
         if (scale == 0 || error < least) scale = candidate, least = error;
     }
     const float inverse = scale > 0 ? 1 / scale : 0;
-    for (int64_t i = 0; i < cols; i++) out[i] = static_cast<int8_t>(BYTES.integer(row[i], inverse));
+    const auto number = [&](int64_t i) { return out[i] = static_cast<int8_t>(BYTES.integer(row[i], inverse)); };
+    if (feedback)
+        for (int64_t i = 0; i < cols; i += GROUP)
+            round_with_feedback(row, i, std::min(cols, i + GROUP), scale, *feedback, number);
+    else
+        for (int64_t i = 0; i < cols; i++) number(i);
     return scale;
 }
 
@@ -95,7 +118,7 @@ uint8_t group_factor(const float* values, float scale) {
 }
 
 // A row's scale puts the factors into the middle of what e4m3 holds, to its finer end.
-float to_four_bits(const float* row, int64_t cols, float largest, uint8_t* out, uint8_t* groups) {
+float to_four_bits(float* row, int64_t cols, float largest, uint8_t* out, uint8_t* groups, const Feedback* feedback) {
     constexpr float HIGHEST_FACTOR = 256;
     const float scale = largest / 8 / HIGHEST_FACTOR;
     if (!std::isfinite(1 / scale)) {  // zeros, and denormals, which become zeros
@@ -103,12 +126,18 @@ float to_four_bits(const float* row, int64_t cols, float largest, uint8_t* out, 
         std::memset(groups, 0, static_cast<size_t>(cols / GROUP));
         return 0;
     }
-    for (int64_t g = 0; g < cols / GROUP; g++, row += GROUP, out += GROUP / 2) {
-        groups[g] = group_factor(row, scale);
+    for (int64_t g = 0; g < cols / GROUP; g++, out += GROUP / 2) {
+        const int64_t first = g * GROUP;
+        groups[g] = group_factor(row + first, scale);
         const float step = e4m3_to_float(groups[g]) * scale, inverse = std::isfinite(1 / step) ? 1 / step : 0;
+        float numbers[GROUP];
+        const auto number = [&](int64_t i) { return numbers[i - first] = FOUR_BITS.integer(row[i], inverse); };
+        if (feedback)
+            round_with_feedback(row, first, first + GROUP, step, *feedback, number);
+        else
+            for (int64_t i = first; i < first + GROUP; i++) number(i);
         for (int64_t i = 0; i < GROUP / 2; i++) {
-            const int low = static_cast<int>(FOUR_BITS.integer(row[i], inverse)) + 8;
-            const int high = static_cast<int>(FOUR_BITS.integer(row[i + GROUP / 2], inverse)) + 8;
+            const int low = static_cast<int>(numbers[i]) + 8, high = static_cast<int>(numbers[i + GROUP / 2]) + 8;
             out[i] = static_cast<uint8_t>(low | high << 4);
         }
     }
@@ -121,8 +150,8 @@ const char* words_of(DType type) {
 
 }  // namespace
 
-void narrow_rows(const float* values, int64_t rows, int64_t cols, DType type, const NarrowRows& out,
-                 const std::string& tensor, const std::string& file) {
+void narrow_rows(float* values, int64_t rows, int64_t cols, DType type, const NarrowRows& out,
+                 const std::string& tensor, const std::string& file, const Feedback* feedback) {
     const int64_t elements = rows * cols;
     if (type == DType::F32) {
         std::memcpy(out.data, values, static_cast<size_t>(elements) * sizeof(float));
@@ -136,16 +165,18 @@ void narrow_rows(const float* values, int64_t rows, int64_t cols, DType type, co
         return;
     }
     CHECK(has_row_scale(type) && (type != DType::I4 || cols % GROUP == 0));
+    CHECK(!feedback || feedback->width() == cols);
     for (int64_t r = 0; r < rows; r++) {
-        const float* row = values + r * cols;
+        float* row = values + r * cols;
         uint8_t* to = out.data + packed_bytes(type, r * cols);
         const float largest = largest_magnitude(row, cols);
         if (!std::isfinite(largest))
             throw Error("tensor " + in_quotes(tensor) + " holds values that are not finite", file,
                         std::string("they have no place in ") + words_of(type));
-        if (type == DType::I8) out.scales[r] = to_bytes(row, cols, largest, reinterpret_cast<int8_t*>(to));
+        if (type == DType::I8) out.scales[r] = to_bytes(row, cols, largest, reinterpret_cast<int8_t*>(to), feedback);
         if (type == DType::F8) out.scales[r] = to_e4m3(row, cols, largest, to);
-        if (type == DType::I4) out.scales[r] = to_four_bits(row, cols, largest, to, out.groups + r * cols / GROUP);
+        if (type == DType::I4)
+            out.scales[r] = to_four_bits(row, cols, largest, to, out.groups + r * cols / GROUP, feedback);
     }
 }
 

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "kernels/tensor.h"
+#include "weights_converter/feedback.h"
 
 namespace leon {
 
@@ -19,7 +20,9 @@ struct NarrowRows {
 // scales and factors are those of several tried that leave the smallest sum of squared errors. Rows of zeros have the
 // scale 0. The result of a row depends on that row alone.
 // Error naming the tensor and the file if infinities or NaN are to become I8, F8 or I4.
-void narrow_rows(const float* values, int64_t rows, int64_t cols, DType type, const NarrowRows& out,
-                 const std::string& tensor, const std::string& file);
+//
+// With `feedback`, of width cols, rows of I8 and I4 are rounded as feedback.h says, and `values` are lost.
+void narrow_rows(float* values, int64_t rows, int64_t cols, DType type, const NarrowRows& out,
+                 const std::string& tensor, const std::string& file, const Feedback* feedback = nullptr);
 
 }  // namespace leon
