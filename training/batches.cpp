@@ -35,12 +35,12 @@ int64_t shuffled(int64_t index, int64_t size, uint64_t seed) {
     return static_cast<int64_t>(at);
 }
 
-Batches::Batches(const Dataset& data, const TransformerRecipe& recipe, const CutIds& control)
+Batches::Batches(const Dataset& data, const TransformerRecipe& recipe, const CutIds& control, const std::string& set)
     : data_(data), recipe_(recipe), control_(control) {
     std::map<std::string, int64_t> documents;
     for (const std::string& task : data.tasks()) documents[task] = data.documents(task);
     double sum = 0;
-    for (const auto& [task, share] : shares_of(recipe.mixture, documents)) {
+    for (const auto& [task, share] : shares_of(recipe.mixture, documents, set)) {
         tasks_.push_back(task);
         shares_.push_back(sum += share);
     }

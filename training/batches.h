@@ -31,7 +31,9 @@ struct StepBatch {
 class Batches {
 public:
     // The dataset must outlive this. Error if the mixture names a task without documents.
-    Batches(const Dataset& data, const TransformerRecipe& recipe, const CutIds& control);
+    // `set`: the recipe's key that names the data.
+    Batches(const Dataset& data, const TransformerRecipe& recipe, const CutIds& control,
+            const std::string& set = "train");
 
     const std::vector<std::string>& tasks() const { return tasks_; }
     Cursor begin() const { return {0, std::vector<int64_t>(tasks_.size())}; }

@@ -235,7 +235,8 @@ double learning_rate(const LearningRate& rule, int step, int steps) {
     check_failed(__FILE__, __LINE__, "known schedule");
 }
 
-std::map<std::string, double> shares_of(const Mixture& mixture, const std::map<std::string, int64_t>& documents) {
+std::map<std::string, double> shares_of(const Mixture& mixture, const std::map<std::string, int64_t>& documents,
+                                        const std::string& set) {
     std::map<std::string, double> shares = mixture.shares, natural;
     double sum = 0, all = 0;
     if (shares.empty())
@@ -243,7 +244,8 @@ std::map<std::string, double> shares_of(const Mixture& mixture, const std::map<s
     for (const auto& [task, share] : shares) {
         const auto found = documents.find(task);
         if (found == documents.end() || found->second == 0)
-            throw Error("the mixture names the task " + in_quotes(task) + ", of which there are no documents",
+            throw Error("the mixture names the task " + in_quotes(task) + ", of which there are no documents in " +
+                            in_quotes(set),
                         "recipe");
         sum += share;
         all += static_cast<double>(found->second);

@@ -94,8 +94,9 @@ TransformerRecipe load_recipe(const std::string& path);
 double learning_rate(const LearningRate& rule, int step, int steps);
 
 // The probability with which each of the tasks is drawn, by the rule above; sums to 1. `documents`: how many there are
-// of each task. Error if the mixture names a task that has none.
-std::map<std::string, double> shares_of(const Mixture& mixture, const std::map<std::string, int64_t>& documents);
+// of each task in the data that the recipe calls `set`. Error if the mixture names a task that has none.
+std::map<std::string, double> shares_of(const Mixture& mixture, const std::map<std::string, int64_t>& documents,
+                                        const std::string& set = "train");
 
 // The names that recipes and reports use.
 const char* name_of(TokenKind kind);

@@ -86,7 +86,7 @@ struct TransformerTraining::State {
           train(r.train, model_mark(file)),
           held_out(r.held_out, model_mark(file)),
           batches(train, recipe, cut_ids(vocabulary)),
-          held_out_batches(held_out, recipe, cut_ids(vocabulary)),
+          held_out_batches(held_out, recipe, cut_ids(vocabulary), "held_out"),
           held_out_rows(held_out_batches.evaluation(r.evaluate_documents)),
           layout(config.transformer),
           values(layout, kernels),

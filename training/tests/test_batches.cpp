@@ -222,7 +222,10 @@ TEST_CASE("batches: documents arrive whole, each once a pass, tasks by their sha
     const double share = static_cast<double>(cursor.of_task[1]) / static_cast<double>(cursor.documents);
     CHECK(std::abs(share - 0.75) < 5 * std::sqrt(0.75 * 0.25 / 4000));
     r.mixture.shares = {{"d", 1}};
-    CHECK(error_of([&] { Batches(*data.dataset, r, control()); }).find("'d'") != std::string::npos);
+    CHECK(error_of([&] { Batches(*data.dataset, r, control()); }).find("no documents in 'train'") != std::string::npos);
+    const std::string of_held_out = error_of([&] { Batches(*data.dataset, r, control(), "held_out"); });
+    CHECK(of_held_out.find("'d'") != std::string::npos);
+    CHECK(of_held_out.find("no documents in 'held_out'") != std::string::npos);
 }
 
 TEST_CASE("batches: weights are those of the target's kind, of what was retrieved, of what is not learnt") {

@@ -63,15 +63,17 @@ TEST_CASE("recipe: those of the model in the box are read, and each begins where
                             copies = load_recipe(folder + "storybook_copies.json"),
                             longer = load_recipe(folder + "storybook_longer.json"),
                             more = load_recipe(folder + "storybook_more.json"),
-                            last = load_recipe(folder + "storybook_last.json");
+                            last = load_recipe(folder + "storybook_last.json"),
+                            words = load_recipe(folder + "storybook_words.json");
     CHECK(first.fresh);
     CHECK(copies.weights_from == first.output);
     CHECK(copies.same_cell_heads.size() == 2);
     CHECK(longer.from == copies.output);
     CHECK(more.from == longer.output);
     CHECK(last.from == more.output);
-    CHECK(!last.fresh);
-    CHECK(last.name == "storybook");
+    CHECK(words.from == last.output);
+    CHECK(!words.fresh);
+    CHECK(words.name == "storybook");
 }
 
 TEST_CASE("recipe: an architecture with segments, weights to take over, and heads that look at the same cell") {
