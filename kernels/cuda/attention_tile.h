@@ -119,33 +119,24 @@ public:
         for (int j = 0; j < SCORES; j++)
 #pragma unroll
             for (int i = 0; i < 4; i++) weights[j][i] = 0;
-        if constexpr (Tile::HAS_SCALES) {
-            // Sixteen bytes are sixteen channels: two steps of the depth come at a time.
 #pragma unroll
-            for (int k = 0; k < CHANNELS / DEPTH; k += 2) {
-                unsigned right[2][SCORES][2];
+        for (int k = 0; k < CHANNELS / DEPTH; k++) {
+            unsigned right[SCORES][2];
+            if constexpr (Tile::HAS_SCALES) {  // sixteen channels are sixteen bytes: one matrix for eight keys
+                static_assert(SCORES == 4);
+                unsigned four[SCORES];
+                ldmatrix_x4(four, keys + lane * Tile::PITCH + k * DEPTH);
 #pragma unroll
-                for (int j = 0; j < SCORES; j += 2) {
-                    unsigned four[4];
-                    ldmatrix_x4(four, line + j * 8 * Tile::PITCH + k * DEPTH);
-#pragma unroll
-                    for (int i = 0; i < 4; i++) even_and_odd(right[i % 2][j + i / 2], four[i], T{});
-                }
-#pragma unroll
-                for (int i = 0; i < 2; i++) multiply(weights, q_[k + i].inside_a_loop(), right[i]);
-            }
-        } else {
-#pragma unroll
-            for (int k = 0; k < CHANNELS / DEPTH; k++) {
-                unsigned right[SCORES][2];
+                for (int j = 0; j < SCORES; j++) even_and_odd(right[j], four[j], T{});
+            } else {
 #pragma unroll
                 for (int j = 0; j < SCORES; j += 2) {
                     unsigned two[4];
                     ldmatrix_x4(two, line + j * 8 * Tile::PITCH + k * DEPTH);
                     load_two(right[j], right[j + 1], two);
                 }
-                multiply(weights, q_[k].inside_a_loop(), right);
             }
+            multiply(weights, q_[k].inside_a_loop(), right);
         }
         if constexpr (Tile::HAS_SCALES) {
 #pragma unroll
