@@ -151,14 +151,11 @@ TEST_CASE("transformer: small batches of streams give the bits of single streams
 
 TEST_CASE("transformer: a forked stream continues as if it had been computed anew") {
     const TinyTransformer tiny(Family::CM3Leon);
-    for (const auto& [shared, dtype] : {std::pair(1, DType::F32),
-                                        {31, DType::F32},
-                                        {32, DType::F32},
-                                        {33, DType::F32},
-                                        {64, DType::F32},
-                                        {65, DType::F32},
-                                        {33, DType::BF16},
-                                        {33, DType::I8}}) {
+    const std::pair<int, DType> cases[] = {{1, DType::F32},  {31, DType::F32}, {32, DType::F32},  {33, DType::F32},
+                                           {64, DType::F32}, {65, DType::F32}, {33, DType::BF16}, {33, DType::I8}};
+    for (const auto& one : cases) {
+        const int shared = one.first;
+        const DType dtype = one.second;
         CAPTURE(shared);
         CAPTURE(std::string(name_of(dtype)));
         const auto prefix = random_tokens(shared, tiny.config.vocab);
