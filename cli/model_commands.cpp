@@ -11,6 +11,7 @@
 #include "tasks/calibration.h"
 #include "tasks/compare.h"
 #include "tasks/plan.h"
+#include "weights_converter/average.h"
 #include "weights_converter/convert.h"
 #include "weights_converter/inspect.h"
 
@@ -25,6 +26,7 @@ struct ModelOptions {
     std::vector<std::string> tokens, texts;
     Settings settings;
     ConvertOptions convert;
+    double share = 0.5;
     bool tensors = false;
     BenchmarkOptions bench;
     std::string plan;
@@ -109,6 +111,20 @@ void add_model_commands(CLI::App& app, CommonOptions& common) {
     command->add_option("--tokenizer", o->convert.tokenizer, "tokenizer.json to take, or a folder that has one");
     command->add_flag("-q,--quiet", common.quiet, "no progress and no notes");
     command->callback([&common, o] { convert_command(common, *o); });
+
+    command = app.add_subcommand("average", "the model between two of the same shape, weight by weight");
+    command->footer("Example:\n  leon average before.leon after.leon --share 0.65 -o between.leon");
+    command->add_option("a", o->file, "leon file of f32, bf16 or f16")->required();
+    command->add_option("b", o->other, "leon file of the same shape; configuration and tokenizer are its own")
+        ->required();
+    command->add_option("--share", o->share, "of b; the rest is of a")
+        ->check(CLI::Range(0.0, 1.0))
+        ->capture_default_str();
+    command->add_option("-o,--output", o->output, "leon file to write")->required();
+    command->callback([o] {
+        check_writable(o->output);
+        average(o->file, o->other, o->share, o->output);
+    });
 
     command = app.add_subcommand("inspect", "what a model's file or folder is, what it holds, and how to convert it");
     command->footer(
