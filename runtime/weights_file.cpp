@@ -251,6 +251,15 @@ SafetensorsFile::SafetensorsFile(const std::string& path) : file_(path) {
     metadata_ = std::move(reader.metadata);
 }
 
+std::vector<const StoredTensor*> SafetensorsFile::in_file_order() const {
+    std::vector<const StoredTensor*> tensors;
+    for (const auto& [name, tensor] : tensors_)
+        if (!is_padding(name)) tensors.push_back(&tensor);
+    std::sort(tensors.begin(), tensors.end(),
+              [](const StoredTensor* a, const StoredTensor* b) { return a->offset < b->offset; });
+    return tensors;
+}
+
 const StoredTensor* SafetensorsFile::find(const std::string& name) const {
     auto found = tensors_.find(name);
     return found == tensors_.end() ? nullptr : &found->second;

@@ -52,6 +52,7 @@ public:
     const std::map<std::string, StoredTensor>& tensors() const { return tensors_; }
     const std::map<std::string, std::string>& metadata() const { return metadata_; }
     const StoredTensor* find(const std::string& name) const;  // null if absent
+    std::vector<const StoredTensor*> in_file_order() const;   // without padding
     const uint8_t* data(const StoredTensor& tensor) const { return file_.bytes().data() + tensor.offset; }
     void expect(std::span<const uint8_t> bytes) const { file_.expect(bytes); }
     void forget_pages() const { file_.forget_pages(); }

@@ -40,12 +40,7 @@ void write_model(const std::string& path, const WeightsFile& from, const VqganNe
     std::map<std::string, std::span<const float>> fresh = {{"vqgan.codebook", codebook}};
     for (const VqganParameter& p : network.layout())
         fresh["vqgan." + p.name] = values.subspan(static_cast<size_t>(p.offset), static_cast<size_t>(p.count));
-    std::vector<const StoredTensor*> tensors;
-    for (const auto& [name, tensor] : from.file().tensors())
-        if (name.rfind(PADDING_PREFIX, 0) != 0) tensors.push_back(&tensor);
-    std::sort(tensors.begin(), tensors.end(),
-              [](const StoredTensor* a, const StoredTensor* b) { return a->offset < b->offset; });
-
+    const std::vector<const StoredTensor*> tensors = from.file().in_file_order();
     WeightsWriter writer(path, from.config_json(), from.tokenizer_json());
     auto dtype_of = [&](const StoredTensor& t) {
         for (DType type : {DType::F32, DType::BF16, DType::F16, DType::I32, DType::U8, DType::I8})
