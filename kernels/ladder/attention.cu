@@ -44,7 +44,7 @@ struct Batch {
     float scale;
 
     __device__ const Bf16* page(const Bf16* cache, int token, int head, int nth) const {
-        return cache + table.page_start(stream[token], nth, head / GROUP);
+        return cache + table.page_row(stream[token], nth, head / GROUP) * WIDTH;
     }
 };
 
@@ -182,7 +182,7 @@ __global__ void __launch_bounds__(WARPS* WARP) tensor_core_rows(float* out, Batc
     const int most = b.position[first_token + together - 1] + 1;
     for (int page = warp; page * PAGE_TOKENS < most; page += WARPS) {
         const int first_key = page * PAGE_TOKENS, count = min(PAGE_TOKENS, most - first_key);
-        const int64_t start = b.table.page_start(b.stream[first_token], page, kv_head);
+        const int64_t start = b.table.page_row(b.stream[first_token], page, kv_head) * WIDTH;
         Tile::copy<WARP>(tile, b.keys + start, count, WIDTH, WIDTH, lane);
         Tile::copy<WARP>(tile + Tile::ELEMENTS, b.values + start, count, WIDTH, WIDTH, lane);
         cp_async_commit();
