@@ -322,10 +322,14 @@ TEST_CASE("C API: two threads at once get what each gets alone, on one model and
     question.task = "ask";
     question.text = "Where is it?";
     question.picture = &picture;
-    const Picture expected = draw(box().beside, CAPTION, seeded(0)).pictures[0];
+    leon_options options = defaults();
+    options.best_of = 1;
+    Settings settings = seeded(0);
+    settings.best_of = 1;
+    const Picture expected = draw(box().beside, CAPTION, settings).pictures[0];
     for (leon_model* second : {box().in_c.get(), other.get()}) {
         leon_result *drawn = nullptr, *said = nullptr;
-        std::thread a([&] { leon_run(box().in_c.get(), &drawing, nullptr, &drawn, nullptr); });
+        std::thread a([&] { leon_run(box().in_c.get(), &drawing, &options, &drawn, nullptr); });
         std::thread b([&] { leon_run(second, &question, nullptr, &said, nullptr); });
         a.join();
         b.join();
