@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "runtime/config.h"
 #include "runtime/schema.h"
@@ -12,6 +13,7 @@
 #include "tests/temporary_folder.h"
 #include "weights_converter/checkpoint.h"
 #include "weights_converter/convert.h"
+#include "weights_converter/inspect.h"
 
 #include "tests/testing.h"
 
@@ -346,6 +348,19 @@ TEST_CASE("converter: a leon file goes into another precision as its checkpoint 
     }
     const Converted narrow(MODELS + "cm3leon_a", {.dtype = "int8"});
     CHECK(contains(error_of([&] { Converted(narrow.file->path(), {.dtype = "bf16"}); }), "narrow already"));
+}
+
+TEST_CASE("converter: a model has as many parameters in every precision, says inspect") {
+    const auto parameters = [](const char* dtype) {
+        const Converted model(MODELS + "cm3leon_bf16", {.dtype = dtype});
+        const std::string text = inspect(*model.file, Detail::Summary);
+        std::istringstream line(text.substr(text.find("\nall ") + 5));
+        std::string tensors, count;
+        line >> tensors >> count;
+        return count;
+    };
+    REQUIRE(!parameters("bf16").empty());
+    for (const char* dtype : {"f32", "int8", "fp8", "int4"}) CHECK(parameters(dtype) == parameters("bf16"));
 }
 
 TEST_CASE("converter: the same folder gives the same bytes, and progress runs from nothing to all") {

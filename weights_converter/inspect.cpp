@@ -5,6 +5,8 @@
 #include <cctype>
 #include <filesystem>
 #include <map>
+#include <set>
+#include <string_view>
 #include <vector>
 
 #include "runtime/config.h"
@@ -101,6 +103,15 @@ struct Part {
     size_t tensors = 0, parameters = 0, bytes = 0;
 };
 
+// Numbers of the model that a tensor holds: two in a byte of an int4 matrix, none in what stands beside a narrow
+// matrix.
+size_t parameters_in(const StoredTensor& tensor, const std::set<std::string>& names) {
+    for (const std::string_view suffix : {SCALES_SUFFIX, GROUPS_SUFFIX})
+        if (tensor.name.ends_with(suffix) && names.contains(tensor.name.substr(0, tensor.name.size() - suffix.size())))
+            return 0;
+    return elements(tensor) * (names.contains(tensor.name + GROUPS_SUFFIX) ? 2 : 1);
+}
+
 std::vector<Part> parts_of(const std::vector<const StoredTensor*>& tensors) {
     std::vector<Part> parts = {
         {"token embedding and positions", {"transformer.embedding", "transformer.positions", "transformer.places"}},
@@ -115,13 +126,15 @@ std::vector<Part> parts_of(const std::vector<const StoredTensor*>& tensors) {
         {"padding", {PADDING_PREFIX}},
         {"unknown to this leon", {""}},
     };
+    std::set<std::string> names;
+    for (const StoredTensor* tensor : tensors) names.insert(tensor->name);
     for (const StoredTensor* tensor : tensors) {
         for (Part& part : parts) {
             const bool mine = std::any_of(part.prefixes.begin(), part.prefixes.end(),
                                           [&](const char* prefix) { return tensor->name.rfind(prefix, 0) == 0; });
             if (!mine) continue;
             part.tensors++;
-            part.parameters += elements(*tensor);
+            part.parameters += parameters_in(*tensor, names);
             part.bytes += tensor->bytes;
             break;
         }
