@@ -17,9 +17,8 @@ CXX      := $(if $(filter default,$(origin CXX)),g++,$(CXX))
 CXXFLAGS ?= -O2
 SANITIZE ?=
 # Under the sanitizers, what is called millions of times is optimised too, which also compiles faster. UNWATCHED is two
-# thirds of the time to compile; an access through null or beyond an object is AddressSanitizer's to find as well, and
-# rows that lie at odd bytes are what the weight file's reader refuses.
-UNWATCHED := -fno-sanitize=null,pointer-overflow,object-size,alignment
+# thirds of the time to compile; an access through null or beyond an object is AddressSanitizer's to find as well.
+UNWATCHED := -fno-sanitize=null,pointer-overflow,object-size
 KERNEL_FLAGS := $(if $(SANITIZE),-O2 $(UNWATCHED),-O3)
 # All processors, unless -j says otherwise: the first `make demo` is somebody's first impression.
 MAKEFLAGS := $(MAKEFLAGS) $(if $(filter -j% --jobs%,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null || echo 1))
