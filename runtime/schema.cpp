@@ -10,18 +10,19 @@ using Specs = std::vector<TensorSpec>;
 void add_transformer(Specs& specs, const TransformerConfig& c) {
     const int64_t dim = c.dim, ffn_dim = c.ffn_dim, vocab = c.vocab;
     const int64_t heads = c.heads, kv_heads = c.kv_heads, head_dim = c.head_dim;
-    auto add = [&](const std::string& name, std::vector<int64_t> shape, Precision precision) {
-        specs.push_back({"transformer." + name, std::move(shape), precision});
+    auto add = [&](const std::string& name, std::vector<int64_t> shape, Precision precision, bool sensitive = false) {
+        specs.push_back({"transformer." + name, std::move(shape), precision, sensitive});
     };
     auto add_norm = [&](const std::string& name, NormPlacement placement) {
         if (c.norm == Norm::RMS && c.norm_placement == placement) add(name, {dim}, EXACT);
     };
 
-    add("embedding", {vocab, dim}, MATRIX);
+    add("embedding", {vocab, dim}, MATRIX, true);
     if (c.positions == Positions::Learned) add("positions", {c.context + c.position_offset, dim}, MATRIX);
     if (c.segments) add("places", {places_of(c.segments), dim}, MATRIX);
     for (int i = 0; i < c.layers; i++) {
         const std::string layer = "layers." + std::to_string(i) + ".";
+        const bool is_late = i >= c.layers / 2;
         add_norm(layer + "attention_norm", NormPlacement::Before);
         add(layer + "q", {heads * head_dim, dim}, MATRIX);
         add(layer + "k", {kv_heads * head_dim, dim}, MATRIX);
@@ -35,13 +36,13 @@ void add_transformer(Specs& specs, const TransformerConfig& c) {
         add(layer + "o", {dim, heads * head_dim}, MATRIX);
         add_norm(layer + "attention_norm", NormPlacement::After);
         add_norm(layer + "ffn_norm", NormPlacement::Before);
-        if (c.feed_forward == FeedForward::SwiGLU) add(layer + "gate", {ffn_dim, dim}, MATRIX);
-        add(layer + "up", {ffn_dim, dim}, MATRIX);
-        add(layer + "down", {dim, ffn_dim}, MATRIX);
+        if (c.feed_forward == FeedForward::SwiGLU) add(layer + "gate", {ffn_dim, dim}, MATRIX, is_late);
+        add(layer + "up", {ffn_dim, dim}, MATRIX, is_late);
+        add(layer + "down", {dim, ffn_dim}, MATRIX, true);
         add_norm(layer + "ffn_norm", NormPlacement::After);
     }
     if (c.norm == Norm::RMS) add("norm", {dim}, EXACT);
-    if (!c.tied_output) add("output", {vocab, dim}, MATRIX);
+    if (!c.tied_output) add("output", {vocab, dim}, MATRIX, true);
 }
 
 // Appends the parts of which encoder and decoder are built. `precision` is that of the convolution weights.
@@ -197,10 +198,11 @@ std::vector<TensorSpec> tensors_of(const ModelConfig& config) {
     return specs;
 }
 
-DType stored_type(const TensorSpec& tensor, DType precision) {
+DType stored_type(const TensorSpec& tensor, DType precision, bool mixed) {
     if (tensor.precision == Precision::Exact) return DType::F32;
     if (!has_row_scale(precision)) return precision;
     if (tensor.shape.size() != 2) return DType::BF16;
+    if (mixed && tensor.sensitive) return precision == DType::I4 ? DType::I8 : DType::BF16;
     const bool has_groups = tensor.name.starts_with("transformer.layers.") && tensor.shape[1] % GROUP == 0;
     return precision == DType::I4 && !has_groups ? DType::I8 : precision;
 }

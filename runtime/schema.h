@@ -22,6 +22,7 @@ struct TensorSpec {
     std::string name;
     std::vector<int64_t> shape;
     Precision precision;
+    bool sensitive = false;  // whether rounding it costs more than its size says; see stored_type()
 
     int64_t elements() const;
 };
@@ -30,7 +31,8 @@ std::vector<TensorSpec> tensors_of(const ModelConfig& config);
 
 // What a file of this precision holds a tensor in. Precisions below 16 bits are for matrices: convolutions stay bf16.
 // int4 is for those of a transformer's layers whose rows are whole groups; embedding, output and what else there is are
-// int8.
-DType stored_type(const TensorSpec& tensor, DType precision);
+// int8. A mixed file has its sensitive matrices one step wider, int8 for int4 and bf16 for int8: embedding and output,
+// every layer's down, and gate and up of the later half of the layers (docs/weights_format.md has the measurements).
+DType stored_type(const TensorSpec& tensor, DType precision, bool mixed = false);
 
 }  // namespace leon

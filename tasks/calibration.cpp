@@ -137,7 +137,7 @@ private:
 void convert_calibrated(const Model& model, const std::string& output, ConvertOptions options,
                         const std::vector<std::vector<int32_t>>& streams,
                         const std::function<void(size_t done, size_t total)>& progress, size_t moments_bytes) {
-    if (options.dtype != "int4" && options.dtype != "int8")
+    if (!options.dtype.starts_with("int4") && !options.dtype.starts_with("int8"))
         throw Error("calibration is for int4 and int8, and not for " + in_quotes(options.dtype), model.path());
     if (streams.empty()) throw Error("there are no tokens to calibrate with", model.path());
     for (size_t i = 0; i < streams.size(); i++) check_tokens(model, streams[i], "stream " + std::to_string(i));

@@ -153,7 +153,7 @@ TEST_CASE("calibration: a model is nearer to itself, however few layers are look
         std::vector<int32_t>& stream = material.streams.emplace_back();
         for (int t = 0; t < 200; t++) stream.push_back(random.below(tiny->config().transformer.vocab));
     }
-    for (const char* dtype : {"int4", "int8"}) {
+    for (const char* dtype : {"int4", "int8", "int4-mixed"}) {
         CAPTURE(std::string(dtype));
         convert(tiny.path(), folder / "plain.leon", {.dtype = dtype}, nullptr);
         convert_calibrated(*tiny, folder / "better.leon", {.dtype = dtype}, material.streams, nullptr);

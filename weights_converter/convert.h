@@ -20,8 +20,9 @@
 namespace leon {
 
 struct ConvertOptions {
-    // Of the matrices: "f32", "bf16", "f16", "int8", "fp8" or "int4" (runtime/schema.h has the rule), or "" = as the
-    // checkpoint stores them (convolutions of f16 become f32). Norms, biases and the picture encoder are always f32.
+    // Of the matrices: "f32", "bf16", "f16", "int8", "fp8" or "int4", "int8-mixed" or "int4-mixed", whose sensitive
+    // matrices are one step wider (runtime/schema.h has both rules), or "" = as the checkpoint stores them
+    // (convolutions of f16 become f32). Norms, biases and the picture encoder are always f32.
     std::string dtype = "";
     std::string name = "";   // of the model, for people; "" = the folder's or the file's name
     std::string vqgan = "";  // a file or folder whose VQGAN goes into the file; "" = the folder's, or Meta's near it

@@ -101,6 +101,7 @@ struct Part {
     const char* name;
     std::vector<const char*> prefixes;
     size_t tensors = 0, parameters = 0, bytes = 0;
+    std::set<std::string> types = {};
 };
 
 // Numbers of the model that a tensor holds: two in a byte of an int4 matrix, none in what stands beside a narrow
@@ -110,6 +111,16 @@ size_t parameters_in(const StoredTensor& tensor, const std::set<std::string>& na
         if (tensor.name.ends_with(suffix) && names.contains(tensor.name.substr(0, tensor.name.size() - suffix.size())))
             return 0;
     return elements(tensor) * (names.contains(tensor.name + GROUPS_SUFFIX) ? 2 : 1);
+}
+
+// As `leon convert --dtype` calls it.
+std::string type_of(const StoredTensor& tensor, const std::set<std::string>& names) {
+    if (names.contains(tensor.name + GROUPS_SUFFIX)) return "int4";
+    constexpr std::pair<const char*, const char*> NAMES[] = {
+        {"F32", "f32"}, {"BF16", "bf16"}, {"F16", "f16"}, {"I8", "int8"}, {"F8_E4M3", "fp8"}};
+    for (const auto& [stored, type] : NAMES)
+        if (tensor.dtype == stored) return type;
+    return plain(tensor.dtype);
 }
 
 std::vector<Part> parts_of(const std::vector<const StoredTensor*>& tensors) {
@@ -134,8 +145,10 @@ std::vector<Part> parts_of(const std::vector<const StoredTensor*>& tensors) {
                                           [&](const char* prefix) { return tensor->name.rfind(prefix, 0) == 0; });
             if (!mine) continue;
             part.tensors++;
-            part.parameters += parameters_in(*tensor, names);
+            const size_t parameters = parameters_in(*tensor, names);
+            part.parameters += parameters;
             part.bytes += tensor->bytes;
+            if (parameters != 0) part.types.insert(type_of(*tensor, names));
             break;
         }
     }
@@ -215,12 +228,14 @@ std::string inspect(const WeightsFile& file, Detail detail) {
                 : format("tokenizer    %s bytes of JSON\n", grouped(file.tokenizer_json().size()).c_str());
     text += format("file         %s bytes, data from byte %s\n", grouped(file.file().bytes()).c_str(),
                    grouped(file.file().data_offset()).c_str());
-    text += format("\n%-32s %8s %16s %16s\n", "part", "tensors", "parameters", "bytes");
+    text += format("\n%-32s %8s %16s %16s  %s\n", "part", "tensors", "parameters", "bytes", "types");
     size_t parameters = 0, bytes = 0;
     for (const Part& part : parts_of(tensors)) {
         if (part.tensors == 0) continue;
-        text += format("%-32s %8zu %16s %16s\n", part.name, part.tensors, grouped(part.parameters).c_str(),
-                       grouped(part.bytes).c_str());
+        std::string types;
+        for (const std::string& type : part.types) types += (types.empty() ? "" : ", ") + type;
+        text += format("%-32s %8zu %16s %16s  %s\n", part.name, part.tensors, grouped(part.parameters).c_str(),
+                       grouped(part.bytes).c_str(), types.c_str());
         parameters += part.prefixes[0] == std::string(PADDING_PREFIX) ? 0 : part.parameters;
         bytes += part.bytes;
     }

@@ -31,8 +31,15 @@ constexpr size_t MAX_TOKENIZER_BYTES = size_t{64} << 20;
 constexpr struct {
     const char* name;
     DType type;
-} PRECISIONS[] = {{"f32", DType::F32}, {"bf16", DType::BF16}, {"f16", DType::F16},
-                  {"fp8", DType::F8},  {"int8", DType::I8},   {"int4", DType::I4}};
+    bool mixed = false;
+} PRECISIONS[] = {{"f32", DType::F32},
+                  {"bf16", DType::BF16},
+                  {"f16", DType::F16},
+                  {"fp8", DType::F8},
+                  {"int8", DType::I8},
+                  {"int4", DType::I4},
+                  {"int8-mixed", DType::I8, true},
+                  {"int4-mixed", DType::I4, true}};
 
 struct HeadNormLayout {
     bool shared = false;          // layout A: one vector for all heads
@@ -131,7 +138,7 @@ std::string config_path(const std::string& folder) {
 
 DType target_dtype(const TensorSpec& target, const SourceTensor& source, const std::string& wanted) {
     for (const auto& precision : PRECISIONS)
-        if (wanted == precision.name) return stored_type(target, precision.type);
+        if (wanted == precision.name) return stored_type(target, precision.type, precision.mixed);
     if (target.precision == Precision::Exact) return DType::F32;
     if (source.dtype == name_of(DType::BF16)) return DType::BF16;
     // Convolutions of 16 bits allow their kernels to round activations, which nobody has asked for.
@@ -348,7 +355,8 @@ Plan plan_conversion(const std::string& folder, const ConvertOptions& options) {
     const bool is_known = std::any_of(std::begin(PRECISIONS), std::end(PRECISIONS),
                                       [&](const auto& precision) { return options.dtype == precision.name; });
     if (!options.dtype.empty() && !is_known)
-        throw Error(in_quotes(options.dtype) + " is not a dtype", "--dtype", "use f32, bf16, f16, int8, fp8 or int4");
+        throw Error(in_quotes(options.dtype) + " is not a dtype", "--dtype",
+                    "use f32, bf16, f16, int8, fp8, int4, int8-mixed or int4-mixed");
     if (is_file(folder)) return plan_file(folder, options);
     Plan plan;
     const Source source = open_folder(plan, folder);
