@@ -524,6 +524,21 @@ TEST_CASE("tokenizer: a hostile tokenizer.json is a one-line Error that names th
     }
 }
 
+// What is read and what is made of it count together: a file within its budget may still promise too large tables.
+TEST_CASE("tokenizer: more tokens than the file's size justifies are refused before their tables are made") {
+    const auto problem_with = [](int tokens) {
+        json file = json::parse(source_of("chameleon"));
+        json& vocabulary = file["model"]["vocab"];
+        const int first = static_cast<int>(Tokenizer(file.dump(), "source").size());
+        for (int i = 0; i < tokens; i++) vocabulary["t" + std::to_string(i)] = first + i;
+        return error_of([&] { Tokenizer(file.dump(), "tokenizer.json"); });
+    };
+    CHECK(problem_with(150'000) == "");
+    const std::string refused = problem_with(600'000);
+    CAPTURE(refused);
+    CHECK(refused.find("more memory than its size justifies") != std::string::npos);
+}
+
 // What backtracks without end stops at PCRE2's limit: an Error or an answer, at once.
 TEST_CASE("tokenizer: a hostile expression does not hang") {
     json file = json::parse(source_of("chameleon"));

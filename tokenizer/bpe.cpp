@@ -83,6 +83,24 @@ private:
     std::array<std::vector<size_t>, 256> lengths_;  // of the tokens that start with this byte, longest first
 };
 
+// What the tables of a file that has been read will take, before any of them is there.
+void charge_tables(const TokenizerFile& file, MemoryBudget& budget) {
+    const size_t count = file.names.size(), added = file.added.size(), merges = file.merge_parts.size() / 2;
+    const size_t spellings = file.end_of_word.empty() ? 1 : 2;
+    for (const std::string& name : file.names) budget.charge_text(name.size(), spellings);
+    budget.charge(count * (spellings * sizeof(std::string) + sizeof(int32_t)));
+    budget.charge(2 * StringIndex::memory_for(count));
+    budget.charge(2 * (StringIndex::memory_for(added) + 2 * added * (sizeof(AddedToken) + sizeof(size_t))));
+    budget.charge(3 * merges * sizeof(Merges::Rule) + Merges::memory_for(merges));  // the list grows by doubling
+}
+
+TokenizerFile read_within_budget(std::string_view json, const std::string& where) {
+    MemoryBudget budget(json.size() + SPARE_MEMORY_BYTES, where);
+    TokenizerFile file = read_tokenizer_file(json, where, budget);
+    charge_tables(file, budget);
+    return file;
+}
+
 bool is_space_at(std::string_view text, size_t at) {
     return CodePointClasses::get().of(code_point_at(text.data() + at).value) & code_point_class::SPACE;
 }
@@ -253,7 +271,7 @@ void Tokenizer::Impl::encode_parsed(std::vector<int32_t>& ids, Pretokenizer::Pie
 }
 
 Tokenizer::Tokenizer(std::string_view json, const std::string& where)
-    : impl_(std::make_unique<Impl>(read_tokenizer_file(json, where), where)) {}
+    : impl_(std::make_unique<Impl>(read_within_budget(json, where), where)) {}
 Tokenizer::~Tokenizer() = default;
 Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
 Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;

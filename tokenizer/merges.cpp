@@ -2,7 +2,6 @@
 #include "tokenizer/merges.h"
 
 #include <algorithm>
-#include <bit>
 #include <functional>
 
 namespace leon {
@@ -16,7 +15,7 @@ constexpr size_t SHORT_PIECE = 48;
 
 Merges::Merges(const std::array<int32_t, 256>& byte_ids, const std::array<int32_t, 256>& last_ids,
                const std::vector<Rule>& rules)
-    : byte_ids_(byte_ids), last_ids_(last_ids), slots_(std::bit_ceil(2 * rules.size() + 2)) {
+    : byte_ids_(byte_ids), last_ids_(last_ids), slots_(slots_for(rules.size())) {
     for (size_t rank = 0; rank < rules.size(); rank++) {
         const Rule& rule = rules[rank];
         slots_[slot_of(rule.left, rule.right)] = {rule.left, rule.right, static_cast<int32_t>(rank), rule.result};

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -22,6 +23,7 @@ public:
     // same pair the later one counts.
     Merges(const std::array<int32_t, 256>& byte_ids, const std::array<int32_t, 256>& last_ids,
            const std::vector<Rule>& rules);
+    static size_t memory_for(size_t rules) { return slots_for(rules) * sizeof(Slot); }
 
     void encode(std::vector<int32_t>& ids, std::string_view piece) const;  // appends to ids; piece below 2^31 bytes
 
@@ -31,6 +33,7 @@ private:
         int32_t left = -1, right = -1;  // left = -1: empty
         int32_t rank = NO_RULE, result = -1;
     };
+    static size_t slots_for(size_t rules) { return std::bit_ceil(2 * rules + 2); }
     const Slot& find(int32_t left, int32_t right) const;
     size_t slot_of(int32_t left, int32_t right) const;
     int32_t symbol(std::string_view piece, size_t at) const;

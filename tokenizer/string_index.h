@@ -16,7 +16,8 @@ namespace leon {
 
 class StringIndex {
 public:
-    explicit StringIndex(size_t strings) : slots_(std::bit_ceil(2 * strings + 2)) {}
+    explicit StringIndex(size_t strings) : slots_(slots_for(strings)) {}
+    static size_t memory_for(size_t strings) { return slots_for(strings) * sizeof(Slot); }
 
     // Adds strings[number]; false if an equal string is there already.
     bool add(const std::vector<std::string>& strings, int32_t number) {
@@ -36,6 +37,7 @@ private:
         uint32_t tag = 0;
         int32_t number = -1;  // -1: empty
     };
+    static size_t slots_for(size_t strings) { return std::bit_ceil(2 * strings + 2); }
     static uint32_t tag_of(std::string_view text) {
         const uint64_t hash = std::hash<std::string_view>{}(text);
         return static_cast<uint32_t>(hash ^ hash >> 32);

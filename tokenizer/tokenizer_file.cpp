@@ -218,8 +218,7 @@ void check_options(const Json& tree, const std::string& where) {
 
 }  // namespace
 
-TokenizerFile read_tokenizer_file(std::string_view json, const std::string& where) {
-    MemoryBudget budget(SPARE_MEMORY_BYTES, where);
+TokenizerFile read_tokenizer_file(std::string_view json, const std::string& where, MemoryBudget& budget) {
     charge_json_parser(json, budget);
     Reader reader(budget, where);
     Json::sax_parse(json.begin(), json.end(), static_cast<nlohmann::json_sax<Json>*>(&reader));

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "runtime/memory_budget.h"
 #include "tokenizer/normalizer.h"
 
 namespace leon {
@@ -32,6 +33,7 @@ struct TokenizerFile {
 
 // "truncation", "padding" and "post_processor" are about what is put around or cut from a text, not about its ids;
 // they are read over, as tokenizers' encode(text, add_special_tokens=False) does without truncation and padding.
-TokenizerFile read_tokenizer_file(std::string_view json, const std::string& where);
+// What is read is charged to `budget`.
+TokenizerFile read_tokenizer_file(std::string_view json, const std::string& where, MemoryBudget& budget);
 
 }  // namespace leon
