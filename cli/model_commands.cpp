@@ -97,9 +97,9 @@ void add_model_commands(CLI::App& app, CommonOptions& common) {
     command->add_option("-o,--output", o->output, "leon file to write")->required();
     command
         ->add_option("--dtype", o->convert.dtype,
-                     "of the matrices: f32, bf16, f16, int8, fp8, int4; int8-mixed and int4-mixed keep what rounding "
+                     "of the matrices; int8-mixed and int4-mixed keep what rounding "
                      "costs most one step wider; else as stored")
-        ->check(CLI::IsMember({"f32", "bf16", "f16", "int8", "fp8", "int4", "int8-mixed", "int4-mixed"}));
+        ->check(CLI::IsMember(dtype_names()));
     command->add_option("--name", o->convert.name, "of the model, for people; else the folder's");
     command->add_option(
         "--layout", o->convert.layout,

@@ -21,8 +21,7 @@ namespace leon {
 constexpr size_t MOMENTS_BYTES = size_t{2} << 30;
 
 // As convert() of the model's file. Error if there are no tokens, if a stream does not fit the model (its number and
-// `tokens[i]` are named), or if the type is not int4 or int8,
-// mixed or not.
+// `tokens[i]` are named), or if the type is neither int4 nor int8, mixed or not.
 void convert_calibrated(const Model& model, const std::string& output, ConvertOptions options,
                         const std::vector<std::vector<int32_t>>& streams,
                         const std::function<void(size_t done, size_t total)>& progress,

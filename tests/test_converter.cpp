@@ -3,7 +3,6 @@
 #include <cmath>
 #include <cstring>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "runtime/config.h"
 #include "runtime/schema.h"

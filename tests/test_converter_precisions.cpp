@@ -2,6 +2,7 @@
 // precision made from another.
 #include <algorithm>
 #include <cmath>
+#include <sstream>
 #include <string>
 #include <vector>
 

@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "weights_converter/feedback.h"
 
@@ -34,6 +35,9 @@ struct ConvertOptions {
     // Called with remarks worth a line on the terminal; may be empty.
     std::function<void(const std::string&)> note = nullptr;
 };
+
+// What ConvertOptions::dtype may be.
+std::vector<std::string> dtype_names();
 
 // `progress` is called now and then with the bytes written and the bytes to write; may be empty.
 void convert(const std::string& source, const std::string& output, const ConvertOptions& options,

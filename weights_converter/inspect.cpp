@@ -12,6 +12,7 @@
 #include "runtime/config.h"
 #include "runtime/format.h"
 #include "weights_converter/explain.h"
+#include "weights_converter/plan.h"
 #include "weights_converter/torch_file.h"
 
 namespace leon {
@@ -116,11 +117,7 @@ size_t parameters_in(const StoredTensor& tensor, const std::set<std::string>& na
 // As `leon convert --dtype` calls it.
 std::string type_of(const StoredTensor& tensor, const std::set<std::string>& names) {
     if (names.contains(tensor.name + GROUPS_SUFFIX)) return "int4";
-    constexpr std::pair<const char*, const char*> NAMES[] = {
-        {"F32", "f32"}, {"BF16", "bf16"}, {"F16", "f16"}, {"I8", "int8"}, {"F8_E4M3", "fp8"}};
-    for (const auto& [stored, type] : NAMES)
-        if (tensor.dtype == stored) return type;
-    return plain(tensor.dtype);
+    return plain(dtype_name_of(tensor.dtype));
 }
 
 std::vector<Part> parts_of(const std::vector<const StoredTensor*>& tensors) {

@@ -136,6 +136,18 @@ std::string config_path(const std::string& folder) {
 
 }  // namespace
 
+std::vector<std::string> dtype_names() {
+    std::vector<std::string> names;
+    for (const auto& precision : PRECISIONS) names.push_back(precision.name);
+    return names;
+}
+
+std::string dtype_name_of(const std::string& stored) {
+    for (const auto& precision : PRECISIONS)
+        if (stored == name_of(precision.type)) return precision.name;
+    return stored;
+}
+
 DType target_dtype(const TensorSpec& target, const SourceTensor& source, const std::string& wanted) {
     for (const auto& precision : PRECISIONS)
         if (wanted == precision.name) return stored_type(target, precision.type, precision.mixed);
@@ -352,11 +364,12 @@ Plan plan_file(const std::string& path, const ConvertOptions& options) {
 }  // namespace
 
 Plan plan_conversion(const std::string& folder, const ConvertOptions& options) {
-    const bool is_known = std::any_of(std::begin(PRECISIONS), std::end(PRECISIONS),
-                                      [&](const auto& precision) { return options.dtype == precision.name; });
-    if (!options.dtype.empty() && !is_known)
-        throw Error(in_quotes(options.dtype) + " is not a dtype", "--dtype",
-                    "use f32, bf16, f16, int8, fp8, int4, int8-mixed or int4-mixed");
+    const std::vector<std::string> dtypes = dtype_names();
+    if (!options.dtype.empty() && std::find(dtypes.begin(), dtypes.end(), options.dtype) == dtypes.end()) {
+        std::string known = dtypes.front();
+        for (size_t i = 1; i < dtypes.size(); i++) known += (i + 1 < dtypes.size() ? ", " : " or ") + dtypes[i];
+        throw Error(in_quotes(options.dtype) + " is not a dtype", "--dtype", "use " + known);
+    }
     if (is_file(folder)) return plan_file(folder, options);
     Plan plan;
     const Source source = open_folder(plan, folder);

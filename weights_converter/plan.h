@@ -50,6 +50,8 @@ int64_t adjacent_channel(int64_t j, int64_t head_dim);
 // What plan_conversion() is made of. plan_upscaler.cpp: Real-ESRGAN's networks, whose sizes are found from the tensors.
 Plan plan_upscaler(const std::string& path, const ConvertOptions& options);
 DType target_dtype(const TensorSpec& target, const SourceTensor& source, const std::string& wanted);
+// As ConvertOptions::dtype calls what a file calls `stored`, such as I8; the same word if it has no name for it.
+std::string dtype_name_of(const std::string& stored);
 void check_all_used(const Checkpoint& checkpoint, const std::set<std::string>& used);
 void add_notes(Plan& plan);
 
