@@ -21,7 +21,7 @@ void draw_command(const CommonOptions& common, const TaskOptions& o) {
     if (!o.map.empty()) request.map = load_picture(o.map, Orientation::Upright);
     const Model model(common.model_path(), common.kernels());
     request.retrieved = retrieved_for(common, o, model, request.caption(), nullptr);
-    DrawingDisplay display(common, o, model, "drawing", request.caption());
+    DrawingDisplay display(common, o, model, "drawing", request.caption(), request.map.has_value());
     display.finish(draw(model, request, o.all_settings(), display.progress()));
 }
 

@@ -67,9 +67,9 @@ void add_picture_options(CLI::App& command, TaskOptions& o) {
                     "pictures to draw, with rising seeds; OUTPUT becomes a contact sheet, each is OUTPUT-1, -2, ...")
         ->capture_default_str();
     command.add_option("--best-of", o.settings.best_of,
-                       "draw so many, keep the one that the model likeliest describes as the text says");
+                       "draw so many, keep the one from which the model reads text and map back best");
     command.add_flag("--rank", o.rank,
-                     "sort the candidates by how likely the model describes them so; OUTPUT is the best one");
+                     "sort the candidates by how well the model reads text and map back; OUTPUT is the best one");
     command.add_option("--scorer", o.scorer, "rank by an embedder's file (CLIP) instead of the model's own opinion");
     command.add_option("--upscale", o.upscale, "make the result 2, 3 or 4 times as large")
         ->check(CLI::IsMember({1, 2, 3, 4}))
@@ -114,14 +114,14 @@ void add_text_options(CLI::App& command, TaskOptions& o) {
 }
 
 DrawingDisplay::DrawingDisplay(const CommonOptions& common, const TaskOptions& options, const Model& model,
-                               const char* label, const std::string& caption)
+                               const char* label, const std::string& caption, bool has_map)
     : common_(common),
       options_(options),
       model_(model),
       preview_(model.decoder()),
-      screen_(common.quiet ? Display::Quiet : Display::Terminal, label),
-      caption_(caption) {
-    if (options.rank || !options.scorer.empty()) check_caption(caption);
+      screen_(common.quiet ? Display::Quiet : Display::Terminal, label) {
+    if (options.rank || !options.scorer.empty())
+        check_ranking(model, caption, has_map, options.scorer.empty() ? RankBy::Model : RankBy::Embedder);
     say_remark(common, model);
 }
 
@@ -142,9 +142,9 @@ Progress DrawingDisplay::progress() {
 void DrawingDisplay::finish(Drawing drawing) {
     const bool ranked = options_.rank || !options_.scorer.empty();
     if (!options_.scorer.empty())
-        rank(drawing, embedder_scorer(open_embedder(options_.scorer, model_), caption_));
+        rank(drawing, embedder_scorer(open_embedder(options_.scorer, model_)));
     else if (options_.rank)
-        rank(drawing, caption_scorer(model_, caption_, options_.all_settings()));
+        rank(drawing, model_scorer(model_, options_.all_settings()));
     if (options_.upscale > 1) {
         const auto upscaler = open_upscaler(options_.upscaler, options_.upscale, common_.kernels());
         for (Picture& picture : drawing.pictures) picture = upscaler->upscale(picture);

@@ -46,9 +46,9 @@ std::vector<Document> retrieved_for(const CommonOptions& common, const TaskOptio
 // A picture that is being drawn: shown as it grows, then as it is, saved, with its candidates beside it.
 class DrawingDisplay {
 public:
-    // `caption` is what candidates are ranked by; Error if they are to be and it is empty.
+    // Error if candidates are to be ranked and cannot be by this caption, and maybe a map.
     DrawingDisplay(const CommonOptions& common, const TaskOptions& options, const Model& model, const char* label,
-                   const std::string& caption);
+                   const std::string& caption, bool has_map = false);
 
     Progress progress();
     // Ranked, upscaled and saved as the options want it; says on standard output what was asked for.
@@ -62,7 +62,6 @@ private:
     const Model& model_;
     Preview preview_;
     GrowingPicture screen_;
-    const std::string caption_;
 };
 
 void say_remark(const CommonOptions& common, const Model& model);  // of tasks/pictures.h, on drawing

@@ -119,7 +119,7 @@ typedef struct leon_options {
     int32_t unclosed;          /* 1: without the </s> in front of what belongs into holes */
 
     /* Of what makes pictures, but for "segment" and "write". */
-    int32_t rank;         /* 1: best first, by log p(text | picture); needs a text that says what it shows ... */
+    int32_t rank;         /* 1: best first, by log p(text, map | picture); needs one of them ... */
     const char* scorer;   /* ... or, if this is not null, by an embedder: the file of a CLIP, or "native" */
     int32_t upscale;      /* 2, 3 or 4 times as large; 1 is off */
     const char* upscaler; /* the file of a network that does it; null is Lanczos */

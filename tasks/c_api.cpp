@@ -208,7 +208,7 @@ public:
         const Progress progress = this->progress();
         if (task == "draw") {
             const DrawRequest request = draw_request();
-            open_finish(request.caption());
+            open_finish(request.caption(), request.map.has_value());
             if (request.size) expect(request.size->first, request.size->second);
             return finish(result, draw(model_, request, settings_, progress));
         }
@@ -303,10 +303,10 @@ private:
     }
 
     // What finish() will need, before anything is drawn in vain.
-    void open_finish(const std::string& caption) {
+    void open_finish(const std::string& caption, bool has_map = false) {
         const std::string scorer = text_of(options_.scorer);
-        if (options_.rank || !scorer.empty()) check_caption(caption);
-        caption_ = caption;
+        if (options_.rank || !scorer.empty())
+            check_ranking(model_, caption, has_map, scorer.empty() ? RankBy::Model : RankBy::Embedder);
         if (!scorer.empty()) scorer_ = open_embedder(scorer, model_);
         if (options_.upscale == 0) throw Error("cannot enlarge by 0", "upscale", "choose 2, 3 or 4, or 1 for none");
         if (options_.upscale != 1)
@@ -315,9 +315,9 @@ private:
     leon_status finish(leon_result& result, Drawing drawing) {
         if (drawing.cancelled) return LEON_CANCELLED;
         if (scorer_)
-            rank(drawing, embedder_scorer(scorer_, caption_));
+            rank(drawing, embedder_scorer(scorer_));
         else if (options_.rank)
-            rank(drawing, caption_scorer(model_, caption_, settings_));
+            rank(drawing, model_scorer(model_, settings_));
         if (upscaler_) {
             for (Picture& picture : drawing.pictures) {
                 picture = upscaler_->upscale(picture, [this](size_t, size_t) { return go_on(0); });
@@ -379,7 +379,6 @@ private:
     std::optional<Picture> picture_;
     std::optional<Preview> preview_;
     int rows_ = 0, cols_ = 0;  // cells of the picture to be drawn
-    std::string caption_;      // what candidates are ranked by
     std::shared_ptr<const Embedder> scorer_;
     std::unique_ptr<Upscaler> upscaler_;
 };

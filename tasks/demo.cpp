@@ -189,7 +189,7 @@ struct Demo {
         many.candidates = 4;
         many.strategy = Strategy::Mixture;
         Drawing drawing = draw(model, SENTENCES[1], many);
-        rank(drawing, caption_scorer(model, SENTENCES[1], settings));
+        rank(drawing, model_scorer(model, settings));
         page.figure(candidate_sheet(drawing), "candidates.png",
                     "four candidates of \"" + std::string(SENTENCES[1]) + "\", the best first",
                     {{"two drawn with guidance, two by contrast; ranked by", "log p(sentence | picture)"}});

@@ -179,7 +179,8 @@ Drawing fill(const Model& model, const HoleInFrame& hole, const std::string& tex
     const Template& row = template_of(model.config().layout, Task::FillPicture);
     const Prompt prompt = query(row, fields);
     Settings settings = settled(model, Task::FillPicture, given);
-    const int tries = take_tries(settings, text);
+    drawing.wish = wish_of(fields);
+    const int tries = take_tries(model, settings, drawing.wish);
     const Guidance guidance = guidance_for(row, settings);
     drawing.prompt = readable_prompts(model, prompt, guidance, settings);
     const Completions completions = complete(model, prompt, guidance, settings, progress);
@@ -190,7 +191,7 @@ Drawing fill(const Model& model, const HoleInFrame& hole, const std::string& tex
     std::vector<CodeGrid> grids;
     for (const Completion& completion : completions.candidates)
         grids.push_back(filled(prompt.document, completion.fillings).parts.back().picture);
-    keep_grids(model, drawing, std::move(grids), tries, text, settings);
+    keep_grids(model, drawing, std::move(grids), tries, settings);
     for (const CodeGrid& grid : drawing.grids) {
         const Picture decoded = decoder.decode_u8(grid.codes, grid.rows, grid.cols);
         drawing.pictures.push_back(filled_frame(hole.frame, decoded, hole.hidden, patch));

@@ -74,26 +74,40 @@ Guidance guidance_for(const Template& row, const Settings& settings) {
     return guidance_of(settings, {row.guidance, row.image_guidance});
 }
 
-int take_tries(Settings& settings, const std::string& caption) {
+Wish wish_of(const Fields& fields) {
+    const auto text = [&](const char* name) {
+        const auto found = fields.text.find(name);
+        return found == fields.text.end() ? std::string() : found->second;
+    };
+    Wish wish;
+    wish.caption = text("text").empty() ? text("word") : text("text");
+    if (const auto map = fields.pictures.find("map"); map != fields.pictures.end()) {
+        wish.map = map->second.picture;
+        wish.map_kind = text("kind");
+    }
+    return wish;
+}
+
+int take_tries(const Model& model, Settings& settings, const Wish& wish) {
     check_settings(settings);
-    const int tries = caption.empty() ? 1 : settings.best_of.value_or(1);
+    const int tries = can_be_ranked(model, wish) ? settings.best_of.value_or(1) : 1;
     if (tries > 1) settings.candidates = tries;
     settings.best_of.reset();
     return tries;
 }
 
-size_t best_of(const Model& model, const std::vector<CodeGrid>& grids, const std::string& caption,
-               const Settings& settings) {
+size_t best_of(const Model& model, const std::vector<CodeGrid>& grids, const Wish& wish, const Settings& settings) {
     Drawing drawing;
     drawing.grids = grids;
-    const std::vector<double> marks = caption_scorer(model, caption, settings)(drawing);
+    drawing.wish = wish;
+    const std::vector<double> marks = model_scorer(model, settings)(drawing);
     return static_cast<size_t>(std::max_element(marks.begin(), marks.end()) - marks.begin());
 }
 
 void keep_grids(const Model& model, Drawing& drawing, std::vector<CodeGrid> grids, int tries,
-                const std::string& caption, const Settings& settings) {
+                const Settings& settings) {
     if (tries > 1 && !grids.empty()) {  // none are there if it was cancelled
-        const size_t best = best_of(model, grids, caption, settings);
+        const size_t best = best_of(model, grids, drawing.wish, settings);
         drawing.seeds = {settings.seed + best};
         drawing.grids = {std::move(grids[best])};
         return;
@@ -126,11 +140,11 @@ Drawing make_picture(const Model& model, Task task, Fields fields, const Setting
     const Template& row = template_of(model.config().layout, task);
     const Prompt prompt = query(row, fields);
     Settings settings = settled(model, task, given);
-    const std::string caption = fields.text["text"];
-    const int tries = take_tries(settings, caption);
+    Drawing drawing;
+    drawing.wish = wish_of(fields);
+    const int tries = take_tries(model, settings, drawing.wish);
     const Guidance guidance = guidance_for(row, settings);
     if (!settings.top_k && row.picture_top_k > 0) settings.top_k = row.picture_top_k;
-    Drawing drawing;
     drawing.prompt = readable_prompts(model, prompt, guidance, settings);
     Completions completions = complete(model, prompt, guidance, settings, progress);
     drawing.statistics = completions.statistics;
@@ -138,7 +152,7 @@ Drawing make_picture(const Model& model, Task task, Fields fields, const Setting
     const double start = now();
     std::vector<CodeGrid> grids;
     for (Completion& completion : completions.candidates) grids.push_back(std::move(completion.picture));
-    keep_grids(model, drawing, std::move(grids), tries, caption, settings);
+    keep_grids(model, drawing, std::move(grids), tries, settings);
     for (const CodeGrid& grid : drawing.grids)
         drawing.pictures.push_back(decoder.decode_u8(grid.codes, grid.rows, grid.cols));
     drawing.picture_seconds = now() - start;

@@ -14,11 +14,20 @@
 
 namespace leon {
 
+// What was asked for, as far as it can be read back from a picture: what candidates are ranked by (tasks/ranking.h).
+struct Wish {
+    std::string caption;   // of a sign its word; empty: none
+    CodeGrid map;          // no cells: none
+    std::string map_kind;  // in words: "a segmentation map"
+};
+Wish wish_of(const Fields& fields);
+
 struct Drawing {
     std::vector<Picture> pictures;  // one a candidate, in order of their seeds, or best first once they are ranked
     std::vector<CodeGrid> grids;    // their codes
     std::vector<uint64_t> seeds;    // their seeds
     std::vector<double> scores;     // their marks, if they are ranked (tasks/ranking.h)
+    Wish wish;                      // what they can be ranked by
     bool cancelled = false;         // by Progress; pictures are then empty
     std::string prompt;             // what the model was given, for a person to read
     GenerateStatistics statistics;
@@ -74,15 +83,14 @@ Settings settled(const Model& model, Task task, Settings given);
 Guidance guidance_for(const Template& row, const Settings& settings);
 
 // Best of n: how many pictures are drawn for the one that is kept, as candidates of `settings` from here on. 1, and
-// nothing is chosen, unless best_of says more and it is known what the picture should be described as. Error if a
-// setting is out of range.
-int take_tries(Settings& settings, const std::string& caption);
-// Which of them is kept: the likeliest to be described so, by the model itself; the first of equals.
-size_t best_of(const Model& model, const std::vector<CodeGrid>& grids, const std::string& caption,
-               const Settings& settings);
-// Puts codes into a drawing, and the seeds that they were drawn with: of several tries those of the best.
-void keep_grids(const Model& model, Drawing& drawing, std::vector<CodeGrid> grids, int tries,
-                const std::string& caption, const Settings& settings);
+// nothing is chosen, unless best_of says more and the wish can be read back from a picture. Error if a setting is out
+// of range.
+int take_tries(const Model& model, Settings& settings, const Wish& wish);
+// Which of them is kept: the one from which the model itself reads back best what was wished; the first of equals.
+size_t best_of(const Model& model, const std::vector<CodeGrid>& grids, const Wish& wish, const Settings& settings);
+// Puts codes into a drawing that has its wish, and the seeds that they were drawn with: of several tries those of the
+// best.
+void keep_grids(const Model& model, Drawing& drawing, std::vector<CodeGrid> grids, int tries, const Settings& settings);
 
 // A line that belongs in front of any drawing of this model; "" if there is none.
 std::string remark_on_drawing(const Model& model);

@@ -2,21 +2,15 @@
 #include "tasks/ranking.h"
 
 #include <algorithm>
+#include <functional>
 #include <numeric>
 
 #include "runtime/score.h"
 
 namespace leon {
+namespace {
 
-std::vector<double> log_probabilities_of(const Model& model, const std::vector<int32_t>& prompt,
-                                         const std::vector<std::vector<int32_t>>& continuations, DType cache_dtype) {
-    ScoreOptions options;
-    options.allowed = model.vocabulary().text;
-    const int32_t end = model.documents().end_of_answer();
-    options.allowed.emplace_back(end, end);
-    options.cache_dtype = cache_dtype;
-    std::vector<Continuation> texts;
-    for (const std::vector<int32_t>& tokens : continuations) texts.push_back({prompt, tokens});
+std::vector<double> sums_of(const Model& model, const std::vector<Continuation>& texts, const ScoreOptions& options) {
     std::vector<double> sums;
     for (const std::vector<double>& each :
          log_probabilities(model.config().transformer, model.weights(), model.kernels(), texts, options))
@@ -24,31 +18,91 @@ std::vector<double> log_probabilities_of(const Model& model, const std::vector<i
     return sums;
 }
 
-void check_caption(const std::string& caption) {
-    if (caption.empty())
+ScoreOptions options_for_text(const Model& model, DType cache_dtype) {
+    ScoreOptions options;
+    options.allowed = model.vocabulary().text;
+    const int32_t end = model.documents().end_of_answer();
+    options.allowed.emplace_back(end, end);
+    options.cache_dtype = cache_dtype;
+    return options;
+}
+
+std::vector<double> marks_of_caption(const Model& model, const Drawing& drawing, DType cache_dtype) {
+    const Template& row = template_of(model.config().layout, Task::Describe);
+    std::vector<int32_t> said = model.documents().text_ids(drawing.wish.caption);
+    said.push_back(model.documents().end_of_answer());
+    std::vector<Continuation> texts;
+    for (const CodeGrid& grid : drawing.grids) {
+        Fields fields;
+        fields.pictures["picture"] = picture_part(grid);
+        texts.push_back({model.documents().ids(query(row, fields)), said});
+    }
+    return sums_of(model, texts, options_for_text(model, cache_dtype));
+}
+
+bool reads_maps(const Model& model) {
+    return model.documents().joins_by_break() && find_template(model.config().layout, Task::DrawFromMap);
+}
+
+std::vector<double> marks_of_map(const Model& model, const Drawing& drawing, DType cache_dtype) {
+    const Template& row = template_of(model.config().layout, Task::DrawFromMap);
+    const Wish& wish = drawing.wish;
+    Fields fields;
+    fields.text = {{"kind", wish.map_kind}, {"text", wish.caption}};
+    fields.pictures["map"] = picture_part(wish.map);
+    std::vector<Continuation> texts;
+    for (const CodeGrid& grid : drawing.grids) {
+        fields.pictures["new picture"] = picture_part(grid);
+        Prompt prompt = whole(row, fields);
+        // One hole for all of it, as the training of CM3 cuts a picture out.
+        std::vector<Part>& parts = prompt.document.parts;
+        const auto map =
+            std::find_if(parts.begin(), parts.end(), [](const Part& part) { return part.kind == Part::Kind::Picture; });
+        CHECK(map != parts.end());
+        *map = text_with_holes("___");
+        prompt.next = Prompt::Next::Holes;
+        texts.push_back({model.documents().ids(prompt), model.documents().image_ids(wish.map.codes)});
+    }
+    ScoreOptions options;
+    options.allowed = model.vocabulary().image();
+    options.cache_dtype = cache_dtype;
+    return sums_of(model, texts, options);
+}
+
+}  // namespace
+
+std::vector<double> log_probabilities_of(const Model& model, const std::vector<int32_t>& prompt,
+                                         const std::vector<std::vector<int32_t>>& continuations, DType cache_dtype) {
+    std::vector<Continuation> texts;
+    for (const std::vector<int32_t>& tokens : continuations) texts.push_back({prompt, tokens});
+    return sums_of(model, texts, options_for_text(model, cache_dtype));
+}
+
+bool can_be_ranked(const Model& model, const Wish& wish) {
+    return !wish.caption.empty() || (wish.map.cells() > 0 && reads_maps(model));
+}
+
+void check_ranking(const Model& model, const std::string& caption, bool has_map, RankBy by) {
+    if (caption.empty() && !(has_map && by == RankBy::Model && reads_maps(model)))
         throw Error("it is not said what the picture should show, so there is nothing to rank by", "--rank",
                     "rank what is drawn or filled after a text");
 }
 
-Scorer caption_scorer(const Model& model, const std::string& caption, const Settings& settings) {
-    return [&model, caption, cache_dtype = settings.cache_dtype](const Drawing& drawing) {
-        const Template& row = template_of(model.config().layout, Task::Describe);
-        std::vector<int32_t> said = model.documents().text_ids(caption);
-        said.push_back(model.documents().end_of_answer());
-        std::vector<double> marks;
-        for (const CodeGrid& grid : drawing.grids) {
-            Fields fields;
-            fields.pictures["picture"] = picture_part(grid);
-            marks.push_back(
-                log_probabilities_of(model, model.documents().ids(query(row, fields)), {said}, cache_dtype).front());
-        }
+Scorer model_scorer(const Model& model, const Settings& settings) {
+    return [&model, cache_dtype = settings.cache_dtype](const Drawing& drawing) {
+        std::vector<double> marks(drawing.grids.size());
+        const auto add = [&](const std::vector<double>& more) {
+            std::transform(marks.begin(), marks.end(), more.begin(), marks.begin(), std::plus<>());
+        };
+        if (!drawing.wish.caption.empty()) add(marks_of_caption(model, drawing, cache_dtype));
+        if (drawing.wish.map.cells() > 0 && reads_maps(model)) add(marks_of_map(model, drawing, cache_dtype));
         return marks;
     };
 }
 
-Scorer embedder_scorer(std::shared_ptr<const Embedder> embedder, const std::string& caption) {
-    return [embedder, caption](const Drawing& drawing) {
-        const std::vector<float> text = embedder->text(caption);
+Scorer embedder_scorer(std::shared_ptr<const Embedder> embedder) {
+    return [embedder](const Drawing& drawing) {
+        const std::vector<float> text = embedder->text(drawing.wish.caption);
         std::vector<double> marks;
         for (const Picture& picture : drawing.pictures) {
             const std::vector<float> seen = embedder->picture(picture);

@@ -311,7 +311,7 @@ TEST_CASE("C API: candidates are ranked and enlarged") {
         options.rank = !by_embedder;
         options.scorer = by_embedder ? "native" : nullptr;
         Drawing expected = drawn;
-        rank(expected, by_embedder ? embedder_scorer(native, CAPTION) : caption_scorer(tiny().beside, CAPTION, {}));
+        rank(expected, by_embedder ? embedder_scorer(native) : model_scorer(tiny().beside, {}));
         const Made made = run(tiny(), request, options);
         for (int i = 0; i < 2; i++) {
             CHECK(leon_result_score(made.get(), i) == expected.scores[static_cast<size_t>(i)]);

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/score.h"
 #include "tasks/answers.h"
 #include "tasks/dialogue.h"
 #include "tasks/fill.h"
@@ -120,7 +121,10 @@ TEST_CASE("tasks: contrast and ranking need something to go by") {
     const HoleInFrame hole = place_hole(gradient(32, 32), {0, 0, 16, 16}, TINY_SIDE, 8);
     CHECK_THROWS_AS(fill(*tiny, hole, "", contrastive), Error);
     CHECK_NOTHROW(fill(*tiny, hole, "a dog", contrastive));
-    CHECK_THROWS_AS(check_caption(""), Error);
+    CHECK_THROWS_AS(check_ranking(*tiny, "", false, RankBy::Model), Error);
+    CHECK_THROWS_AS(check_ranking(*tiny, "", true, RankBy::Embedder), Error);
+    CHECK_NOTHROW(check_ranking(*tiny, "", true, RankBy::Model));
+    CHECK_NOTHROW(check_ranking(*tiny, "a dog", false, RankBy::Embedder));
     // The end of the document in front of the filling is a choice, and matters.
     Settings unclosed = with_seed(1);
     unclosed.unclosed = true;
@@ -131,6 +135,7 @@ TEST_CASE("tasks: contrast and ranking need something to go by") {
     const TinyModel lumina(Layout::Lumina);
     CHECK(estimate(*lumina, gradient(32, 32), "depth", with_seed(1)).pictures.size() == 1);
     CHECK_THROWS_AS(estimate(*lumina, gradient(32, 32), "smell", with_seed(1)), Error);
+    CHECK_THROWS_AS(check_ranking(*lumina, "", true, RankBy::Model), Error);  // no holes, so no map is read back
 }
 
 TEST_CASE("tasks: a mixture draws every other candidate by contrast") {
@@ -151,7 +156,7 @@ TEST_CASE("tasks: candidates are ranked by how likely the model describes them s
     const std::string caption = "a house on a green meadow";
     Drawing drawing = draw(model, caption, with_seed(1, 3));
     const Drawing before = drawing;
-    const Scorer scorer = caption_scorer(model, caption, {});
+    const Scorer scorer = model_scorer(model, {});
     rank(drawing, scorer);
     REQUIRE(drawing.scores.size() == 3);
     CHECK(std::is_sorted(drawing.scores.rbegin(), drawing.scores.rend()));
@@ -161,7 +166,8 @@ TEST_CASE("tasks: candidates are ranked by how likely the model describes them s
     const Answer said = describe(model, drawing.pictures[0], {});
     Drawing again;
     again.grids.push_back(picture_part_of(model, drawing.pictures[0]).picture);
-    CHECK(caption_scorer(model, said.text, {})(again)[0] == doctest::Approx(said.log_probability).epsilon(1e-4));
+    again.wish.caption = said.text;
+    CHECK(model_scorer(model, {})(again)[0] == doctest::Approx(said.log_probability).epsilon(1e-4));
 }
 
 TEST_CASE("tasks: the best of n is the first of n that are ranked, where there is a caption") {
@@ -173,7 +179,7 @@ TEST_CASE("tasks: the best of n is the first of n that are ranked, where there i
         Settings best = with_seed(seed);
         best.best_of = 4;
         const auto check = [&](const Drawing& kept, Drawing all) {
-            rank(all, caption_scorer(*tiny, "a dog", {}));
+            rank(all, model_scorer(*tiny, {}));
             REQUIRE(kept.pictures.size() == 1);
             CHECK(kept.grids[0] == all.grids[0]);
             CHECK(kept.seeds == std::vector{all.seeds[0]});
@@ -193,6 +199,53 @@ TEST_CASE("tasks: the best of n is the first of n that are ranked, where there i
     both = with_seed(0);
     both.best_of = 65;
     CHECK_THROWS_AS(draw(*tiny, "a dog", both), Error);
+}
+
+TEST_CASE("tasks: what is drawn after a map is ranked by how well caption and map are read back") {
+    const TinyModel tiny(Layout::CM3Leon);
+    const Vocabulary& v = (*tiny).vocabulary();
+    const DocumentWriter& writer = (*tiny).documents();
+    for (const char* text : {"a dog", ""}) {
+        CAPTURE(std::string(text));
+        DrawRequest request;
+        request.text = text;
+        request.map = gradient(TINY_SIDE, TINY_SIDE);
+        request.kind = "segmentation";
+        Drawing drawing = draw(*tiny, request, with_seed(1, 4));
+        REQUIRE(drawing.wish.map.codes.size() == TINY_GRID * TINY_GRID);
+        const std::vector<double> marks = model_scorer(*tiny, {})(drawing);
+        Drawing without_map = drawing;
+        without_map.wish.map = {};
+        const std::vector<double> of_caption = model_scorer(*tiny, {})(without_map);
+        REQUIRE(marks.size() == 4);
+        for (size_t i = 0; i < 4; i++) {
+            // </s> words <break> <sentinel:0> <break> caption <break> codes </s> <sentinel:0> | the map's codes
+            std::vector<int32_t> prompt{v.eos};
+            const auto add = [&](const std::vector<int32_t>& ids) {
+                prompt.insert(prompt.end(), ids.begin(), ids.end());
+            };
+            add(writer.text_ids("Make high quality image from a segmentation map"));
+            add({v.brk, v.sentinels[0], v.brk});
+            add(writer.text_ids(text));
+            add({v.brk});
+            add(writer.image_ids(drawing.grids[i].codes));
+            add({v.eos, v.sentinels[0]});
+            ScoreOptions options;
+            options.allowed = v.image();
+            double of_map = 0;
+            for (double each : log_probabilities((*tiny).config().transformer, (*tiny).weights(), (*tiny).kernels(),
+                                                 prompt, writer.image_ids(drawing.wish.map.codes), options))
+                of_map += each;
+            CHECK(of_map < 0);
+            CHECK((of_caption[i] < 0) == (*text != 0));
+            CHECK(marks[i] == doctest::Approx(of_caption[i] + of_map).epsilon(1e-5));
+        }
+        rank(drawing, model_scorer(*tiny, {}));
+        Settings best = with_seed(1);
+        best.best_of = 4;
+        CHECK(draw(*tiny, request, best).grids[0] == drawing.grids[0]);
+        CHECK(drawing.scores.front() > drawing.scores.back());
+    }
 }
 
 TEST_CASE("tasks: many prompts in one batch give what each gives alone") {

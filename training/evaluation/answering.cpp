@@ -36,7 +36,7 @@ uint64_t seed_of(const Row& row, uint64_t seed) {
 struct Asking {
     const Row* row;
     const Template* words;
-    std::string caption;  // what several tries are ranked by; empty: the first is taken
+    Wish wish;  // what several tries are ranked by
     CompletionRequest request;
     std::vector<RetrievedDocument> found;
     CodeGrid right;  // codes of the right picture; none for texts
@@ -54,7 +54,7 @@ Asking query_of(const Model& model, const Row& row, const AskSettings& how) {
     }
     if (static_cast<int>(fields.retrieved.size()) > how.documents)
         fields.retrieved.resize(static_cast<size_t>(how.documents));
-    q.caption = fields.text["text"];
+    q.wish = wish_of(fields);
     const auto made = fields.pictures.find(is_fill(row) ? "picture" : "new picture");
     if (made != fields.pictures.end()) q.right = made->second.picture;
 
@@ -72,7 +72,7 @@ Asking query_of(const Model& model, const Row& row, const AskSettings& how) {
 
 // Which of a row's tries leon would keep.
 size_t kept(const Model& model, const Asking& q, const std::vector<CodeGrid>& tries, const Settings& settings) {
-    return tries.size() == 1 || q.caption.empty() ? 0 : best_of(model, tries, q.caption, settings);
+    return tries.size() == 1 || !can_be_ranked(model, q.wish) ? 0 : best_of(model, tries, q.wish, settings);
 }
 
 AnsweredRow answered(const Model& model, const Asking& q, const Completions& completions, const Settings& settings) {
