@@ -12,17 +12,13 @@
 #include "training/evaluation/evaluation.h"
 #include "training/evaluation/report.h"
 #include "training/evaluation/tokenizer_scores.h"
+#include "training/tests/storybook_world.h"
 
 #include "tests/testing.h"
 
 using namespace leon;
 
 namespace {
-
-const World& world() {
-    static const World shared;
-    return shared;
-}
 
 const Judge& judge() {
     static const Judge shared(world());

@@ -6,14 +6,10 @@
 
 #include "tests/testing.h"
 #include "training/storybook/rows.h"
+#include "training/tests/storybook_world.h"
 
 namespace leon {
 namespace {
-
-const World& world() {
-    static const World shared;
-    return shared;
-}
 
 bool is_on_grid(const SceneObject& object) {
     const int width = world().scaled(object.kind.emoji, object.height).width;

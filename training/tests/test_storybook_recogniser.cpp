@@ -12,16 +12,12 @@
 #include "training/storybook/explanation.h"
 #include "training/storybook/recogniser.h"
 #include "training/storybook/soft_sprites.h"
+#include "training/tests/storybook_world.h"
 
 #include "tests/testing.h"
 
 namespace leon {
 namespace {
-
-const World& world() {
-    static const World one;
-    return one;
-}
 
 const Recogniser& recogniser() {
     static const Recogniser one(world(), object_kinds());

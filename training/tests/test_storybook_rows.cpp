@@ -1,6 +1,5 @@
 // Rows: words and truth agree with the pictures, training and evaluation stay apart, and every row is a document.
 #include <algorithm>
-#include <cctype>
 #include <cstdlib>
 #include <set>
 #include <sstream>
@@ -9,9 +8,9 @@
 #include "tests/temporary_folder.h"
 #include "training/example.h"
 #include "training/storybook/phrasing.h"
-#include "training/storybook/rare_bank.h"
 #include "training/storybook/rows.h"
 #include "training/storybook/things.h"
+#include "training/tests/storybook_world.h"
 
 #include "tests/testing.h"
 
@@ -19,22 +18,10 @@ using namespace leon;
 
 namespace {
 
-const World& world() {
-    static const World shared;
-    return shared;
-}
-
 std::vector<RowKind> all_kinds() {
     std::vector<RowKind> kinds;
     for (int kind = 0; kind < ROW_KINDS; kind++) kinds.push_back(static_cast<RowKind>(kind));
     return kinds;
-}
-
-Row evaluation_row(RowKind kind, uint64_t number) {
-    return make_row(world(), kind, number);
-}
-Row training_row(RowKind kind, uint64_t number) {
-    return make_row(world(), kind, FIRST_TRAINING_SEED + number);
 }
 
 bool same(const RowPicture& a, const RowPicture& b) {
@@ -53,22 +40,6 @@ CodeGrid sums(const Picture& picture) {
             grid.codes[static_cast<size_t>(y / CELL * CELLS + x / CELL)] += picture.at(x, y)[1];
     for (int32_t& code : grid.codes) code %= 1024;
     return grid;
-}
-
-bool has_word(const std::string& text, const std::string& word) {
-    for (size_t at = text.find(word); at != text.npos; at = text.find(word, at + 1)) {
-        const auto is_letter = [&](size_t i) {
-            return i < text.size() && std::isalpha(static_cast<unsigned char>(text[i]));
-        };
-        if ((at == 0 || !is_letter(at - 1)) && !is_letter(at + word.size())) return true;
-    }
-    return false;
-}
-
-std::set<std::string> names_of(const Scene& scene) {
-    std::set<std::string> names;
-    for (const SceneObject& object : scene.objects) names.insert(object.kind.name);
-    return names;
 }
 
 const SceneObject& object_of(const Scene& scene, const std::string& name) {
@@ -516,95 +487,4 @@ TEST_CASE("rows: holes are boxes of cells, stretches in reading order, or words"
         CHECK(holes == words.fillings.size());
     }
     CHECK(most_fillings >= 3);
-}
-
-TEST_CASE("rows: retrieved neighbours share an object or the place, and are not the answer") {
-    for (uint64_t number = 0; number < 40; number++) {
-        const Row row = training_row(RowKind::Retrieve, number);
-        REQUIRE(row.retrieved.size() == 2);
-        for (const RowDocument& document : row.retrieved) {
-            CHECK(document.text == document.scene.caption);
-            CHECK(document.picture.picture.rgb == document.scene.picture.rgb);
-            CHECK(document.text != row.scene.caption);
-            bool shares = document.scene.background.place == row.scene.background.place;
-            for (const std::string& name : names_of(document.scene)) shares |= names_of(row.scene).contains(name);
-            CHECK(shares);
-        }
-    }
-}
-
-TEST_CASE("rows: a novel name means one thing within a row, and the documents show it") {
-    std::set<std::string> names;
-    int none = 0, one = 0, both = 0;
-    std::set<std::string> novel;
-    for (const ListedEmoji& emoji : world().drawable())
-        if (is_novel(emoji)) novel.insert(emoji.name);
-    for (RowKind kind : {RowKind::RetrieveNovel, RowKind::DescribeNovel, RowKind::AskNovel})
-        for (uint64_t number = 0; number < 60; number++) {
-            const Row row = training_row(kind, number);
-            CAPTURE(row.scene.caption);
-            std::map<std::string, std::string> emoji_of;
-            for (const Scene* scene : scenes_of(row))
-                for (const SceneObject& object : scene->objects) {
-                    if (find_object(object.kind.name)) continue;
-                    CHECK(novel.contains(object.kind.emoji));
-                    const auto [at, is_new] = emoji_of.try_emplace(object.kind.name, object.kind.emoji);
-                    CHECK(at->second == object.kind.emoji);
-                }
-            const auto shows = [&](const RowDocument& document) {
-                return names_of(document.scene).contains(row.object);
-            };
-            const auto helpful = std::count_if(row.retrieved.begin(), row.retrieved.end(), shows);
-            if (row.object.empty()) {
-                CHECK(kind == RowKind::RetrieveNovel);
-                for (const std::string& name : names_of(row.scene)) CHECK(find_object(name));
-                none++;
-                continue;
-            }
-            CHECK(names_of(row.scene).contains(row.object));
-            CHECK(helpful >= 1);
-            (helpful == 1 ? one : both)++;
-            for (const RowDocument& document : row.retrieved)
-                CHECK(document.scene.background.place != row.scene.background.place);
-            names.insert(row.object);
-            if (kind == RowKind::DescribeNovel) CHECK(row.answer() == row.scene.caption);
-            if (kind == RowKind::AskNovel) CHECK(has_word(row.question->text + row.question->answer, row.object));
-        }
-    CHECK(none > 2);
-    CHECK(one > 10);
-    CHECK(both > 100);
-    CHECK(names.size() > 120);
-}
-
-TEST_CASE("rows: rare things come with documents that show them elsewhere") {
-    const std::vector<RowDocument> bank = rare_bank(world());
-    size_t next = 0;
-    for (int thing = 0; thing < RARE_KINDS; thing++) {
-        std::set<Place> places;
-        CHECK(rare_documents(thing) >= PLACE_COUNT - 1);  // a room has no sky
-        for (int i = 0; i < rare_documents(thing); i++) {
-            REQUIRE(next < bank.size());
-            const RowDocument& document = bank[next++];
-            CHECK(names_of(document.scene).contains(rare_kinds()[static_cast<size_t>(thing)].name));
-            CHECK(document.text == document.scene.caption);
-            places.insert(document.scene.background.place);
-        }
-        CHECK(static_cast<int>(places.size()) == rare_documents(thing));
-    }
-    CHECK(next == bank.size());
-    std::set<std::string> things;
-    for (uint64_t number = 0; number < 2 * RARE_KINDS; number++) {
-        const Row row = evaluation_row(RowKind::RetrieveRare, number);
-        CHECK(has_word(row.text.at("text"), row.object));
-        things.insert(row.object);
-        REQUIRE(row.retrieved.size() == 2);
-        CHECK(row.retrieved[0].text != row.retrieved[1].text);
-        for (const RowDocument& document : row.retrieved) {
-            CHECK(names_of(document.scene).contains(row.object));
-            CHECK(document.scene.background.place != row.scene.background.place);
-            const auto in_bank = [&](const RowDocument& other) { return same(other.picture, document.picture); };
-            CHECK(std::any_of(bank.begin(), bank.end(), in_bank));
-        }
-    }
-    CHECK(things.size() == RARE_KINDS);
 }

@@ -10,17 +10,13 @@
 #include "kernels/cpu/threads.h"
 #include "training/storybook/painting.h"
 #include "training/storybook/scene.h"
+#include "training/tests/storybook_world.h"
 
 #include "tests/temporary_folder.h"
 #include "tests/testing.h"
 
 namespace leon {
 namespace {
-
-const World& world() {
-    static const World one;
-    return one;
-}
 
 std::vector<std::string> lines_of(const std::string& name) {
     std::ifstream file("training/tests/vectors/scene/" + name);

@@ -7,17 +7,13 @@
 #include "training/storybook/questions.h"
 #include "training/storybook/signs.h"
 #include "training/storybook/things.h"
+#include "training/tests/storybook_world.h"
 
 #include "tests/testing.h"
 
 using namespace leon;
 
 namespace {
-
-const World& world() {
-    static const World shared;
-    return shared;
-}
 
 std::vector<Scene> scenes(uint64_t first, uint64_t count) {
     std::vector<Scene> all;
