@@ -2,7 +2,6 @@
 #include "tasks/ranking.h"
 
 #include <algorithm>
-#include <functional>
 #include <numeric>
 
 #include "runtime/score.h"
@@ -91,11 +90,12 @@ void check_ranking(const Model& model, const std::string& caption, bool has_map,
 Scorer model_scorer(const Model& model, const Settings& settings) {
     return [&model, cache_dtype = settings.cache_dtype](const Drawing& drawing) {
         std::vector<double> marks(drawing.grids.size());
-        const auto add = [&](const std::vector<double>& more) {
-            std::transform(marks.begin(), marks.end(), more.begin(), marks.begin(), std::plus<>());
+        const auto add = [&](double weight, const std::vector<double>& more) {
+            for (size_t i = 0; i < marks.size(); i++) marks[i] += weight * more[i];
         };
-        if (!drawing.wish.caption.empty()) add(marks_of_caption(model, drawing, cache_dtype));
-        if (drawing.wish.map.cells() > 0 && reads_maps(model)) add(marks_of_map(model, drawing, cache_dtype));
+        if (!drawing.wish.caption.empty()) add(1, marks_of_caption(model, drawing, cache_dtype));
+        if (drawing.wish.map.cells() > 0 && reads_maps(model))
+            add(MAP_WEIGHT, marks_of_map(model, drawing, cache_dtype));
         return marks;
     };
 }

@@ -29,8 +29,10 @@ using Scorer = std::function<std::vector<double>(const Drawing& drawing)>;
 
 // How well the drawing's wish can be read back from the picture, by the model that drew it:
 //   log p(caption | picture)        how likely it is to say so when it is asked to describe the picture
-//   + log p(map | picture, caption) how likely it is to fill the map in, cut out of the document that it was given in
-// each where there is one.
+//   + MAP_WEIGHT log p(map | picture, caption)
+//                                   how likely it is to fill the map in, cut out of the document that it was given in
+// each where there is one. A map's neighbouring codes say much the same, so that their sum counts things several times.
+constexpr double MAP_WEIGHT = .1;
 Scorer model_scorer(const Model& model, const Settings& settings);
 
 // The inner product of the caption's vector and the picture's, by any embedder (retrieval/embedder.h).

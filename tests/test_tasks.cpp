@@ -238,7 +238,7 @@ TEST_CASE("tasks: what is drawn after a map is ranked by how well caption and ma
                 of_map += each;
             CHECK(of_map < 0);
             CHECK((of_caption[i] < 0) == (*text != 0));
-            CHECK(marks[i] == doctest::Approx(of_caption[i] + of_map).epsilon(1e-5));
+            CHECK(marks[i] == doctest::Approx(of_caption[i] + MAP_WEIGHT * of_map).epsilon(1e-5));
         }
         rank(drawing, model_scorer(*tiny, {}));
         Settings best = with_seed(1);
