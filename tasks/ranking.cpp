@@ -43,6 +43,10 @@ bool reads_maps(const Model& model) {
     return model.documents().joins_by_break() && find_template(model.config().layout, Task::DrawFromMap);
 }
 
+bool reads_back(const Model& model, const std::string& caption, bool has_map) {
+    return !caption.empty() || (has_map && reads_maps(model));
+}
+
 std::vector<double> marks_of_map(const Model& model, const Drawing& drawing, DType cache_dtype) {
     const Template& row = template_of(model.config().layout, Task::DrawFromMap);
     const Wish& wish = drawing.wish;
@@ -78,11 +82,11 @@ std::vector<double> log_probabilities_of(const Model& model, const std::vector<i
 }
 
 bool can_be_ranked(const Model& model, const Wish& wish) {
-    return !wish.caption.empty() || (wish.map.cells() > 0 && reads_maps(model));
+    return reads_back(model, wish.caption, wish.map.cells() > 0);
 }
 
 void check_ranking(const Model& model, const std::string& caption, bool has_map, RankBy by) {
-    if (caption.empty() && !(has_map && by == RankBy::Model && reads_maps(model)))
+    if (!reads_back(model, caption, has_map && by == RankBy::Model))
         throw Error("it is not said what the picture should show, so there is nothing to rank by", "--rank",
                     "rank what is drawn or filled after a text");
 }

@@ -11,7 +11,6 @@
 #include "tasks/completion.h"
 #include "tasks/fill.h"
 #include "tasks/pictures.h"
-#include "tasks/ranking.h"
 #include "tasks/retrieval.h"
 #include "training/storybook/rare_bank.h"
 
@@ -72,7 +71,7 @@ Asking query_of(const Model& model, const Row& row, const AskSettings& how) {
 
 // Which of a row's tries leon would keep.
 size_t kept(const Model& model, const Asking& q, const std::vector<CodeGrid>& tries, const Settings& settings) {
-    return tries.size() == 1 || !can_be_ranked(model, q.wish) ? 0 : best_of(model, tries, q.wish, settings);
+    return tries.size() == 1 ? 0 : best_of(model, tries, q.wish, settings);
 }
 
 AnsweredRow answered(const Model& model, const Asking& q, const Completions& completions, const Settings& settings) {
