@@ -63,7 +63,7 @@ inline void check_refused(const std::vector<std::string>& words, const std::stri
     CHECK(r.out.empty());
     CHECK(lines(r.err) == 1);
     CHECK(r.err.starts_with("leon: "));
-    CHECK(r.err.find(about) != std::string::npos);
+    CHECK(contains(r.err, about));
 }
 
 }  // namespace leon

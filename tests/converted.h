@@ -18,10 +18,6 @@ namespace leon {
 
 const std::string MODELS = "tests/vectors/models/";
 
-inline bool contains(const std::string& text, const std::string& part) {
-    return text.find(part) != std::string::npos;
-}
-
 // Converts and opens; the file lives as long as this does.
 struct Converted {
     TemporaryFolder folder;

@@ -182,8 +182,7 @@ TEST_CASE("bank: an interrupted writer leaves the old file and no other") {
         CHECK(std::distance(std::filesystem::directory_iterator(folder.path()), {}) == 1);
     }
     CHECK(read_text(folder / "a.bank") == "old");
-    CHECK(error_of([&] { BankWriter(folder / "no/such/a.bank", ToyEmbedder(), SIDE); }).find("no/such") !=
-          std::string::npos);
+    CHECK(contains(error_of([&] { BankWriter(folder / "no/such/a.bank", ToyEmbedder(), SIDE); }), "no/such"));
 }
 
 TEST_CASE("bank: no prefix of a file opens, and no changed byte does harm") {
@@ -208,7 +207,7 @@ TEST_CASE("bank: no prefix of a file opens, and no changed byte does harm") {
         write_text(path, changed);
         const std::string error = error_in(path);
         CHECK(error.find('\n') == std::string::npos);
-        if (!error.empty()) CHECK(error.find("bad.bank") != std::string::npos);
+        if (!error.empty()) CHECK(contains(error, "bad.bank"));
         refused += !error.empty();
     }
     CHECK(refused > 100);
@@ -229,12 +228,12 @@ TEST_CASE("bank: every rule of the format is enforced, in one line that names th
         CAPTURE(error);
         CAPTURE(about);
         CHECK(error.starts_with(bad));
-        CHECK(error.find(about) != std::string::npos);
+        CHECK(contains(error, about));
     };
     auto replaced = [&](const std::string& what, const std::string& by) {  // of equal length
         std::string changed = whole;
         REQUIRE(what.size() == by.size());
-        REQUIRE(changed.find(what) != std::string::npos);
+        REQUIRE(contains(changed, what));
         return changed.replace(changed.find(what), what.size(), by);
     };
     auto with_bytes = [&](const std::string& tensor, size_t at, const std::string& bytes) {
@@ -267,8 +266,8 @@ TEST_CASE("bank: every rule of the format is enforced, in one line that names th
     check_refused(with_bytes("sources", 0, "\xc0"), "UTF-8");
     check_refused(with_bytes("pictures", 20, "\xff\xff"), "document 0");  // the height in the PNG's header
     check_refused(whole.substr(0, whole.size() - 1), "file");
-    CHECK(error_of([&] { Bank bank(MODEL); }).find("leon index build") != std::string::npos);
-    CHECK(error_of([&] { Bank bank(folder / "none.bank"); }).find("none.bank") != std::string::npos);
+    CHECK(contains(error_of([&] { Bank bank(MODEL); }), "leon index build"));
+    CHECK(contains(error_of([&] { Bank bank(folder / "none.bank"); }), "none.bank"));
     CHECK(error_with(whole) == "");
 
     // Texts with a document moved over to the next: the lengths still add up, and it reads as other documents.
@@ -312,13 +311,13 @@ TEST_CASE("bank: retrieved documents keep the rules") {
     const std::vector<Candidate> both = find_documents(bank, toy, "a red car on a beach", &blue, 2);
     CHECK(both.size() == 4);  // two found by the picture, two by the text
 
-    CHECK(error_of([&] { retrieve(bank, toy, "a", nullptr, 3); }).find("--documents") != std::string::npos);
-    CHECK(error_of([&] { retrieve(bank, toy, "a", nullptr, -1); }).find("--documents") != std::string::npos);
-    CHECK(error_of([&] { retrieve(bank, toy, " \n", nullptr, 1); }).find("nothing to search") != std::string::npos);
-    CHECK(error_of([&] { retrieve(bank, toy, "\xff", nullptr, 1); }).find("UTF-8") != std::string::npos);
+    CHECK(contains(error_of([&] { retrieve(bank, toy, "a", nullptr, 3); }), "--documents"));
+    CHECK(contains(error_of([&] { retrieve(bank, toy, "a", nullptr, -1); }), "--documents"));
+    CHECK(contains(error_of([&] { retrieve(bank, toy, " \n", nullptr, 1); }), "nothing to search"));
+    CHECK(contains(error_of([&] { retrieve(bank, toy, "\xff", nullptr, 1); }), "UTF-8"));
     const std::string other = error_of([&] { retrieve(bank, ToyEmbedder("toy-2"), "a", nullptr, 1); });
-    CHECK(other.find("toy-1") != std::string::npos);
-    CHECK(other.find("toy-2") != std::string::npos);
+    CHECK(contains(other, "toy-1"));
+    CHECK(contains(other, "toy-2"));
 }
 
 // --- tasks ------------------------------------------------------------------------------------------------------
@@ -373,9 +372,9 @@ TEST_CASE("bank: a folder is pictures with captions, pictures and texts, in orde
     CHECK(seen == std::vector<std::string>{"a.txt|only a text|", "b.png|a caption|picture", "sub/b.txt|another b|",
                                            "sub/c.bmp||picture"});
     REQUIRE(problems.size() == 2);
-    CHECK(problems[0].find("e.txt: is not valid UTF-8") != std::string::npos);
-    CHECK(problems[1].find("f.txt: is empty") != std::string::npos);
-    CHECK(error_of([&] { list_folder(folder / "none", problems); }).find("none") != std::string::npos);
+    CHECK(contains(problems[0], "e.txt: is not valid UTF-8"));
+    CHECK(contains(problems[1], "f.txt: is empty"));
+    CHECK(contains(error_of([&] { list_folder(folder / "none", problems); }), "none"));
 }
 
 TEST_CASE("bank: a list of documents, and mistakes in it by line") {
@@ -395,7 +394,7 @@ TEST_CASE("bank: a list of documents, and mistakes in it by line") {
     auto error = [&](const std::string& line) {
         write_text(path, "{\"text\": \"good\"}\n" + line + "\n");
         const std::string message = error_of([&] { list_jsonl(path); });
-        CHECK(message.find("data.jsonl: line 2: ") != std::string::npos);
+        CHECK(contains(message, "data.jsonl: line 2: "));
         return message;
     };
     error("{\"text\": \"a\"");
@@ -408,7 +407,7 @@ TEST_CASE("bank: a list of documents, and mistakes in it by line") {
     error("{\"text\": \"\xff\"}");
     error("{\"text\": \"" + std::string(70000, 'x') + "\"}");
     error("{\"text\": \"a\", \"source\": \"" + std::string(5000, 'x') + "\"}");
-    CHECK(error("{\"text\": \"a\", \"image\": \"b.png\"}").find("'image'") != std::string::npos);
+    CHECK(contains(error("{\"text\": \"a\", \"image\": \"b.png\"}"), "'image'"));
 }
 
 TEST_CASE("bank: from a folder to results, natively") {
@@ -437,13 +436,13 @@ TEST_CASE("bank: from a folder to results, natively") {
     CHECK(report.documents == 4);
     CHECK(report.skipped == 1);
     CHECK(reports == 5);
-    CHECK(report.problems.at(0).find("4.png") != std::string::npos);
+    CHECK(contains(report.problems.at(0), "4.png"));
 
     const Bank bank(folder / "a.bank");
     CHECK(bank.side() == 128);
     CHECK(bank.embedder() == native->name());
     CHECK(open_embedder_of(bank, "", model())->name() == native->name());
-    CHECK(bank_summary(bank).find("4: 2 with text and picture, 1 texts, 1 pictures") != std::string::npos);
+    CHECK(contains(bank_summary(bank), "4: 2 with text and picture, 1 texts, 1 pictures"));
 
     const std::vector<Found> by_text = search_bank(bank, *native, "a slope", nullptr, 2);
     REQUIRE(by_text.size() == 2);
@@ -464,15 +463,13 @@ TEST_CASE("bank: from a folder to results, natively") {
     CHECK(documents[0].text == "a slope from dark to bright");  // has a picture
     CHECK(documents[1].text == "a bright slope of snow");
 
-    CHECK(error_of([&] { search_bank(bank, *native, "a", nullptr, 0); }).find("-k") != std::string::npos);
-    CHECK(error_of([&] { open_embedder("no such embedder", model()); }).find("--embedder") != std::string::npos);
+    CHECK(contains(error_of([&] { search_bank(bank, *native, "a", nullptr, 0); }), "-k"));
+    CHECK(contains(error_of([&] { open_embedder("no such embedder", model()); }), "--embedder"));
     std::filesystem::create_directory(folder / "empty");
-    CHECK(error_of([&] { build_bank(folder / "empty", folder / "b.bank", *native, model()); }).find("empty") !=
-          std::string::npos);
-    CHECK(error_of([&] { build_bank(folder / "none", folder / "b.bank", *native, model()); }).find("none") !=
-          std::string::npos);
+    CHECK(contains(error_of([&] { build_bank(folder / "empty", folder / "b.bank", *native, model()); }), "empty"));
+    CHECK(contains(error_of([&] { build_bank(folder / "none", folder / "b.bank", *native, model()); }), "none"));
     CHECK(!std::filesystem::exists(folder / "b.bank"));
     CHECK(parse_query(folder / "in/0.png").picture.has_value());
     CHECK(parse_query("a red car").text == "a red car");
-    CHECK(error_of([&] { parse_query(folder / "in/9.png"); }).find("9.png") != std::string::npos);
+    CHECK(contains(error_of([&] { parse_query(folder / "in/9.png"); }), "9.png"));
 }

@@ -174,17 +174,16 @@ TEST_CASE("clip: a tokenizer.json that asks for something else is refused") {
         changed[json::json_pointer(pointer)] = value;
         return error_of([&] { Tokenizer(changed.dump(), "tokenizer.json"); });
     };
-    CHECK(problem("/normalizer/normalizers/0/type", "NFKC").find("normalizer 'Sequence' is not supported") !=
-          std::string::npos);
-    CHECK(problem("/normalizer", {{"type", "Lowercase"}}).find("normalizer") != std::string::npos);
-    CHECK(problem("/pre_tokenizer/pretokenizers/0/behavior", "Isolated").find("inverted") != std::string::npos);
-    CHECK(problem("/pre_tokenizer/pretokenizers/0/pattern/Regex", "a+").find("Removed") != std::string::npos);
-    CHECK(problem("/model/end_of_word_suffix", 3).find("end_of_word_suffix") != std::string::npos);
-    CHECK(problem("/model/end_of_word_suffix", "</x>").find("end_of_word_suffix\" '</x>'") != std::string::npos);
+    CHECK(contains(problem("/normalizer/normalizers/0/type", "NFKC"), "normalizer 'Sequence' is not supported"));
+    CHECK(contains(problem("/normalizer", {{"type", "Lowercase"}}), "normalizer"));
+    CHECK(contains(problem("/pre_tokenizer/pretokenizers/0/behavior", "Isolated"), "inverted"));
+    CHECK(contains(problem("/pre_tokenizer/pretokenizers/0/pattern/Regex", "a+"), "Removed"));
+    CHECK(contains(problem("/model/end_of_word_suffix", 3), "end_of_word_suffix"));
+    CHECK(contains(problem("/model/end_of_word_suffix", "</x>"), "end_of_word_suffix\" '</x>'"));
     json upper = good;
     upper["added_tokens"][0]["content"] = "<|START|>";
     upper["added_tokens"][0]["id"] = 700;
-    CHECK(error_of([&] { Tokenizer(upper.dump(), ""); }).find("normalizer makes of it") != std::string::npos);
+    CHECK(contains(error_of([&] { Tokenizer(upper.dump(), ""); }), "normalizer makes of it"));
 }
 
 TEST_CASE("clip: texts are normalised once and for all, and too many marks are refused") {
@@ -211,8 +210,8 @@ TEST_CASE("clip: convert keeps the dtype, tells what it assumes, and inspect exp
     options.note = [&](const std::string& note) { notes.push_back(note); };
     convert(CASES + "gelu", folder / "gelu.leon", options, nullptr);
     REQUIRE(notes.size() == 2);
-    CHECK(notes[0].find("preprocessor_config.json") != std::string::npos);
-    CHECK(notes[1].find("pictures only") != std::string::npos);
+    CHECK(contains(notes[0], "preprocessor_config.json"));
+    CHECK(contains(notes[1], "pictures only"));
     const WeightsFile file(folder / "gelu.leon");
     CHECK(file.file().find("clip.text.layers.1.up.weight")->dtype == "BF16");
     CHECK(file.file().find("clip.text.layers.1.up.bias")->dtype == "F32");
@@ -224,8 +223,8 @@ TEST_CASE("clip: convert keeps the dtype, tells what it assumes, and inspect exp
     const std::string report = inspect(file, Detail::Summary);
     for (const char* part :
          {"vectors of 20", "9 patches of 14 x 14", "gelu", "CLIP's text tower", "CLIP's picture tower"})
-        CHECK_MESSAGE(report.find(part) != std::string::npos, part);
-    CHECK(report.find("unknown to this leon") == std::string::npos);
+        CHECK_MESSAGE(contains(report, part), part);
+    CHECK(!contains(report, "unknown to this leon"));
 
     const ClipEmbedder clip(folder / "gelu.leon", cpu_kernels());
     CHECK(clip.picture(Picture(9, 70, 50)).size() == 20);
@@ -283,7 +282,7 @@ TEST_CASE("clip: checkpoints that say something else than their tensors, or some
     };
     for (const Change& c : changes) {
         const std::string problem = refusal(c.file, c.pointer, c.value);
-        CHECK_MESSAGE(problem.find(c.says) != std::string::npos, text(c.pointer, ": ", problem));
+        CHECK_MESSAGE(contains(problem, c.says), text(c.pointer, ": ", problem));
         CHECK(problem.find('\n') == std::string::npos);
     }
     const TemporaryFolder folder;
@@ -308,28 +307,28 @@ TEST_CASE("clip: a leon file whose tensors or tokenizer do not fit is refused") 
     };
     const json config = json::parse(good.config_json()), tokenizer = json::parse(good.tokenizer_json());
     CHECK(rewritten(config, tokenizer, "") == "");
-    CHECK(rewritten(config, tokenizer, "clip.vision.class").find("is missing") != std::string::npos);
+    CHECK(contains(rewritten(config, tokenizer, "clip.vision.class"), "is missing"));
     json changed = config;
     changed["clip"]["dim"] = 1 << 20;
-    CHECK(rewritten(changed, tokenizer, "").find("the configuration expects") != std::string::npos);
+    CHECK(contains(rewritten(changed, tokenizer, ""), "the configuration expects"));
     changed = config;
     changed["clip"]["vision"]["heads"] = 3;
-    CHECK(rewritten(changed, tokenizer, "").find("must divide dim") != std::string::npos);
+    CHECK(contains(rewritten(changed, tokenizer, ""), "must divide dim"));
     changed = config;
     changed["clip"]["mean"] = {0, 0, "x"};
-    CHECK(rewritten(changed, tokenizer, "").find("mean") != std::string::npos);
+    CHECK(contains(rewritten(changed, tokenizer, ""), "mean"));
     changed = config;
     changed["layout"] = "cm3leon";
-    CHECK(rewritten(changed, tokenizer, "").find("unknown key") != std::string::npos);
+    CHECK(contains(rewritten(changed, tokenizer, ""), "unknown key"));
     json renamed = tokenizer;
     renamed["added_tokens"][1]["content"] = "<|end|>";
     renamed["added_tokens"][1]["id"] = 634;
-    CHECK(rewritten(config, renamed, "").find("no control token <|endoftext|>") != std::string::npos);
+    CHECK(contains(rewritten(config, renamed, ""), "no control token <|endoftext|>"));
     json larger = tokenizer;
     larger["added_tokens"].push_back(tokenizer["added_tokens"][1]);
     larger["added_tokens"][2]["content"] = "<|more|>";
     larger["added_tokens"][2]["id"] = 634;
-    CHECK(rewritten(config, larger, "").find("ids up to 634") != std::string::npos);
+    CHECK(contains(rewritten(config, larger, ""), "ids up to 634"));
 }
 
 TEST_CASE("clip: convert and embed on the command line, and a bank made with it") {
@@ -358,8 +357,8 @@ TEST_CASE("clip: convert and embed on the command line, and a bank made with it"
     const std::string bank = scratch / "documents.bank";
     REQUIRE(leon_run({"index", "build", scratch / "documents", "-o", bank, "--embedder", model}).status == 0);
     const Result found = leon_run({"index", "search", bank, "a photo of a cat", "-k", "1", "--embedder", model});
-    CHECK(found.out.find("cat.txt") != std::string::npos);
-    CHECK(found.out.find("1.0000") != std::string::npos);
+    CHECK(contains(found.out, "cat.txt"));
+    CHECK(contains(found.out, "1.0000"));
     check_refused({"index", "search", bank, "a cat"}, "clip-1");
 }
 

@@ -62,10 +62,10 @@ TEST_CASE("command line: a picture is drawn, the same bytes for the same seed, a
 
     const Result said = leon_run({"describe", scratch / "a.png", "-m", MODEL});
     CHECK(said.status == 0);
-    CHECK(said.out.find("green meadow") != std::string::npos);
-    CHECK(said.err.find("tokens/s") != std::string::npos);
+    CHECK(contains(said.out, "green meadow"));
+    CHECK(contains(said.err, "tokens/s"));
     const Result answer = leon_run({"ask", scratch / "a.png", "Where is it?", "-m", MODEL, "--quiet"});
-    CHECK(answer.out.find("meadow") != std::string::npos);
+    CHECK(contains(answer.out, "meadow"));
     CHECK(answer.err.empty());
 }
 
@@ -140,9 +140,9 @@ TEST_CASE("command line: documents of a bank help, results are enlarged, maps ar
     const Result helped = leon_run({"draw", "a picture of a car", "--retrieve", bank, "--documents", "1", "--upscale",
                                     "2", "--show-prompt", "-m", MODEL, "-o", scratch / "helped.png"});
     REQUIRE(helped.status == 0);
-    CHECK(helped.err.find("a picture of a car  (car.png)") != std::string::npos);
-    CHECK(helped.out.find("[256 codes]") != std::string::npos);
-    CHECK(plain.out.find("[256 codes]") == std::string::npos);
+    CHECK(contains(helped.err, "a picture of a car  (car.png)"));
+    CHECK(contains(helped.out, "[256 codes]"));
+    CHECK(!contains(plain.out, "[256 codes]"));
     CHECK(load_picture(scratch / "helped.png").width == 256);
     check_refused({"draw", "a car", "--retrieve", scratch / "none", "-m", MODEL, "-o", scratch / "x.png"}, "none");
     check_refused({"draw", "a car", "--retrieve", MODEL, "-m", MODEL, "-o", scratch / "x.png"}, MODEL);
@@ -165,7 +165,7 @@ TEST_CASE("command line: a document goes on, and a conversation is lines in and 
     CHECK(chat.out.starts_with("on a sandy beach.\n/fly: "));
     const Result words = leon_run({"fill-text", "a car ___", "docs/pictures/car.png", "--json", "-m", MODEL});
     CHECK(words.status == 0);
-    CHECK(words.out.find("\"words\"") != std::string::npos);
+    CHECK(contains(words.out, "\"words\""));
 }
 
 TEST_CASE("command line: help has an example for each command") {
@@ -176,10 +176,10 @@ TEST_CASE("command line: help has an example for each command") {
           "chat",   "demo",   "convert",    "inspect",       "bench",    "tokenize", "detokenize", "logits",
           "encode", "decode", "preprocess", "probabilities", "map",      "score",    "index",      "upscale"}) {
         CAPTURE(command);
-        CHECK(all.out.find(std::string("\n  ") + command) != std::string::npos);
+        CHECK(contains(all.out, std::string("\n  ") + command));
         const Result help = leon_run({command, "--help"});
         CHECK(help.status == 0);
-        CHECK(help.out.find("leon " + std::string(command)) != std::string::npos);
+        CHECK(contains(help.out, "leon " + std::string(command)));
     }
 }
 
@@ -269,7 +269,7 @@ TEST_CASE("command line: inspect tells files apart by what is in them, and refus
     fs::copy_file("tests/vectors/torch/upscaler.pth", scratch / "upscaler.safetensors");
     const Result torch = leon_run({"inspect", scratch / "upscaler.safetensors", "--tensors"});
     CHECK(torch.out.starts_with("torch checkpoint"));
-    CHECK(torch.out.find("params_ema.body.0.weight") != std::string::npos);
+    CHECK(contains(torch.out, "params_ema.body.0.weight"));
     CHECK(leon_run({"inspect", hostile + "valid.safetensors"}).out.starts_with("safetensors"));
     CHECK(leon_run({"inspect", MODEL}).out.starts_with("model "));
 }
@@ -278,11 +278,11 @@ TEST_CASE("command line: Chameleon's own weights cannot draw, and it says so") {
     const Scratch scratch;
     const std::string model = scratch / "chameleon.leon", out = scratch / "out.png";
     const std::string meta = "tests/vectors/models/meta_mha";
-    CHECK(leon_run({"convert", meta, "-o", model}).err.find("say --layout anole") != std::string::npos);
+    CHECK(contains(leon_run({"convert", meta, "-o", model}).err, "say --layout anole"));
     const Result drawn = leon_run({"draw", "a dog", "-m", model, "-o", out});
     CHECK(drawn.status == 2);  // its context is shorter than a picture
     CHECK(drawn.err.starts_with("Chameleon's own weights were released unable to draw"));
-    CHECK(leon_run({"convert", meta, "--layout", "anole", "-o", model}).err.find("anole") == std::string::npos);
+    CHECK(!contains(leon_run({"convert", meta, "--layout", "anole", "-o", model}).err, "anole"));
     check_refused({"draw", "a dog", "-m", model, "-o", out}, "");
 }
 
@@ -299,22 +299,22 @@ TEST_CASE("command line: a full disk is one line and leaves nothing") {
     save_picture(scratch / "small.png", Picture(40, 40, 200));
     const Result r = leon_run({"encode", scratch / "small.png", "-m", MODEL, "-o", "/dev/full"});
     CHECK(r.status == 2);
-    CHECK(r.err.find("/dev/full") != std::string::npos);
+    CHECK(contains(r.err, "/dev/full"));
     CHECK(fs::is_character_file("/dev/full"));
 }
 
 TEST_CASE("command line: score prints a report, and each of its commands has an example") {
     for (const char* kind : {"captions", "answers", "boxes", "segmentation", "pictures", "frechet"}) {
         CAPTURE(kind);
-        CHECK(leon_run({"score", kind, "--help"}).out.find("leon score " + std::string(kind)) != std::string::npos);
+        CHECK(contains(leon_run({"score", kind, "--help"}).out, "leon score " + std::string(kind)));
         check_refused({"score", kind}, "required");
     }
     const std::string vectors = "tests/vectors/metrics/";
     const Result r = leon_run({"score", "pictures", vectors + "picture_0a.png", vectors + "picture_0b.png", "--each"});
     CHECK(r.status == 0);
     CHECK(r.err.empty());
-    CHECK(r.out.find("\"psnr\": 30.90079") != std::string::npos);
-    CHECK(r.out.find("\"each\"") != std::string::npos);
+    CHECK(contains(r.out, "\"psnr\": 30.90079"));
+    CHECK(contains(r.out, "\"each\""));
     check_refused({"score"}, "required");
     check_refused({"score", "captions", "--references", "none.jsonl", "--candidates", "none.jsonl"}, "none.jsonl");
     check_refused({"score", "frechet", vectors + "features_0a.npy", vectors + "features_0b.npy"}, "--features");

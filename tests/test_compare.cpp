@@ -117,9 +117,7 @@ TEST_CASE("compare: models without a vocabulary in common are refused, and so ar
     write_random_model(folder / "other.leon", config, DType::F32, 7, tiny->file().tokenizer_json());
     const Model other(folder / "other.leon", cpu_kernels());
     const Material material = {{{1, 2, 3}}, {}};
-    CHECK(error_of([&] { compare(*tiny, other, material); }).find("vocabulary") != std::string::npos);
-    CHECK(error_of([&] {
-              compare(*tiny, *tiny, {{{1, -2}}, {}});
-          }).find("outside the vocabulary") != std::string::npos);
+    CHECK(contains(error_of([&] { compare(*tiny, other, material); }), "vocabulary"));
+    CHECK(contains(error_of([&] { compare(*tiny, *tiny, {{{1, -2}}, {}}); }), "outside the vocabulary"));
     CHECK(!compare(*tiny, *tiny, material).psnr);
 }

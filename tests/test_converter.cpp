@@ -320,7 +320,7 @@ TEST_CASE("converter: missing, unknown and misshapen tensors are named") {
         for (const auto& entry : original.tensors) {
             const std::string& tensor = entry.first;
             const MadeTensor& value = entry.second;
-            if (tensor.find("layers.1") == std::string::npos && tensor.find("mid.attn") == std::string::npos) continue;
+            if (!contains(tensor, "layers.1") && !contains(tensor, "mid.attn")) continue;
             CAPTURE(tensor);
             Changed model(name);
             model.tensors.erase(tensor);

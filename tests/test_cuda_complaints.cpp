@@ -22,10 +22,10 @@ std::string last_words(F action) {
     return end.status == 0 ? "nothing: it went well" : end.said;
 }
 
-#define DIES(message, ...)                                            \
-    do {                                                              \
-        const std::string said = last_words([] { __VA_ARGS__; });     \
-        CHECK_MESSAGE(said.find(message) != std::string::npos, said); \
+#define DIES(message, ...)                                        \
+    do {                                                          \
+        const std::string said = last_words([] { __VA_ARGS__; }); \
+        CHECK_MESSAGE(contains(said, message), said);             \
     } while (0)
 
 __global__ void divergent_barriers() {

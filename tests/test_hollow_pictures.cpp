@@ -116,10 +116,6 @@ void set_jpeg_sides(File& file, int high_byte_of_both) {
     FAIL("no frame header");
 }
 
-bool contains(const std::string& text, const std::string& part) {
-    return text.find(part) != std::string::npos;
-}
-
 TEST_CASE("pictures: a header that promises more than the file holds is refused before memory is taken") {
     for (const char* name : {"rgb.png", "rgba.png", "palette.png", "bilevel.png"}) {
         File file = file_of(name);

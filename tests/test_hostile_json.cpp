@@ -14,10 +14,6 @@
 namespace leon {
 namespace {
 
-bool contains(const std::string& text, const std::string& part) {
-    return text.find(part) != std::string::npos;
-}
-
 // `piece` so often that it fills `bytes`, between two ends. A piece may count: # becomes 0, 1, 2, ...
 std::string repeated(const std::string& begin, const std::string& piece, const std::string& end, size_t bytes) {
     std::string text = begin;

@@ -74,10 +74,6 @@ std::string complaint(const std::string& file) {
     return complaint(std::span(reinterpret_cast<const uint8_t*>(file.data()), file.size()));
 }
 
-bool contains(const std::string& text, const std::string& part) {
-    return text.find(part) != std::string::npos;
-}
-
 // --- reading ------------------------------------------------------------------------------------------------------
 
 TEST_CASE("image: files of every mode decode to Pillow's pixels") {

@@ -24,19 +24,19 @@ TEST_CASE("command line: a folder becomes a bank, which is searched and shown") 
     const Result built = leon_run({"index", "build", scratch / "in", "-o", bank, "-m", MODEL});
     CHECK(built.status == 0);
     CHECK(built.out.empty());
-    CHECK(built.err.find("skipped: " + scratch / "in/broken.png") != std::string::npos);
-    CHECK(built.err.find("2 documents, 1 skipped") != std::string::npos);
+    CHECK(contains(built.err, "skipped: " + scratch / "in/broken.png"));
+    CHECK(contains(built.err, "2 documents, 1 skipped"));
 
     const Result shown = leon_run({"index", "show", bank, "--documents"});
     CHECK(shown.status == 0);
-    CHECK(shown.out.find("2: 1 with text and picture, 1 texts, 0 pictures") != std::string::npos);
-    CHECK(shown.out.find("a note about ships [2J  (note.txt)") != std::string::npos);
+    CHECK(contains(shown.out, "2: 1 with text and picture, 1 texts, 0 pictures"));
+    CHECK(contains(shown.out, "a note about ships [2J  (note.txt)"));
 
     const Result text =
         leon_run({"index", "search", bank, "ships", "-k", "1", "-o", scratch / "sheet.png", "-m", MODEL});
     CHECK(text.status == 0);
     CHECK(lines(text.out) == 1);
-    CHECK(text.out.find("a note about ships") != std::string::npos);
+    CHECK(contains(text.out, "a note about ships"));
     CHECK(load_picture(scratch / "sheet.png").width == 128);
 
     const Result picture = leon_run({"index", "search", bank, scratch / "in/grey.png", "--json", "-m", MODEL});
@@ -53,7 +53,7 @@ TEST_CASE("command line: a folder becomes a bank, which is searched and shown") 
     for (const char* command : {"build", "search", "show"}) {
         const Result help = leon_run({"index", command, "--help"});
         CHECK(help.status == 0);
-        CHECK(help.out.find(std::string("leon index ") + command) != std::string::npos);
+        CHECK(contains(help.out, std::string("leon index ") + command));
     }
 }
 

@@ -263,11 +263,11 @@ TEST_CASE("legend: files are read back as written, and others are refused in one
         {R"([{"name": "dog", "of": "object", "colour": [1, 2, 3], "size": 1}])", "\"size\""}};
     for (const auto& fault : faults) {
         CAPTURE(fault.first);
-        CHECK(refusal(fault.first).find(fault.second) != std::string::npos);
+        CHECK(contains(refusal(fault.first), fault.second));
     }
-    CHECK(error_of([] { parse_legend("[]", "l"); }).find("JSON objects") != std::string::npos);
-    CHECK(error_of([] { parse_legend("{", "l"); }).find("not valid JSON") != std::string::npos);
-    CHECK(error_of([&] { load_legend(folder / "none.json"); }).find("none.json") != std::string::npos);
+    CHECK(contains(error_of([] { parse_legend("[]", "l"); }), "JSON objects"));
+    CHECK(contains(error_of([] { parse_legend("{", "l"); }), "not valid JSON"));
+    CHECK(contains(error_of([&] { load_legend(folder / "none.json"); }), "none.json"));
 }
 
 }  // namespace leon

@@ -103,15 +103,15 @@ TEST_CASE("maps: what cannot be computed is refused, each with a way out") {
     for (const char* kind : {"depth", "pose", "hed", "normals", "lines"}) {
         const std::string message = error_of([&] { parse_map_kind(kind); });
         CHECK(message.starts_with("--kind " + std::string(kind) + ": "));
-        CHECK(message.find("leon draw --layout") != std::string::npos);
+        CHECK(contains(message, "leon draw --layout"));
     }
-    CHECK(error_of([] { parse_map_kind("segmentation"); }).find("leon segment") != std::string::npos);
-    CHECK(error_of([] { parse_map_kind("Edges"); }).find("edges and scribble") != std::string::npos);
+    CHECK(contains(error_of([] { parse_map_kind("segmentation"); }), "leon segment"));
+    CHECK(contains(error_of([] { parse_map_kind("Edges"); }), "edges and scribble"));
     const EdgeRule coloured{100, 200, GradientOf::Strongest};
-    CHECK(error_of([&] { scribble_map(Picture(4, 4), coloured); }).find("--gradient") != std::string::npos);
+    CHECK(contains(error_of([&] { scribble_map(Picture(4, 4), coloured); }), "--gradient"));
     for (const EdgeRule& rule : {EdgeRule{-1, 5}, EdgeRule{9, 8}, EdgeRule{0, 2041}}) {
-        CHECK(error_of([&] { edge_map(Picture(4, 4), rule); }).find("0 to 2040") != std::string::npos);
-        CHECK(error_of([&] { scribble_map(Picture(4, 4), rule); }).find("0 to 2040") != std::string::npos);
+        CHECK(contains(error_of([&] { edge_map(Picture(4, 4), rule); }), "0 to 2040"));
+        CHECK(contains(error_of([&] { scribble_map(Picture(4, 4), rule); }), "0 to 2040"));
     }
 }
 

@@ -69,10 +69,6 @@ std::string refused(const std::string& program, size_t bytes = ENOUGH) {
     return error_of([&] { run(program, bytes); });
 }
 
-bool contains(const std::string& text, const std::string& part) {
-    return text.find(part) != std::string::npos;
-}
-
 }  // namespace
 
 TEST_CASE("pickle: numbers of every protocol") {

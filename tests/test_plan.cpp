@@ -97,5 +97,5 @@ TEST_CASE("plan: the report names every assumption and every kernel") {
     options.say = [&](const std::string& line) { report += line + "\n"; };
     plan("", options);
     for (const char* part : {"plan for H100", "assumed", "source", "350m", "project_qkv", "attention", "conv2d"})
-        CHECK_MESSAGE(report.find(part) != std::string::npos, part);
+        CHECK_MESSAGE(contains(report, part), part);
 }

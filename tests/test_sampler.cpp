@@ -46,10 +46,6 @@ std::vector<int> kept(const std::vector<float>& scores) {
     return ids;
 }
 
-bool contains(const std::string& text, const std::string& part) {
-    return text.find(part) != std::string::npos;
-}
-
 // --- random chains ----------------------------------------------------------------------------------------------
 
 struct RandomChain {

@@ -18,10 +18,6 @@ namespace {
 
 constexpr int VOCAB = 61, CONTEXT = 360;
 
-bool contains(const std::string& text, const std::string& part) {
-    return text.find(part) != std::string::npos;
-}
-
 bool is_in(const Ranges& ranges, int32_t id) {
     return ranges.empty() ||
            std::any_of(ranges.begin(), ranges.end(), [id](auto& r) { return r.first <= id && id <= r.second; });
@@ -89,7 +85,7 @@ TEST_CASE("score: log p equals one token at a time, on every backend") {
     all.push_back(&reference_kernels());
     for (const Kernels* k : all) {
         CAPTURE(std::string(k->name));
-        const bool is_gpu = std::string(k->name).find("cuda") != std::string::npos;
+        const bool is_gpu = contains(std::string(k->name), "cuda");
         for (Family family : {Family::Chameleon, Family::ChameleonSwin, Family::CM3Leon, Family::TwoAxes}) {
             const TinyTransformer tiny(family, VOCAB, CONTEXT, is_gpu ? DType::BF16 : DType::F32);
             for (auto [prompt_tokens, tokens] : {std::pair(1, 1), {5, 12}, {3, 90}}) {

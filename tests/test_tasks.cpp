@@ -366,8 +366,8 @@ TEST_CASE("tasks: a document goes on within its limits") {
     }
     const std::vector<Content> contents = {{"a <b>dog</b>", {}}, {"", gradient(8, 8)}};
     const std::string page = save_writing(folder / "story", contents, {{"an end", {}}});
-    CHECK(read_text(page).find("a &lt;b&gt;dog") != std::string::npos);
-    CHECK(read_text(page).find("data:image/png;base64,") != std::string::npos);
+    CHECK(contains(read_text(page), "a &lt;b&gt;dog"));
+    CHECK(contains(read_text(page), "data:image/png;base64,"));
     CHECK(read_text(folder / "story/index.md") == "a <b>dog</b>\n\n![](1.png)\n\nan end\n\n");
     CHECK(load_picture(folder / "story/1.png").rgb == gradient(8, 8).rgb);
 }
@@ -440,18 +440,18 @@ TEST_CASE("tasks: a dialogue draws, looks, answers, and survives what it does no
         return out.str();
     };
     CHECK(take("  ") == "");
-    CHECK(take("/edit add a dog").find("no picture") != std::string::npos);
-    CHECK(take("a red car on a sandy beach").find("chat-1.png") != std::string::npos);  // nothing was shown: it draws
+    CHECK(contains(take("/edit add a dog"), "no picture"));
+    CHECK(contains(take("a red car on a sandy beach"), "chat-1.png"));  // nothing was shown: it draws
     CHECK(take("Where is it?") == "on a sandy beach.\n");
-    CHECK(take("/image no such.png").find("no such.png") != std::string::npos);
-    CHECK(take("/fly").find("/help") != std::string::npos);
+    CHECK(contains(take("/image no such.png"), "no such.png"));
+    CHECK(contains(take("/fly"), "/help"));
     CHECK(take("/image docs/pictures/sailboat.png") == "");
     CHECK(take("Where is it?") == "on the open sea.\n");
     CHECK(take("/save " + (folder / "saved.png")) == "");
     CHECK(load_picture(folder / "saved.png").rgb == load_picture("docs/pictures/sailboat.png").rgb);
     CHECK(shown == 2);
     CHECK(take("/forget") == "");
-    CHECK(take("/save x.png").find("no picture") != std::string::npos);
+    CHECK(contains(take("/save x.png"), "no picture"));
     CHECK(!dialogue.is_over());
     take("/quit");
     CHECK(dialogue.is_over());

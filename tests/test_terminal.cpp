@@ -267,7 +267,7 @@ TEST_CASE("terminal: a progress bar is redrawn ten times a second at most, and l
         CHECK(frames >= 9);
         CHECK(frames <= 11);
         CHECK(stage.seen().rows.size() == 1);
-        CHECK(stage.seen().line(0).find("1000/s") != std::string::npos);
+        CHECK(contains(stage.seen().line(0), "1000/s"));
         bar.finish();
         Emulator after = stage.seen();
         CHECK(after.rows.size() == 1);

@@ -355,9 +355,9 @@ TEST_CASE("vocabulary: picture codes must be complete and in order") {
         return error_of([&] { read_vocabulary(tokenizer); });
     };
     CHECK(renamed("<unk>", "<none>") == "");
-    CHECK(renamed("IMGIMGFZ", "<none>").find("stands apart") != std::string::npos);
-    CHECK(renamed("<unk>", "IMGIMGGEZ").find("code 64 has id 3") != std::string::npos);
-    CHECK(renamed("<unk>", "IMGIMGAAZ").find("stands apart") != std::string::npos);
+    CHECK(contains(renamed("IMGIMGFZ", "<none>"), "stands apart"));
+    CHECK(contains(renamed("<unk>", "IMGIMGGEZ"), "code 64 has id 3"));
+    CHECK(contains(renamed("<unk>", "IMGIMGAAZ"), "stands apart"));
 }
 
 TEST_CASE("tokenizer: a hostile tokenizer.json is a one-line Error that names the file") {
@@ -376,7 +376,7 @@ TEST_CASE("tokenizer: a hostile tokenizer.json is a one-line Error that names th
         CAPTURE(source.substr(0, 200));
         CAPTURE(message);
         CHECK(!message.empty());
-        CHECK(message.find(part) != std::string::npos);
+        CHECK(contains(message, part));
     };
     auto refuses_change = [&](const std::function<void(json&)>& change, const std::string& part) {
         json file = good;
@@ -536,7 +536,7 @@ TEST_CASE("tokenizer: more tokens than the file's size justifies are refused bef
     CHECK(problem_with(150'000) == "");
     const std::string refused = problem_with(600'000);
     CAPTURE(refused);
-    CHECK(refused.find("more memory than its size justifies") != std::string::npos);
+    CHECK(contains(refused, "more memory than its size justifies"));
 }
 
 // What backtracks without end stops at PCRE2's limit: an Error or an answer, at once.
@@ -548,7 +548,7 @@ TEST_CASE("tokenizer: a hostile expression does not hang") {
         const Tokenizer tokenizer(file.dump(), "x");
         const std::string text(5000, 'a');
         const std::string message = error_of([&] { CHECK(tokenizer.decode(tokenizer.encode(text, AS_TEXT)) == text); });
-        CHECK((message.empty() || message.find("failed on this text") != std::string::npos));
+        CHECK((message.empty() || contains(message, "failed on this text")));
     }
 }
 

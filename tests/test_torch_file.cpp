@@ -20,10 +20,6 @@ namespace fs = std::filesystem;
 
 const std::string VECTORS = "tests/vectors/torch/", HOSTILE = "tests/vectors/hostile/";
 
-bool contains(const std::string& text, const std::string& part) {
-    return text.find(part) != std::string::npos;
-}
-
 int64_t rows_of(const TorchTensor& tensor) {
     return tensor.shape.empty() ? 1 : tensor.shape[0];
 }

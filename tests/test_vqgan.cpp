@@ -229,15 +229,14 @@ TEST_CASE("vqgan: what does not fit is an Error") {
     auto decode = [&](const std::vector<int32_t>& codes, int rows, int cols) {
         return error_of([&] { vqgan.decode(codes, rows, cols); });
     };
-    CHECK(decode({256}, 1, 1).find("picture code 256 is outside 0..255") != std::string::npos);
-    CHECK(decode({0, -1}, 1, 2).find("picture code -1") != std::string::npos);
-    CHECK(decode({}, 0, 4).find("empty") != std::string::npos);
+    CHECK(contains(decode({256}, 1, 1), "picture code 256 is outside 0..255"));
+    CHECK(contains(decode({0, -1}, 1, 2), "picture code -1"));
+    CHECK(contains(decode({}, 0, 4), "empty"));
     CHECK(decode({0, 255}, 2, 1) == "");
 
     const Converted half("chameleon_mha");
     const Vqgan encoder = half.on(cpu_kernels());
-    CHECK(error_of([&] { encoder.decode(std::vector<int32_t>{1}, 1, 1); }).find("no picture decoder") !=
-          std::string::npos);
+    CHECK(contains(error_of([&] { encoder.decode(std::vector<int32_t>{1}, 1, 1); }), "no picture decoder"));
 }
 
 TEST_CASE("vqgan: the published size takes the published work") {

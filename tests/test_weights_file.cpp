@@ -23,10 +23,6 @@ std::string load_error(const std::string& path) {
     return error_of([&] { SafetensorsFile file(path); });
 }
 
-bool contains(const std::string& text, const std::string& part) {
-    return text.find(part) != std::string::npos;
-}
-
 ModelConfig small_model() {
     ModelConfig config;
     config.name = "small";

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "kernels/check.h"
 
@@ -20,4 +21,8 @@ std::string error_of(const Action& action) {
         return error.what();
     }
     return "";
+}
+
+inline bool contains(std::string_view text, std::string_view part) {
+    return text.find(part) != std::string_view::npos;
 }

@@ -222,10 +222,10 @@ TEST_CASE("batches: documents arrive whole, each once a pass, tasks by their sha
     const double share = static_cast<double>(cursor.of_task[1]) / static_cast<double>(cursor.documents);
     CHECK(std::abs(share - 0.75) < 5 * std::sqrt(0.75 * 0.25 / 4000));
     r.mixture.shares = {{"d", 1}};
-    CHECK(error_of([&] { Batches(*data.dataset, r, control()); }).find("no documents in 'train'") != std::string::npos);
+    CHECK(contains(error_of([&] { Batches(*data.dataset, r, control()); }), "no documents in 'train'"));
     const std::string of_held_out = error_of([&] { Batches(*data.dataset, r, control(), "held_out"); });
-    CHECK(of_held_out.find("'d'") != std::string::npos);
-    CHECK(of_held_out.find("no documents in 'held_out'") != std::string::npos);
+    CHECK(contains(of_held_out, "'d'"));
+    CHECK(contains(of_held_out, "no documents in 'held_out'"));
 }
 
 TEST_CASE("batches: weights are those of the target's kind, of what was retrieved, of what is not learnt") {

@@ -110,10 +110,11 @@ TEST_CASE("data build: a folder of pictures with captions") {
 
     // A caption that changes makes it another input.
     write_text(in.photos + "/p0.txt", "blue");
-    CHECK(error_of([&] {
-              build_dataset(*model,
-                            {.input = in.photos, .output = in.folder / "out", .task = "", .items_per_shard = 3});
-          }).find("another 'input'") != std::string::npos);
+    CHECK(contains(error_of([&] {
+                       build_dataset(
+                           *model, {.input = in.photos, .output = in.folder / "out", .task = "", .items_per_shard = 3});
+                   }),
+                   "another 'input'"));
 }
 
 TEST_CASE("data build: lines of JSON, a task each") {
@@ -139,8 +140,8 @@ TEST_CASE("data build: lines of JSON, a task each") {
     const ShardReport report = build_dataset(*model, {.input = list, .output = in.folder / "out", .task = ""});
     CHECK(report.documents == 6);
     REQUIRE(report.skipped == 2);
-    CHECK(report.problems[0].find("gone.png") != std::string::npos);
-    CHECK(report.problems[1].find("list.jsonl: line 9") != std::string::npos);
+    CHECK(contains(report.problems[0], "gone.png"));
+    CHECK(contains(report.problems[1], "list.jsonl: line 9"));
     const Dataset data({in.folder / "out"}, "");
     CHECK(data.tasks() == std::vector<std::string>{"ask", "draw", "draw-from-map", "draw-objects", "edit", "story"});
     CHECK(data.source("draw", 0) == "mine");
@@ -172,10 +173,10 @@ TEST_CASE("data build: lines of JSON, a task each") {
 
 TEST_CASE("data build: a line that is wrong says what is") {
     CHECK(line_error(R"({"text": "a"})").empty());
-    CHECK(line_error(R"({"text": "a"})", "draw").find("no picture") != std::string::npos);
-    CHECK(line_error(R"({"picture": "a.png"})", "describe").find("no caption") != std::string::npos);
+    CHECK(contains(line_error(R"({"text": "a"})", "draw"), "no picture"));
+    CHECK(contains(line_error(R"({"picture": "a.png"})", "describe"), "no caption"));
     CHECK(line_error(R"({"picture": "a.png"})").empty());
-    CHECK(line_error(R"({"picture": "a.png", "text": "b"})", "edit").find(".jsonl") != std::string::npos);
+    CHECK(contains(line_error(R"({"picture": "a.png", "text": "b"})", "edit"), ".jsonl"));
     for (const auto& [line, about] : std::vector<std::pair<std::string, std::string>>{
              {"[]", "no JSON object"},
              {"{}", "neither"},
@@ -198,7 +199,7 @@ TEST_CASE("data build: a line that is wrong says what is") {
              {R"({"text": ")" + std::string(70000, 'a') + "\"}", "longer than"}}) {
         const std::string error = line_error(line);
         CAPTURE(error);
-        CHECK(error.find(about) != std::string::npos);
+        CHECK(contains(error, about));
         CHECK(error.find('\n') == std::string::npos);
     }
     // The rows of other families.
@@ -251,7 +252,7 @@ TEST_CASE("data build: retrieved documents stand in front, and never the documen
     const Dataset fitted({in.folder / "short"}, "");
     for (int64_t i = 0; i < fitted.documents("draw"); i++) CHECK(fitted.document("draw", i).ids.size() <= 64);
     build.documents = MOST_HELP + 1;
-    CHECK(error_of([&] { build_dataset(*model, build); }).find("--documents") != std::string::npos);
+    CHECK(contains(error_of([&] { build_dataset(*model, build); }), "--documents"));
 }
 
 TEST_CASE("data build: the commands, and what they show") {
@@ -262,15 +263,15 @@ TEST_CASE("data build: the commands, and what they show") {
     CHECK(r.status == 0);
     CHECK(r.out.empty());
     CHECK(r.err.find("leon: skipped: ") == 0);
-    CHECK(r.err.find("7 documents of ") != std::string::npos);
+    CHECK(contains(r.err, "7 documents of "));
     CHECK(lines(r.err) == 4);
     CHECK(leon_run({"data", "build", in.photos, "-o", out, "-m", model.path(), "--shard-documents", "2"}).status == 0);
 
     r = leon_run({"data", "show", out, "-m", model.path(), "-n", "1", "-o", in.folder / "sheet.png"});
     CHECK(r.status == 0);
-    CHECK(r.out.find("draw 0 (more/p1.png), ") != std::string::npos);
-    CHECK(r.out.find("\"red thing number 1\" <racm3:break> [16 codes] </s>") != std::string::npos);
-    CHECK(r.out.find("text 0 (alone.txt), ") != std::string::npos);
+    CHECK(contains(r.out, "draw 0 (more/p1.png), "));
+    CHECK(contains(r.out, "\"red thing number 1\" <racm3:break> [16 codes] </s>"));
+    CHECK(contains(r.out, "text 0 (alone.txt), "));
     const Picture sheet = load_picture(in.folder / "sheet.png");
     CHECK(sheet.width == TINY_SIDE);
     CHECK(sheet.height == 2 * TINY_SIDE + 4);
@@ -313,7 +314,7 @@ TEST_CASE("data show: holes are filled with what belongs there, and what matters
             const bool matters = x / 8 == 1 && y / 8 == 1;
             CHECK(first.at(x, y)[1] == (matters ? second.at(x, y)[1] : second.at(x, y)[1] / 3));
         }
-    CHECK(shown_text(*model, data, {"fill", 1}).find("holes are made") != std::string::npos);
-    CHECK(shown_text(*model, data, {"fill", 0}).find(" 15 picture, 1 object") != std::string::npos);
-    CHECK(dataset_summary(data).find("2 documents") != std::string::npos);
+    CHECK(contains(shown_text(*model, data, {"fill", 1}), "holes are made"));
+    CHECK(contains(shown_text(*model, data, {"fill", 0}), " 15 picture, 1 object"));
+    CHECK(contains(dataset_summary(data), "2 documents"));
 }

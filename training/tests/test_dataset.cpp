@@ -140,12 +140,12 @@ TEST_CASE("dataset: ids of another model are refused") {
     TemporaryFolder folder;
     write_shard(folder / "a.shard", {small()}, "one");
     CHECK(open_error(folder / "a.shard", "one").empty());
-    CHECK(open_error(folder / "a.shard", "two").find("another model") != std::string::npos);
+    CHECK(contains(open_error(folder / "a.shard", "two"), "another model"));
     write_shard(folder / "b.shard", {small()}, "two");
-    CHECK(open_error(folder.path(), "").find("another model") != std::string::npos);
-    CHECK(open_error(folder / "nothing", "").find("nothing") != std::string::npos);
+    CHECK(contains(open_error(folder.path(), ""), "another model"));
+    CHECK(contains(open_error(folder / "nothing", ""), "nothing"));
     std::filesystem::create_directory(folder / "empty");
-    CHECK(open_error(folder / "empty", "").find("no shards") != std::string::npos);
+    CHECK(contains(open_error(folder / "empty", ""), "no shards"));
     CHECK(error_of([&] { ShardWriter(folder / "no/where.shard", ""); }) != "");
 }
 
@@ -199,19 +199,19 @@ TEST_CASE("dataset: facts that do not fit are refused by name") {
         write_text(folder / "bad.shard", bad);
         const std::string error = open_error(folder / "bad.shard");
         CHECK(error.find('\n') == std::string::npos);
-        CHECK((error.empty() || error.find("bad.shard") != std::string::npos));
+        CHECK((error.empty() || contains(error, "bad.shard")));
         return error;
     };
     CHECK(error_with(at("ids", 0), 2).empty());
-    CHECK(error_with(at("ids", 0), -1).find("below 0") != std::string::npos);
-    CHECK(error_with(at("kinds", 2, 1), TOKEN_KINDS, 1).find("no known kind") != std::string::npos);
-    CHECK(error_with(at("lengths", 0), 5).find("add up") != std::string::npos);
-    CHECK(error_with(at("lengths", 0), 1).find("too short") != std::string::npos);
-    CHECK(error_with(at("lengths", 0), -4).find("too short") != std::string::npos);
-    CHECK(error_with(at("source_bytes", 0), -1).find("too short") != std::string::npos);
-    CHECK(error_with(at("source_bytes", 0), 5).find("add up") != std::string::npos);
+    CHECK(contains(error_with(at("ids", 0), -1), "below 0"));
+    CHECK(contains(error_with(at("kinds", 2, 1), TOKEN_KINDS, 1), "no known kind"));
+    CHECK(contains(error_with(at("lengths", 0), 5), "add up"));
+    CHECK(contains(error_with(at("lengths", 0), 1), "too short"));
+    CHECK(contains(error_with(at("lengths", 0), -4), "too short"));
+    CHECK(contains(error_with(at("source_bytes", 0), -1), "too short"));
+    CHECK(contains(error_with(at("source_bytes", 0), 5), "add up"));
     const auto range = [&](size_t fact, int32_t value) {
-        return error_with(at("facts", 5 + fact), value).find("document 1 has facts out of range") != std::string::npos;
+        return contains(error_with(at("facts", 5 + fact), value), "document 1 has facts out of range");
     };
     CHECK(range(0, 2));  // the task
     CHECK(range(0, -1));
@@ -237,7 +237,7 @@ TEST_CASE("dataset: facts that do not fit are refused by name") {
     write_text(folder / "bad.shard", "{}");
     CHECK(open_error(folder / "bad.shard") != "");
     const TinyModel model(Layout::CM3Leon);
-    CHECK(open_error(model.path()).find("not a shard") != std::string::npos);
+    CHECK(contains(open_error(model.path()), "not a shard"));
 }
 
 TEST_CASE("dataset: no damage does more than an Error in one line") {

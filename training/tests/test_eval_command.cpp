@@ -24,15 +24,15 @@ TEST_CASE("eval command: a table, a report with its rows, and a page") {
                                     "-o", report, "--rows", "--page", folder, "--held-out-compositions"}));
     REQUIRE(r.status == 0);
     CHECK(r.err.empty());
-    CHECK(r.out.find("object precision") != std::string::npos);
-    CHECK(r.out.find("PSNR of objects") != std::string::npos);
-    CHECK(r.out.find(folder + "/index.html") != std::string::npos);
+    CHECK(contains(r.out, "object precision"));
+    CHECK(contains(r.out, "PSNR of objects"));
+    CHECK(contains(r.out, folder + "/index.html"));
     const auto json = nlohmann::json::parse(read_text(report));
     CHECK(json.at("rows_per_kind") == 2);
     CHECK(json.at("compositions") == "held out");
     for (const auto& section : json.at("sections"))
         for (const auto& row : section.at("each")) CHECK(row.at("held_out_composition") == true);
-    CHECK(read_text(folder + "/index.html").find("<h2>tokenizer</h2>") != std::string::npos);
+    CHECK(contains(read_text(folder + "/index.html"), "<h2>tokenizer</h2>"));
 }
 
 TEST_CASE("eval command: what cannot be done is refused before the work begins") {

@@ -44,7 +44,7 @@ TEST_CASE("parameters: tensors lie side by side, aligned") {
             CHECK(p.first < end + 16);
             end = p.first + p.size();
             count += p.size();
-            CHECK(p.decays == (p.spec.name.find("norm") == std::string::npos));
+            CHECK(p.decays == (!contains(p.spec.name, "norm")));
         }
         CHECK(layout.floats() >= end);
         CHECK(layout.count() == count);
@@ -159,26 +159,24 @@ TEST_CASE("parameters: files that do not fit are refused") {
     wider.ffn_dim += 32;
     const ParameterLayout other(wider), own(model->config().transformer);
     ParameterVector values(other, reference_kernels());
-    CHECK(error_of([&] { load(values, model->file()); }).find("another transformer") != std::string::npos);
+    CHECK(contains(error_of([&] { load(values, model->file()); }), "another transformer"));
 
     ModelConfig pictures = model->config();
     pictures.has_transformer = false;
     write_random_model(folder / "pictures.leon", pictures, DType::F32, 1);
     const WeightsFile without(folder / "pictures.leon");
     ParameterVector fitting(own, reference_kernels());
-    CHECK(error_of([&] { load(fitting, without); }).find("holds no transformer") != std::string::npos);
+    CHECK(contains(error_of([&] { load(fitting, without); }), "holds no transformer"));
 
     ModelConfig alone = model->config();
     alone.has_vqgan = false;
     write_random_model(folder / "alone.leon", alone, DType::F32, 1);
     const WeightsFile rest(folder / "alone.leon");
     const std::string path = folder / "out.leon";
-    CHECK(error_of([&] { save_model(path, model->config(), fitting, DType::F32, rest); }).find("is missing") !=
-          std::string::npos);
+    CHECK(contains(error_of([&] { save_model(path, model->config(), fitting, DType::F32, rest); }), "is missing"));
     ModelConfig larger = model->config();
     larger.vqgan.codes *= 2;
-    CHECK(error_of([&] { save_model(path, larger, fitting, DType::F32, model->file()); }).find("and not [") !=
-          std::string::npos);
+    CHECK(contains(error_of([&] { save_model(path, larger, fitting, DType::F32, model->file()); }), "and not ["));
     CHECK(error_of([&] { read_file(path); }) != "");  // nothing was left behind
 }
 
@@ -264,10 +262,9 @@ TEST_CASE("same-cell heads: most of a head's attention goes to the cell of an ea
     // And nothing else has changed.
     const std::vector<float> after = values.download();
     for (const Parameter& p : layout.parameters()) {
-        const bool is_changed =
-            p.spec.name.starts_with("transformer.layers.1.") &&
-            (p.spec.name.find("k_norm") != std::string::npos || p.spec.name.find("q_norm") != std::string::npos ||
-             p.spec.name.ends_with(".v") || p.spec.name.ends_with(".o"));
+        const bool is_changed = p.spec.name.starts_with("transformer.layers.1.") &&
+                                (contains(p.spec.name, "k_norm") || contains(p.spec.name, "q_norm") ||
+                                 p.spec.name.ends_with(".v") || p.spec.name.ends_with(".o"));
         CAPTURE(p.spec.name);
         CHECK(std::equal(after.begin() + p.first, after.begin() + p.first + p.size(), before.begin() + p.first) ==
               !is_changed);

@@ -43,8 +43,7 @@ std::string error_with(const std::string& path, const json& value) {
     return error_of([&] { parse(changed); });
 }
 bool names(const std::string& error, const std::string& key) {
-    return error.find("recipe.json") != std::string::npos && error.find(key) != std::string::npos &&
-           error.find('\n') == std::string::npos;
+    return contains(error, "recipe.json") && contains(error, key) && error.find('\n') == std::string::npos;
 }
 
 // The paths of all keys, in objects too.
@@ -238,7 +237,7 @@ TEST_CASE("recipe: comments are passed over, outside of strings") {
     TemporaryFolder folder;
     write_text(folder / "r.json", text);
     CHECK(load_recipe(folder / "r.json").steps == 100);
-    CHECK(error_of([&] { load_recipe(folder / "none.json"); }).find("none.json") != std::string::npos);
+    CHECK(contains(error_of([&] { load_recipe(folder / "none.json"); }), "none.json"));
 }
 
 TEST_CASE("recipe: learning rates rise to their peak, and end where they are to") {
@@ -292,7 +291,7 @@ TEST_CASE("recipe: shares follow the mixture, within its bounds") {
     CHECK(shares_of(m, documents).at("a") == doctest::Approx(a / (a + c)));
     CHECK(shares_of(m, documents).at("a") + shares_of(m, documents).at("c") == doctest::Approx(1));
     m.shares = {{"d", 1}};
-    CHECK(error_of([&] { shares_of(m, documents); }).find("'d'") != std::string::npos);
+    CHECK(contains(error_of([&] { shares_of(m, documents); }), "'d'"));
     m.shares = {{"a", 1}};
-    CHECK(error_of([&] { shares_of(m, {{"a", 0}}); }).find("'a'") != std::string::npos);
+    CHECK(contains(error_of([&] { shares_of(m, {{"a", 0}}); }), "'a'"));
 }

@@ -138,16 +138,16 @@ TEST_CASE("shard build: another build in the same folder is refused, and says wh
         CHECK(files_of(out) == before);
         return error;
     };
-    CHECK(error_with([](ShardBuild& b) { b.mark = "other"; }).find("another 'model'") != std::string::npos);
-    CHECK(error_with([](ShardBuild& b) { b.items = 51; }).find("another 'items'") != std::string::npos);
-    CHECK(error_with([](ShardBuild& b) { b.items_per_shard = 7; }).find("items_per_shard") != std::string::npos);
-    CHECK(error_with([](ShardBuild& b) { b.what["what"] = 1; }).find("another 'what'") != std::string::npos);
-    CHECK(error_with([](ShardBuild& b) { b.what["more"] = 1; }).find("another 'more'") != std::string::npos);
+    CHECK(contains(error_with([](ShardBuild& b) { b.mark = "other"; }), "another 'model'"));
+    CHECK(contains(error_with([](ShardBuild& b) { b.items = 51; }), "another 'items'"));
+    CHECK(contains(error_with([](ShardBuild& b) { b.items_per_shard = 7; }), "items_per_shard"));
+    CHECK(contains(error_with([](ShardBuild& b) { b.what["what"] = 1; }), "another 'what'"));
+    CHECK(contains(error_with([](ShardBuild& b) { b.what["more"] = 1; }), "another 'more'"));
     CHECK(error_with([](ShardBuild&) {}).empty());
     write_text(out + "/build.json", "{");
-    CHECK(error_of([&] { build_shards(build_of(out), example); }).find("build.json") != std::string::npos);
+    CHECK(contains(error_of([&] { build_shards(build_of(out), example); }), "build.json"));
     fs::remove(out + "/build.json");
-    CHECK(error_of([&] { build_shards(build_of(out), example); }).find("something else") != std::string::npos);
+    CHECK(contains(error_of([&] { build_shards(build_of(out), example); }), "something else"));
     write_text(folder / "file", "");
     CHECK(error_of([&] { build_shards(build_of(folder / "file/data"), example); }) != "");
 }
@@ -157,14 +157,14 @@ TEST_CASE("shard build: where nothing can be used there is no dataset") {
     ShardBuild build = build_of(folder / "data");
     const auto never = [](int64_t item) -> Example { throw Error("is broken", std::to_string(item)); };
     const std::string error = error_of([&] { build_shards(build, never); });
-    CHECK(error.find("the first problem: 0: is broken") != std::string::npos);
+    CHECK(contains(error, "the first problem: 0: is broken"));
     // What was found to be broken is not tried again.
     std::atomic<int> tried{0};
     CHECK(error_of([&] { build_shards(build, [&](int64_t item) { return tried++, never(item); }); }) == error);
     CHECK(tried == 0);
     build.folder = folder / "none";
     build.items = 0;
-    CHECK(error_of([&] { build_shards(build, example); }).find("nothing to build") != std::string::npos);
+    CHECK(contains(error_of([&] { build_shards(build, example); }), "nothing to build"));
 }
 
 TEST_CASE("parallel: a body may call it too, which then runs on its thread alone") {

@@ -120,9 +120,8 @@ TEST_CASE("source gradients: permuted and shared tensors get the gradients of wh
     fs::permissions(copies / "moved/model.safetensors", fs::perms::owner_write, fs::perm_options::add);
     int tried = 0;
     for (const SourceGradient& g : base.gradients) {
-        if (g.name.find("layers.0") == std::string::npos || g.shape.size() > 2) continue;
-        if (g.values.size() > 16 && g.name.find("q_") == std::string::npos && g.name.find("k_") == std::string::npos)
-            continue;
+        if (!contains(g.name, "layers.0") || g.shape.size() > 2) continue;
+        if (g.values.size() > 16 && !contains(g.name, "q_") && !contains(g.name, "k_")) continue;
         CAPTURE(g.name);
         // Along the gradient, as far as moves the loss by a hundredth.
         const double most = largest(g.values);
@@ -179,7 +178,7 @@ TEST_CASE("source gradients: what cannot be is refused in words") {
     changed.tokens.clear();
     CHECK(refused(changed).find("tokens: holds no token") == 0);
     for (const Golden& learned : golden_cases()) {
-        if (learned.folder.string().find("cm3leon") == std::string::npos) continue;
+        if (!contains(learned.folder.string(), "cm3leon")) continue;
         changed.tokens.assign(33, 1);
         CHECK(error_of([&] {
                   gradients_of(learned.folder.string(), changed, reference_kernels(), reference_grad_kernels());

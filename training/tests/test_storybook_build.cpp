@@ -128,7 +128,7 @@ TEST_CASE("storybook build: kinds are drawn by their shares, a seed's always the
     for (const char* bad : {"", "draw", "draw=", "draw=x", "draw=1x", "draw=-1", "draw=nan", "fly=1", "draw=1,,ask=1",
                             "draw=1,draw=2", "draw=0", "draw=1,", "=1"}) {
         CAPTURE(bad);
-        CHECK(error_of([&] { parse_kinds(bad); }).find("--kinds") != std::string::npos);
+        CHECK(contains(error_of([&] { parse_kinds(bad); }), "--kinds"));
     }
 }
 
@@ -161,13 +161,11 @@ TEST_CASE("storybook build: documents are those of neighbouring seeds, and build
         }
 
     const auto refused = [&](const StorybookBuild& b) { return error_of([&] { build_storybook(*model, b); }); };
-    CHECK(refused({.output = folder / "x", .documents = 11, .kinds = kinds, .first_seed = FIRST_TRAINING_SEED - 10})
-              .find("for training") != std::string::npos);
-    CHECK(refused({.output = folder / "x",
-                   .documents = 1,
-                   .kinds = parse_kinds("retrieve-rare=1"),
-                   .first_seed = FIRST_TRAINING_SEED})
-              .find("evaluation only") != std::string::npos);
+    StorybookBuild bad{.output = folder / "x", .documents = 11, .kinds = kinds, .first_seed = FIRST_TRAINING_SEED - 10};
+    CHECK(contains(refused(bad), "for training"));
+    bad.first_seed = FIRST_TRAINING_SEED;
+    bad.kinds = parse_kinds("retrieve-rare=1");
+    CHECK(contains(refused(bad), "evaluation only"));
     CHECK(!std::filesystem::exists(folder / "x"));
 }
 

@@ -110,8 +110,8 @@ TEST_CASE("evaluation: the page about scores has every rule as it is") {
     const std::string page = read_text("docs/evaluation.md");
     for (const MarkDefinition& definition : mark_definitions()) {
         CAPTURE(std::string(definition.name));
-        CHECK(page.find(std::string("\n| ") + definition.name + " | ") != std::string::npos);
-        CHECK(page.find(std::string(" | ") + definition.rule + " |\n") != std::string::npos);
+        CHECK(contains(page, std::string("\n| ") + definition.name + " | "));
+        CHECK(contains(page, std::string(" | ") + definition.rule + " |\n"));
     }
 }
 
@@ -395,7 +395,7 @@ TEST_CASE("evaluation: rows asked together are answered as each alone, and again
     how.progress = [](size_t, size_t) { return false; };
     CHECK(answer_rows(box_model(), std::span(&rows[0], 1), how).empty());
     const TinyModel tiny(Layout::CM3Leon);
-    CHECK(error_of([&] { answer_rows(*tiny, rows, {}); }).find("does not draw storybook scenes") != std::string::npos);
+    CHECK(contains(error_of([&] { answer_rows(*tiny, rows, {}); }), "does not draw storybook scenes"));
 }
 
 TEST_CASE("evaluation: sections, the same whatever the batch") {
@@ -436,7 +436,7 @@ TEST_CASE("evaluation: sections, the same whatever the batch") {
     options.compositions = Compositions::Any;
 
     options.sections = {"draw", "dance"};
-    CHECK(error_of([&] { evaluate_storybook(box_model(), world(), options); }).find("'dance'") != std::string::npos);
+    CHECK(contains(error_of([&] { evaluate_storybook(box_model(), world(), options); }), "'dance'"));
     options.sections = {};
     options.first_seed = FIRST_TRAINING_SEED - 2;
     options.sections = {"recogniser"};
@@ -489,13 +489,13 @@ TEST_CASE("evaluation: reports say every score, its rule, and rows if they are w
     CHECK_FALSE(nlohmann::json::parse(report_json(report, Detail::Summary)).at("sections").at(0).contains("each"));
 
     const std::string table = report_table(report);
-    CHECK(table.find("75.0%") != std::string::npos);
-    CHECK(table.find("missed") != std::string::npos);
-    CHECK(table.find("+25.0") != std::string::npos);
+    CHECK(contains(table, "75.0%"));
+    CHECK(contains(table, "missed"));
+    CHECK(contains(table, "+25.0"));
     const TemporaryFolder folder;
     const std::string page = read_text(write_report_page(report, folder / "page"));
-    CHECK(page.find("a &lt;model&gt;") != std::string::npos);
-    CHECK(page.find("a dog &lt;i&gt;") != std::string::npos);
-    CHECK(page.find("class=wrong") != std::string::npos);
-    CHECK(page.find("class=right") == std::string::npos);
+    CHECK(contains(page, "a &lt;model&gt;"));
+    CHECK(contains(page, "a dog &lt;i&gt;"));
+    CHECK(contains(page, "class=wrong"));
+    CHECK(!contains(page, "class=right"));
 }

@@ -186,7 +186,7 @@ TEST_CASE("recogniser: kinds of one emoji are refused, and threads do not matter
     CHECK(error_of([&] { Recogniser(world(), twice); }) ==
           "two kinds are drawn as 'cow'; give each an emoji of its own");
     const std::vector<ObjectKind> unknown = {{"blicket", "blicket", Zone::Ground, 1}};
-    CHECK(error_of([&] { Recogniser(world(), unknown); }).find("has no fully-qualified emoji") != std::string::npos);
+    CHECK(contains(error_of([&] { Recogniser(world(), unknown); }), "has no fully-qualified emoji"));
 
     const Recogniser fresh(world(), object_kinds());
     std::vector<Recognition> results(4);

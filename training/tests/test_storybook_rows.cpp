@@ -328,7 +328,7 @@ TEST_CASE("rows: an edit changes what its instruction says and nothing else") {
         }
         CHECK(names_of(after) == expected);
         const std::string now = edit.kind == EditKind::Replace ? edit.replacement : edit.object;
-        const bool puts = edit.kind == EditKind::Add && edit.instruction.find(" the ") != std::string::npos;
+        const bool puts = edit.kind == EditKind::Add && contains(edit.instruction, " the ");
         CHECK(edit.side.has_value() == (edit.kind == EditKind::Move || puts));
         if (edit.side) CHECK(side_of(object_of(after, now)) == *edit.side);
         if (edit.kind == EditKind::Move) CHECK(side_of(object_of(before, now)) != *edit.side);

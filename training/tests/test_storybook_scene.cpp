@@ -147,7 +147,7 @@ TEST_CASE("scene: emoji that can be drawn are listed, the others refused") {
     CHECK(set.contains("red heart"));  // with a variation selector
     for (size_t i = 0; i < drawable.size(); i += 97) CHECK(world().sprite(drawable[i].name).width > 0);
     CHECK(!set.contains("flag: France"));
-    CHECK(error_of([] { world().sprite("flag: France"); }).find("is a sequence") != std::string::npos);
+    CHECK(contains(error_of([] { world().sprite("flag: France"); }), "is a sequence"));
     CHECK(error_of([] { world().sprite("blicket"); }) ==
           "/usr/share/unicode/emoji/emoji-test.txt: has no fully-qualified emoji called 'blicket'; names are those of "
           "that list, such as 'deciduous tree'");
@@ -163,10 +163,10 @@ TEST_CASE("scene: files that are missing or others are named") {
           "/none.ttf: is not there: the font of the storybook's objects; apt-get install fonts-noto-color-emoji");
     CHECK(opening(font, "/none.txt") ==
           "/none.txt: is not there: the list of emoji and their names; apt-get install unicode-data");
-    CHECK(opening(list, list).find("is not a font") != std::string::npos);
+    CHECK(contains(opening(list, list), "is not a font"));
     const std::string text = (std::filesystem::path(folder.path()) / "list.txt").string();
     std::ofstream(text) << "# only a comment\n1F333 ; fully-qualified # x\n ; fully-qualified # x E1 y\n";
-    CHECK(opening(font, text).find("lists no fully-qualified emoji") != std::string::npos);
+    CHECK(contains(opening(font, text), "lists no fully-qualified emoji"));
 }
 
 TEST_CASE("scene: seeds give the scenes of the reference generator") {

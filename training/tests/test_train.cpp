@@ -217,11 +217,11 @@ TEST_CASE("train: what does not fit is one line, and nothing is lost") {
     const auto problem = [&](Resume resume) {
         return error_of([&] { TransformerTraining(recipe, folder / "run", resume, *CPU.kernels, *CPU.grads); });
     };
-    CHECK(problem(Resume::Yes).find("no run") != std::string::npos);
+    CHECK(contains(problem(Resume::Yes), "no run"));
     const std::string before = run_to(recipe, folder / "run", 2, Resume::No);
-    CHECK(problem(Resume::No).find("--resume") != std::string::npos);
+    CHECK(contains(problem(Resume::No), "--resume"));
     recipe.architecture.ffn_dim = 64;
-    CHECK(problem(Resume::Yes).find("architecture") != std::string::npos);
+    CHECK(contains(problem(Resume::Yes), "architecture"));
     recipe.architecture.ffn_dim = 48;
     recipe.seed = 4;
     CHECK(problem(Resume::Yes) != "");
@@ -232,10 +232,10 @@ TEST_CASE("train: what does not fit is one line, and nothing is lost") {
     CHECK(read_text(folder / "run/checkpoint.leon") == before);
     recipe.optimiser.rate.peak = 1e30;
     recipe.optimiser.clip = 0;
-    CHECK(error_of([&] { run_to(recipe, folder / "wild", 3, Resume::No); }).find("peak_lr") != std::string::npos);
+    CHECK(contains(error_of([&] { run_to(recipe, folder / "wild", 3, Resume::No); }), "peak_lr"));
     // The checkpoint is read with distrust: truncated, or of something else.
     write_text(folder / "run/checkpoint.leon", before.substr(0, before.size() / 2));
     CHECK(problem(Resume::Yes) != "");
     write_text(folder / "run/checkpoint.leon", read_text(BASE));
-    CHECK(problem(Resume::Yes).find("checkpoint") != std::string::npos);
+    CHECK(contains(problem(Resume::Yes), "checkpoint"));
 }

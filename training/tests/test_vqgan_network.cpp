@@ -33,7 +33,7 @@ std::vector<float> begin(const VqganNetwork& network) {
         for (int64_t i = 0; i < p.count; i++) {
             float& value = values[static_cast<size_t>(p.offset + i)];
             if (p.is_matrix) value *= 10 / std::sqrt(static_cast<float>(p.count / p.shape[0]));
-            if (p.name.find("norm") != std::string::npos && p.name.ends_with("weight")) value += 1;
+            if (contains(p.name, "norm") && p.name.ends_with("weight")) value += 1;
         }
     return values;
 }

@@ -207,18 +207,18 @@ TEST_CASE("vqgan training: a recipe says what is wrong with it") {
         change(bad);
         return error_of([&] { parse_vqgan_recipe(bad.text(), "recipe"); });
     };
-    CHECK(complaint([](RecipeText& r) { r.half = "encoder"; }).find("'half'") != std::string::npos);
-    CHECK(complaint([](RecipeText& r) { r.batch = 0; }).find("'batch'") != std::string::npos);
-    CHECK(complaint([](RecipeText& r) { r.extra = ", \"surprise\": 1"; }).find("surprise") != std::string::npos);
-    CHECK(complaint([](RecipeText& r) { r.shares = "\"scene\": 1"; }).find("'pictures.segmentation'") !=
-          std::string::npos);
-    CHECK(complaint([](RecipeText& r) {
-              r.shares =
-                  "\"scene\": 0.5, \"segmentation\": 0, \"edges\": 0, \"scribble\": 0, \"depth\": 0, \"sign\": 0, "
-                  "\"novel\": 0.4";
-          }).find("add up to 1") != std::string::npos);
-    CHECK(error_of([] { parse_vqgan_recipe("{\"kind\": \"transformer\"}", "recipe"); }).find("'kind'") !=
-          std::string::npos);
+    CHECK(contains(complaint([](RecipeText& r) { r.half = "encoder"; }), "'half'"));
+    CHECK(contains(complaint([](RecipeText& r) { r.batch = 0; }), "'batch'"));
+    CHECK(contains(complaint([](RecipeText& r) { r.extra = ", \"surprise\": 1"; }), "surprise"));
+    CHECK(contains(complaint([](RecipeText& r) { r.shares = "\"scene\": 1"; }), "'pictures.segmentation'"));
+    CHECK(contains(
+        complaint([](RecipeText& r) {
+            r.shares =
+                "\"scene\": 0.5, \"segmentation\": 0, \"edges\": 0, \"scribble\": 0, \"depth\": 0, \"sign\": 0, "
+                "\"novel\": 0.4";
+        }),
+        "add up to 1"));
+    CHECK(contains(error_of([] { parse_vqgan_recipe("{\"kind\": \"transformer\"}", "recipe"); }), "'kind'"));
 }
 
 TEST_CASE("vqgan training: the recipe of the model in the box can be read") {
@@ -237,11 +237,11 @@ TEST_CASE("vqgan training: the benchmark says how fast steps and operations are"
     std::vector<std::string> lines;
     benchmark_vqgan(bench, [&](const std::string& line) { lines.push_back(line); });
     REQUIRE(lines.size() == 11);  // two steps, the fastest, seven operations, and a picture
-    CHECK(lines[0].find("pictures/s") != std::string::npos);
-    CHECK(lines[2].find("fastest") != std::string::npos);
+    CHECK(contains(lines[0], "pictures/s"));
+    CHECK(contains(lines[2], "fastest"));
     CHECK(lines[10].find("a picture") == 0);
     bench.side = 17;
-    CHECK(error_of([&] { benchmark_vqgan(bench, [](const std::string&) {}); }).find("--side") != std::string::npos);
+    CHECK(contains(error_of([&] { benchmark_vqgan(bench, [](const std::string&) {}); }), "--side"));
 }
 
 TEST_CASE("vqgan training: a resumed run is the uninterrupted one, on any number of threads") {
@@ -256,7 +256,7 @@ TEST_CASE("vqgan training: a resumed run is the uninterrupted one, on any number
     train(recipe, run_in(folder / "parts", 1), 1);
     const std::string checkpoint = "/checkpoint.safetensors";
     CHECK(read_file(folder / "whole" + checkpoint) != read_file(folder / "parts" + checkpoint));
-    CHECK(error_of([&] { train(recipe, run_in(folder / "parts"), 1); }).find("--resume") != std::string::npos);
+    CHECK(contains(error_of([&] { train(recipe, run_in(folder / "parts"), 1); }), "--resume"));
     VqganRun asked = run_in(folder / "parts", 0, true);
     asked.is_stopped = [] { return true; };  // after its first step
     train(recipe, asked, 2);

@@ -54,13 +54,13 @@ TEST_CASE("training commands: bench-training") {
         CAPTURE(r.err);
         CHECK(r.status == 0);
         CHECK(lines(r.out) == 4);
-        CHECK(r.out.find("fastest") != std::string::npos);
+        CHECK(contains(r.out, "fastest"));
     }
     const Result r = leon_run({"bench-training", "--layers", "1", "--dim", "32", "--heads", "2", "--ffn", "48",
                                "--vocab", "50", "--length", "9", "--steps", "1", "--operations"});
     CHECK(r.status == 0);
     for (const char* operation : {"linear_dw", "attention_backward", "rmsnorm", "adamw", "the rest"})
-        CHECK(r.out.find(operation) != std::string::npos);
+        CHECK(contains(r.out, operation));
     check_refused({"bench-training", "--architecture", "gpt"}, "--architecture");
     check_refused({"bench-training", "--heads", "0"}, "heads");
     check_refused({"bench-training", "--documents", "0"}, "--documents");
