@@ -80,7 +80,8 @@ Wish wish_of(const Fields& fields) {
         return found == fields.text.end() ? std::string() : found->second;
     };
     Wish wish;
-    wish.caption = text("text").empty() ? text("word") : text("text");
+    wish.sign = text("text").empty() && !text("word").empty();
+    wish.caption = text(wish.sign ? "word" : "text");
     if (const auto map = fields.pictures.find("map"); map != fields.pictures.end()) {
         wish.map = map->second.picture;
         wish.map_kind = text("kind");

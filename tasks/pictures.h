@@ -17,6 +17,7 @@ namespace leon {
 // What was asked for, as far as it can be read back from a picture: what candidates are ranked by (tasks/ranking.h).
 struct Wish {
     std::string caption;   // of a sign its word; empty: none
+    bool sign = false;     // whether it is a sign's word
     CodeGrid map;          // no cells: none
     std::string map_kind;  // in words: "a segmentation map"
 };

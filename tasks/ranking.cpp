@@ -47,6 +47,30 @@ bool reads_back(const Model& model, const std::string& caption, bool has_map) {
     return !caption.empty() || (has_map && reads_maps(model));
 }
 
+// A document of which the first part of a kind is cut out, as CM3's training cuts out whole texts and pictures: one
+// hole stands in its place, and it comes last. What is cut out is asked for, and given as ids.
+struct Cut {
+    std::vector<int32_t> prompt, ids;
+};
+Cut cut_out(const Model& model, Prompt prompt, Part::Kind kind) {
+    const DocumentWriter& writer = model.documents();
+    std::vector<Part>& parts = prompt.document.parts;
+    const auto part = std::find_if(parts.begin(), parts.end(), [&](const Part& each) { return each.kind == kind; });
+    CHECK(part != parts.end());
+    Cut cut;
+    if (kind == Part::Kind::Picture) {
+        cut.ids = writer.image_ids(part->picture.codes);
+    } else {
+        for (const TextPiece& piece : part->text)
+            for (int32_t id : writer.text_ids(piece.text)) cut.ids.push_back(id);
+        cut.ids.push_back(writer.end_of_answer());
+    }
+    *part = text_with_holes("___");
+    prompt.next = Prompt::Next::Holes;
+    cut.prompt = writer.ids(prompt);
+    return cut;
+}
+
 std::vector<double> marks_of_map(const Model& model, const Drawing& drawing, DType cache_dtype) {
     const Template& row = template_of(model.config().layout, Task::DrawFromMap);
     const Wish& wish = drawing.wish;
@@ -56,20 +80,26 @@ std::vector<double> marks_of_map(const Model& model, const Drawing& drawing, DTy
     std::vector<Continuation> texts;
     for (const CodeGrid& grid : drawing.grids) {
         fields.pictures["new picture"] = picture_part(grid);
-        Prompt prompt = whole(row, fields);
-        // One hole for all of it, as the training of CM3 cuts a picture out.
-        std::vector<Part>& parts = prompt.document.parts;
-        const auto map =
-            std::find_if(parts.begin(), parts.end(), [](const Part& part) { return part.kind == Part::Kind::Picture; });
-        CHECK(map != parts.end());
-        *map = text_with_holes("___");
-        prompt.next = Prompt::Next::Holes;
-        texts.push_back({model.documents().ids(prompt), model.documents().image_ids(wish.map.codes)});
+        Cut cut = cut_out(model, whole(row, fields), Part::Kind::Picture);
+        texts.push_back({std::move(cut.prompt), std::move(cut.ids)});
     }
     ScoreOptions options;
     options.allowed = model.vocabulary().image();
     options.cache_dtype = cache_dtype;
     return sums_of(model, texts, options);
+}
+
+std::vector<double> marks_of_sign(const Model& model, const Drawing& drawing, DType cache_dtype) {
+    const Template& row = template_of(model.config().layout, Task::DrawSign);
+    Fields fields;
+    fields.text = {{"word", drawing.wish.caption}};
+    std::vector<Continuation> texts;
+    for (const CodeGrid& grid : drawing.grids) {
+        fields.pictures["new picture"] = picture_part(grid);
+        Cut cut = cut_out(model, whole(row, fields), Part::Kind::Text);
+        texts.push_back({std::move(cut.prompt), std::move(cut.ids)});
+    }
+    return sums_of(model, texts, options_for_text(model, cache_dtype));
 }
 
 }  // namespace
@@ -97,7 +127,9 @@ Scorer model_scorer(const Model& model, const Settings& settings) {
         const auto add = [&](double weight, const std::vector<double>& more) {
             for (size_t i = 0; i < marks.size(); i++) marks[i] += weight * more[i];
         };
-        if (!drawing.wish.caption.empty()) add(1, marks_of_caption(model, drawing, cache_dtype));
+        if (!drawing.wish.caption.empty())
+            add(1, drawing.wish.sign ? marks_of_sign(model, drawing, cache_dtype)
+                                     : marks_of_caption(model, drawing, cache_dtype));
         if (drawing.wish.map.cells() > 0 && reads_maps(model))
             add(MAP_WEIGHT, marks_of_map(model, drawing, cache_dtype));
         return marks;

@@ -29,6 +29,7 @@ using Scorer = std::function<std::vector<double>(const Drawing& drawing)>;
 
 // How well the drawing's wish can be read back from the picture, by the model that drew it:
 //   log p(caption | picture)        how likely it is to say so when it is asked to describe the picture
+//                                   of a sign log p(draw "WORD" | picture), how likely it is to fill that in
 //   + MAP_WEIGHT log p(map | picture, caption)
 //                                   how likely it is to fill the map in, cut out of the document that it was given in
 // each where there is one. A map's neighbouring codes say much the same, so that their sum counts things several times.

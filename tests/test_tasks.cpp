@@ -248,6 +248,37 @@ TEST_CASE("tasks: what is drawn after a map is ranked by how well caption and ma
     }
 }
 
+TEST_CASE("tasks: signs are ranked by how well the model fills in what was asked for") {
+    const TinyModel tiny(Layout::CM3Leon);
+    const Vocabulary& v = (*tiny).vocabulary();
+    const DocumentWriter& writer = (*tiny).documents();
+    DrawRequest request;
+    request.sign = "PONY";
+    Drawing drawing = draw(*tiny, request, with_seed(1, 4));
+    const std::vector<double> marks = model_scorer(*tiny, {})(drawing);
+    REQUIRE(marks.size() == 4);
+    for (size_t i = 0; i < 4; i++) {
+        // </s> <sentinel:0> <break> codes </s> <sentinel:0> | draw "PONY" <eoss>
+        std::vector<int32_t> prompt{v.eos, v.sentinels[0], v.brk};
+        const std::vector<int32_t> codes = writer.image_ids(drawing.grids[i].codes);
+        prompt.insert(prompt.end(), codes.begin(), codes.end());
+        prompt.insert(prompt.end(), {v.eos, v.sentinels[0]});
+        std::vector<int32_t> said = writer.text_ids("draw \"PONY\"");
+        said.push_back(writer.end_of_answer());
+        CHECK(marks[i] == doctest::Approx(log_probabilities_of(*tiny, prompt, {said}, DType::F32)[0]).epsilon(1e-5));
+    }
+    rank(drawing, model_scorer(*tiny, {}));
+    CHECK(drawing.scores.front() > drawing.scores.back());
+    Settings best = with_seed(1);
+    best.best_of = 4;
+    CHECK(draw(*tiny, request, best).grids[0] == drawing.grids[0]);
+    // A word that is a caption is described.
+    Drawing caption = draw(*tiny, "PONY", with_seed(1, 4));
+    CHECK(!caption.wish.sign);
+    caption.grids = drawing.grids;
+    CHECK(model_scorer(*tiny, {})(caption)[0] != doctest::Approx(drawing.scores[0]).epsilon(1e-5));
+}
+
 TEST_CASE("tasks: many prompts in one batch give what each gives alone") {
     const TinyModel tiny(Layout::CM3Leon);
     const Picture picture = gradient(TINY_SIDE, TINY_SIDE);
