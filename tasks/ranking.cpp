@@ -47,59 +47,50 @@ bool reads_back(const Model& model, const std::string& caption, bool has_map) {
     return !caption.empty() || (has_map && reads_maps(model));
 }
 
-// A document of which the first part of a kind is cut out, as CM3's training cuts out whole texts and pictures: one
-// hole stands in its place, and it comes last. What is cut out is asked for, and given as ids.
-struct Cut {
-    std::vector<int32_t> prompt, ids;
-};
-Cut cut_out(const Model& model, Prompt prompt, Part::Kind kind) {
+// How likely the first part of a kind is in the task's document, cut out of it as CM3's training cuts out whole texts
+// and pictures: one hole stands in its place, and it comes last.
+std::vector<double> marks_of_cut(const Model& model, const Drawing& drawing, Task task, Fields fields, Part::Kind kind,
+                                 const ScoreOptions& options) {
+    const Template& row = template_of(model.config().layout, task);
     const DocumentWriter& writer = model.documents();
-    std::vector<Part>& parts = prompt.document.parts;
-    const auto part = std::find_if(parts.begin(), parts.end(), [&](const Part& each) { return each.kind == kind; });
-    CHECK(part != parts.end());
-    Cut cut;
-    if (kind == Part::Kind::Picture) {
-        cut.ids = writer.image_ids(part->picture.codes);
-    } else {
-        for (const TextPiece& piece : part->text)
-            for (int32_t id : writer.text_ids(piece.text)) cut.ids.push_back(id);
-        cut.ids.push_back(writer.end_of_answer());
+    std::vector<Continuation> texts;
+    for (const CodeGrid& grid : drawing.grids) {
+        fields.pictures["new picture"] = picture_part(grid);
+        Prompt prompt = whole(row, fields);
+        std::vector<Part>& parts = prompt.document.parts;
+        const auto cut = std::find_if(parts.begin(), parts.end(), [&](const Part& part) { return part.kind == kind; });
+        CHECK(cut != parts.end());
+        std::vector<int32_t> ids;
+        if (kind == Part::Kind::Picture) {
+            ids = writer.image_ids(cut->picture.codes);
+        } else {
+            for (const TextPiece& piece : cut->text)
+                for (int32_t id : writer.text_ids(piece.text)) ids.push_back(id);
+            ids.push_back(writer.end_of_answer());
+        }
+        *cut = text_with_holes("___");
+        prompt.next = Prompt::Next::Holes;
+        texts.push_back({writer.ids(prompt), std::move(ids)});
     }
-    *part = text_with_holes("___");
-    prompt.next = Prompt::Next::Holes;
-    cut.prompt = writer.ids(prompt);
-    return cut;
+    return sums_of(model, texts, options);
 }
 
 std::vector<double> marks_of_map(const Model& model, const Drawing& drawing, DType cache_dtype) {
-    const Template& row = template_of(model.config().layout, Task::DrawFromMap);
     const Wish& wish = drawing.wish;
     Fields fields;
     fields.text = {{"kind", wish.map_kind}, {"text", wish.caption}};
     fields.pictures["map"] = picture_part(wish.map);
-    std::vector<Continuation> texts;
-    for (const CodeGrid& grid : drawing.grids) {
-        fields.pictures["new picture"] = picture_part(grid);
-        Cut cut = cut_out(model, whole(row, fields), Part::Kind::Picture);
-        texts.push_back({std::move(cut.prompt), std::move(cut.ids)});
-    }
     ScoreOptions options;
     options.allowed = model.vocabulary().image();
     options.cache_dtype = cache_dtype;
-    return sums_of(model, texts, options);
+    return marks_of_cut(model, drawing, Task::DrawFromMap, std::move(fields), Part::Kind::Picture, options);
 }
 
 std::vector<double> marks_of_sign(const Model& model, const Drawing& drawing, DType cache_dtype) {
-    const Template& row = template_of(model.config().layout, Task::DrawSign);
     Fields fields;
     fields.text = {{"word", drawing.wish.caption}};
-    std::vector<Continuation> texts;
-    for (const CodeGrid& grid : drawing.grids) {
-        fields.pictures["new picture"] = picture_part(grid);
-        Cut cut = cut_out(model, whole(row, fields), Part::Kind::Text);
-        texts.push_back({std::move(cut.prompt), std::move(cut.ids)});
-    }
-    return sums_of(model, texts, options_for_text(model, cache_dtype));
+    return marks_of_cut(model, drawing, Task::DrawSign, std::move(fields), Part::Kind::Text,
+                        options_for_text(model, cache_dtype));
 }
 
 }  // namespace
