@@ -64,7 +64,7 @@ Batches::Drawn Batches::draw(const Cursor& cursor) const {
         CutRule whole = recipe_.objective;
         whole.spans = CutRule::Spans::Fixed;
         whole.mean = 0;
-        whole.answer = whole.drop_text = 0;
+        whole.answer = whole.drop_text = whole.read_back = 0;
         whole.loss = CutRule::Loss::CM3Leon;  // which cuts nothing where nothing is asked for
         return {task, transform_document(view, control_, whole, 0, RandomDraws(0, 0))};
     }

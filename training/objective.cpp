@@ -167,6 +167,33 @@ std::vector<int32_t> uncut(std::span<const int32_t> ids, const CutIds& control) 
     return whole;
 }
 
+namespace {
+
+bool is_picture(const DocumentView& d, const Span& s) {
+    return s.first < s.end && d.kinds[s.first] != TokenKind::Text && d.kinds[s.first] != TokenKind::Answer;
+}
+
+// ... text <break> picture to draw </s>: the text, of the document itself rather than of retrieved ones; else empty.
+Span text_of_drawing(const DocumentView& d, const CutIds& control) {
+    const std::vector<Span> segments = segments_of(d.ids, control.brk, static_cast<int>(d.ids.size()) - 1);
+    const size_t n = segments.size();
+    if (n < 2 || segments[n - 2].first < d.query || is_picture(d, segments[n - 2]) || !is_picture(d, segments[n - 1]) ||
+        d.kinds[segments[n - 1].first] == TokenKind::Context)
+        return {};
+    return segments[n - 2];
+}
+
+// The kinds of a document whose picture is given and whose text is asked for.
+std::vector<TokenKind> kinds_of_reading(const DocumentView& d, const Span& text) {
+    std::vector<TokenKind> kinds(d.kinds.begin(), d.kinds.end());
+    for (TokenKind& kind : kinds)
+        if (kind == TokenKind::Picture || kind == TokenKind::Object) kind = TokenKind::Context;
+    std::fill(kinds.begin() + text.first, kinds.begin() + text.end, TokenKind::Answer);
+    return kinds;
+}
+
+}  // namespace
+
 CutDocument transform_document(const DocumentView& d, const CutIds& control, const CutRule& rule, int most,
                                RandomDraws draws) {
     const int size = static_cast<int>(d.ids.size());
@@ -183,15 +210,17 @@ CutDocument transform_document(const DocumentView& d, const CutIds& control, con
     }
     if (d.answer_first < d.answer_end && draws.chance(rule.answer)) return limited({{d.answer_first, d.answer_end}});
 
+    if (rule.read_back > 0 && draws.chance(rule.read_back)) {
+        const Span text = text_of_drawing(d, control);
+        if (text.first < text.end && (most == 0 || size + 3 <= most))
+            return cut(d.ids, kinds_of_reading(d, text), d.query, {text}, control, rule.loss, 0);
+    }
     if (rule.drop_text > 0 && draws.chance(rule.drop_text)) {
         // picture <break> text <break> picture </s>, behind the retrieved documents: the text and its <break> go.
         const std::vector<Span> segments = segments_of(d.ids, control.brk, size - 1);
         const size_t n = segments.size();
-        const auto is_picture = [&](const Span& s) {
-            return s.first < s.end && d.kinds[s.first] != TokenKind::Text && d.kinds[s.first] != TokenKind::Answer;
-        };
-        if (n >= 3 && segments[n - 3].first >= d.query && is_picture(segments[n - 3]) && !is_picture(segments[n - 2]) &&
-            is_picture(segments[n - 1])) {
+        if (n >= 3 && segments[n - 3].first >= d.query && is_picture(d, segments[n - 3]) &&
+            !is_picture(d, segments[n - 2]) && is_picture(d, segments[n - 1])) {
             std::vector<int32_t> ids(d.ids.begin(), d.ids.begin() + segments[n - 2].first);
             std::vector<TokenKind> kinds(d.kinds.begin(), d.kinds.begin() + segments[n - 2].first);
             ids.insert(ids.end(), d.ids.begin() + segments[n - 1].first, d.ids.end());

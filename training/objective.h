@@ -58,6 +58,8 @@ struct CutRule {
     double answer = 0;      // probability that the answer of a document that has one is the one span
     double drop_text = 0;   // probability that the last text before a picture goes, where another picture precedes
                             // it: what guidance by pictures alone is asked for (cm3leon §5.3)
+    double read_back = 0;   // probability that the text a picture is drawn after is the one span, as an answer that
+                            // is read off the picture: what ranks a model's own candidates
 };
 
 // Half open, in ids of the source.

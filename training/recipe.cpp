@@ -99,6 +99,7 @@ CutRule read_objective(const json& object, const std::string& where) {
     rule.crossing = r.boolean("cross_breaks");
     rule.answer = r.number("whole_answers", 0, 1);
     rule.drop_text = r.number("drop_instructions", 0, 1);
+    rule.read_back = r.number("read_back", 0, 1);
     rule.loss = r.one_of("loss", LOSSES);
     if (rule.loss == CutRule::Loss::CM3 && rule.most == 0)
         r.fail("most_spans", "must be at least 1, as CM3 always cuts");

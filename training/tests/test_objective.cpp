@@ -9,57 +9,12 @@
 #include <set>
 #include <string>
 
-#include "tests/testing.h"
+#include "training/tests/objective_documents.h"
 
 using namespace leon;
-using Ids = std::vector<int32_t>;
-using Kinds = std::vector<TokenKind>;
-using enum TokenKind;
+using namespace leon::test_objective;
 
 namespace {
-
-// Ids below 100 are words, from 1000 on codes.
-constexpr int32_t EOS = 100, BRK = 101, EOSS = 102, SENTINEL = 200, CODE = 1000;
-
-CutIds control(int sentinels = 512) {
-    CutIds ids{EOS, BRK, EOSS, {}};
-    for (int i = 0; i < sentinels; i++) ids.sentinels.push_back(SENTINEL + i);
-    return ids;
-}
-bool is_control_sentinel(int32_t id) {
-    return id >= SENTINEL && id < CODE;
-}
-
-struct Doc {
-    Ids ids;
-    Kinds kinds;
-    int query = 0, answer_first = 0, answer_end = 0;
-    bool prepared = false;
-    DocumentView view() const { return {ids, kinds, query, answer_first, answer_end, prepared}; }
-    int size() const { return static_cast<int>(ids.size()); }
-};
-
-void add(Doc& doc, int32_t id, TokenKind kind) {
-    doc.ids.push_back(id);
-    doc.kinds.push_back(kind);
-}
-void add_words(Doc& doc, int count, TokenKind kind = Text) {
-    for (int i = 0; i < count; i++) add(doc, (doc.size() * 7 + i) % 100, kind);
-}
-void add_codes(Doc& doc, int count, TokenKind kind = Picture) {
-    for (int i = 0; i < count; i++) add(doc, CODE + doc.size(), kind);
-}
-
-// </s> words <break> codes </s>
-Doc captioned(int words, int codes) {
-    Doc doc;
-    add(doc, EOS, Text);
-    add_words(doc, words);
-    add(doc, BRK, Text);
-    add_codes(doc, codes);
-    add(doc, EOS, Text);
-    return doc;
-}
 
 // Any number of parts of any length, empty ones too, some of them retrieved; sometimes with an answer.
 Doc random_document(RandomDraws& draws) {
@@ -86,31 +41,6 @@ Doc random_document(RandomDraws& draws) {
     add(doc, EOS, Text);
     return doc;
 }
-
-CutRule rule_of(CutRule::Spans spans, double mean, bool crossing = false, double rotation = 0) {
-    CutRule rule;
-    rule.spans = spans;
-    rule.mean = mean;
-    rule.crossing = crossing;
-    rule.rotation = rotation;
-    return rule;
-}
-
-int spans_in(const CutDocument& document) {
-    int found = 0;
-    for (int32_t id : document.ids) found += id == EOSS;
-    return found;
-}
-
-// |observed - expected| within five standard deviations of a count.
-void check_count(int64_t observed, double probability, int64_t tries) {
-    const double expected = probability * static_cast<double>(tries);
-    const double deviation = std::sqrt(std::max(1.0, expected * (1 - probability)));
-    CAPTURE(observed);
-    CAPTURE(expected);
-    CHECK(std::abs(static_cast<double>(observed) - expected) < 5 * deviation);
-}
-
 }  // namespace
 
 TEST_CASE("objective: a cut document, token by token") {
@@ -485,97 +415,6 @@ TEST_CASE("objective: a block stays as long as it is") {
     }
     CHECK(cut_blocks > 400);
 }
-
-TEST_CASE("objective: an answer is the one span, as often as the rule says") {
-    Doc doc = captioned(8, 16);
-    doc.answer_first = 3;
-    doc.answer_end = 7;
-    for (int i = doc.answer_first; i < doc.answer_end; i++) doc.kinds[static_cast<size_t>(i)] = Answer;
-    CutRule rule = rule_of(CutRule::Spans::Fixed, 0);
-    rule.answer = 1;
-    const Ids said(&doc.ids[3], &doc.ids[7]);
-    Ids want(&doc.ids[0], &doc.ids[3]);
-    want.push_back(SENTINEL);
-    want.insert(want.end(), doc.ids.begin() + 7, doc.ids.end());
-    want.push_back(SENTINEL);
-    want.insert(want.end(), said.begin(), said.end());
-    want.push_back(EOSS);
-    const CutDocument c = transform_document(doc.view(), control(), rule, 0, RandomDraws(1, 1));
-    CHECK(c.ids == want);
-    CHECK(c.kinds.back() == Answer);
-    CHECK(std::count(c.kinds.begin(), c.kinds.end(), Answer) == 5);
-
-    rule.answer = 0.3;
-    constexpr int TRIES = 20000;
-    int cut_out = 0;
-    for (uint64_t i = 0; i < TRIES; i++)
-        cut_out += spans_in(transform_document(doc.view(), control(), rule, 0, RandomDraws(2, i)));
-    check_count(cut_out, 0.3, TRIES);
-    doc.answer_end = doc.answer_first;  // none
-    rule.answer = 1;
-    CHECK(transform_document(doc.view(), control(), rule, 0, RandomDraws(1, 1)).ids == doc.ids);
-}
-
-TEST_CASE("objective: the instruction between two pictures goes, and only there") {
-    const auto document = [](bool picture_first, bool retrieved_first) {
-        Doc doc;
-        add(doc, EOS, Text);
-        if (picture_first) {
-            add_codes(doc, 4, Context);
-            add(doc, BRK, Text);
-        }
-        if (retrieved_first) doc.query = doc.size();
-        add_words(doc, 3);
-        add(doc, BRK, Text);
-        add_codes(doc, 4);
-        add(doc, EOS, Text);
-        return doc;
-    };
-    CutRule rule = rule_of(CutRule::Spans::Fixed, 0);
-    rule.drop_text = 1;
-    const Doc edit = document(true, false);
-    const CutDocument c = transform_document(edit.view(), control(), rule, 0, RandomDraws(1, 1));
-    Ids want(&edit.ids[0], &edit.ids[6]);
-    want.insert(want.end(), edit.ids.begin() + 10, edit.ids.end());
-    CHECK(c.ids == want);
-    CHECK(std::count(c.kinds.begin(), c.kinds.end(), Picture) == 4);
-    CHECK(std::count(c.kinds.begin(), c.kinds.end(), Context) == 4);
-    // A caption alone is no instruction, and a retrieved picture is not what an instruction speaks of.
-    const Doc caption = document(false, false), helped = document(true, true);
-    CHECK(transform_document(caption.view(), control(), rule, 0, RandomDraws(1, 1)).ids == caption.ids);
-    CHECK(transform_document(helped.view(), control(), rule, 0, RandomDraws(1, 1)).ids == helped.ids);
-    rule.drop_text = 0.2;
-    constexpr int TRIES = 10000;
-    int dropped = 0;
-    for (uint64_t i = 0; i < TRIES; i++)
-        dropped += transform_document(edit.view(), control(), rule, 0, RandomDraws(4, i)).ids == want;
-    check_count(dropped, 0.2, TRIES);
-}
-
-TEST_CASE("objective: what was prepared stays, and what would be too long is not cut") {
-    Doc doc = captioned(3, 8);
-    doc.ids[2] = SENTINEL;
-    doc.prepared = true;
-    CutRule rule = rule_of(CutRule::Spans::Fixed, 2, false, 1);
-    rule.answer = rule.drop_text = 1;
-    for (const CutRule::Loss loss : {CutRule::Loss::CM3Leon, CutRule::Loss::CM3}) {
-        rule.loss = loss;
-        const CutDocument c = transform_document(doc.view(), control(), rule, 0, RandomDraws(1, 1));
-        CHECK(c.ids == doc.ids);
-        CHECK(c.kinds == doc.kinds);
-        CHECK(c.learn[2] == (loss == CutRule::Loss::CM3 ? Learn::Not : Learn::Fully));
-        CHECK(c.learn[3] == Learn::Fully);
-    }
-
-    doc = captioned(3, 8);
-    rule = rule_of(CutRule::Spans::Always, 1, false, 1);
-    for (int most = doc.size() - 2; most < doc.size() + 6; most++) {
-        const CutDocument c = transform_document(doc.view(), control(), rule, most, RandomDraws(1, 1));
-        CHECK(spans_in(c) == (most >= doc.size() + 3 ? 1 : 0));
-        if (spans_in(c) == 0) CHECK(c.ids == doc.ids);
-    }
-}
-
 TEST_CASE("objective: what nobody can have cut is no cut document") {
     const CutIds c = control();
     CHECK(uncut(Ids{EOS, 1, EOS}, c) == Ids{EOS, 1, EOS});

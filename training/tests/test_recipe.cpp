@@ -25,7 +25,7 @@ json good() {
         "mixture": {"least": 0.3, "most": 3, "shares": {"draw": 3, "ask": 1}},
         "packing": "documents", "batch_tokens": 8192, "micro_batch_tokens": 4096, "steps": 100, "seed": 7,
         "objective": {"spans": "poisson", "lambda": 1, "most_spans": 8, "whole_segments": 0.25, "cross_breaks": false,
-            "whole_answers": 0.75, "drop_instructions": 0.125, "loss": "cm3leon"},
+            "whole_answers": 0.75, "drop_instructions": 0.125, "read_back": 0.0625, "loss": "cm3leon"},
         "weights": {"text": 1, "picture": 2, "object": 3, "answer": 4, "context": 5, "retrieved": 0.5},
         "optimiser": {"name": "adamw", "peak_lr": 0.5, "warm_up_steps": 10, "schedule": "cosine", "end_fraction": 0.25,
             "beta_1": 0.5, "beta_2": 0.75, "epsilon": 0.0078125, "weight_decay": 0.0625, "clip": 1, "ema": 0.5,
@@ -145,6 +145,7 @@ TEST_CASE("recipe: every key arrives") {
     CHECK(!r.objective.crossing);
     CHECK(r.objective.answer == 0.75);
     CHECK(r.objective.drop_text == 0.125);
+    CHECK(r.objective.read_back == 0.0625);
     CHECK(r.objective.loss == CutRule::Loss::CM3Leon);
     CHECK(r.weights == std::array<double, TOKEN_KINDS>{1, 2, 3, 4, 5});
     CHECK(r.retrieved_weight == 0.5);
