@@ -134,9 +134,7 @@ endif
 # Under the sanitizers, tests compile in two fifths of the time without optimisation; those that compute keep it.
 COMPUTING_TESTS := tests/fuzz/ tests/test_kernels tests/test_cuda tests/test_reference training/tests/test_grad training/tests/test_vqgan
 $(BUILD)/obj/tests/% $(BUILD)/obj/training/tests/%: FLAGS += $(if $(SANITIZE),-O0,-O1) -DDOCTEST_CONFIG_SUPER_FAST_ASSERTS
-ifneq ($(SANITIZE),)
 $(COMPUTING_TESTS:%=$(BUILD)/obj/%%): FLAGS += -O1
-endif
 $(BUILD)/obj/training/cpu/% $(BUILD)/obj/training/storybook/% $(BUILD)/obj/training/adamw.o: FLAGS += $(KERNEL_FLAGS) -fno-math-errno
 $(BUILD)/obj/training/%: FLAGS += -I/usr/include/freetype2
 # One file of kernels/cpu is compiled once per instruction set; the file name says which.

@@ -197,9 +197,9 @@ std::vector<TokenKind> kinds_of_reading(const DocumentView& d, const Span& text)
 CutDocument transform_document(const DocumentView& d, const CutIds& control, const CutRule& rule, int most,
                                RandomDraws draws) {
     const int size = static_cast<int>(d.ids.size());
+    const auto fits = [&](size_t spans) { return most == 0 || size + 3 * static_cast<int>(spans) <= most; };
     const auto limited = [&](const std::vector<Span>& spans) {
-        const bool fits = most == 0 || size + 3 * static_cast<int>(spans.size()) <= most;
-        return cut(d.ids, d.kinds, d.query, fits ? spans : std::vector<Span>(), control, rule.loss, 0);
+        return cut(d.ids, d.kinds, d.query, fits(spans.size()) ? spans : std::vector<Span>(), control, rule.loss, 0);
     };
     if (d.prepared) {
         CutDocument same = limited({});
@@ -212,9 +212,10 @@ CutDocument transform_document(const DocumentView& d, const CutIds& control, con
 
     if (rule.read_back > 0 && draws.chance(rule.read_back)) {
         const Span text = text_of_drawing(d, control);
-        if (text.first < text.end && (most == 0 || size + 3 <= most))
+        if (text.first < text.end && fits(1))
             return cut(d.ids, kinds_of_reading(d, text), d.query, {text}, control, rule.loss, 0);
     }
+
     if (rule.drop_text > 0 && draws.chance(rule.drop_text)) {
         // picture <break> text <break> picture </s>, behind the retrieved documents: the text and its <break> go.
         const std::vector<Span> segments = segments_of(d.ids, control.brk, size - 1);
