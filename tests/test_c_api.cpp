@@ -29,7 +29,7 @@ TEST_CASE("C API: draw gives the bytes of leon::draw, candidate by candidate, an
     options.user = &heard;
     options.on_picture = [](void* user, int32_t candidate, int32_t done, int32_t total, const leon_picture* preview) {
         Heard& h = *static_cast<Heard*>(user);
-        const int side = box().beside.grid();
+        const int side = tiny().beside.grid();
         h.calls++;
         h.is_right = h.is_right && total == side * side && done == ++h.done.at(static_cast<size_t>(candidate)) &&
                      preview->width == 2 * side && preview->height == 2 * side;
@@ -38,14 +38,14 @@ TEST_CASE("C API: draw gives the bytes of leon::draw, candidate by candidate, an
     leon_request request = {};
     request.task = "draw";
     request.text = CAPTION;
-    const Made made = run(box(), request, options);
-    const Drawing expected = draw(box().beside, CAPTION, seeded(7, 2));
+    const Made made = run(tiny(), request, options);
+    const Drawing expected = draw(tiny().beside, CAPTION, seeded(7, 2));
     REQUIRE(leon_result_count(made.get()) == 2);
     for (int i = 0; i < 2; i++) {
         CHECK(is(made.get(), i, expected.pictures[static_cast<size_t>(i)]));
         CHECK(leon_result_seed(made.get(), i) == 7u + static_cast<unsigned>(i));
         CHECK(std::isnan(leon_result_score(made.get(), i)));
-        CHECK(heard.done[static_cast<size_t>(i)] == box().beside.grid() * box().beside.grid());
+        CHECK(heard.done[static_cast<size_t>(i)] == tiny().beside.grid() * tiny().beside.grid());
     }
     CHECK(heard.is_right);
     for (int outside : {-1, 2, INT32_MAX, INT32_MIN}) {
@@ -216,7 +216,7 @@ TEST_CASE("C API: fill by a box, a mask and margins") {
 TEST_CASE("C API: tasks that make texts give them with their scores, piece by piece") {
     const leon_picture picture = view(car());
     leon_options options = defaults();
-    options.candidates = 3;
+    options.candidates = 2;
     options.temperature = 1.2f;
     std::string heard;
     options.user = &heard;
@@ -224,7 +224,7 @@ TEST_CASE("C API: tasks that make texts give them with their scores, piece by pi
         static_cast<std::string*>(user)->append(piece, bytes);
         return 0;
     };
-    Settings settings = seeded(0, 3);
+    Settings settings = seeded(0, 2);
     settings.temperature = 1.2f;
     leon_request request = {};
     request.picture = &picture;
@@ -238,8 +238,8 @@ TEST_CASE("C API: tasks that make texts give them with their scores, piece by pi
         heard.clear();
         const Made made = run(box(), request, options);
         const auto expected = answers(box().beside, car(), task, "Where is it?", settings);
-        REQUIRE(leon_result_count(made.get()) == 3);
-        for (int i = 0; i < 3; i++) {
+        REQUIRE(leon_result_count(made.get()) == 2);
+        for (int i = 0; i < 2; i++) {
             const Answer& answer = expected[static_cast<size_t>(i)];
             CHECK(leon_result_text(made.get(), i) == answer.text);
             CHECK(leon_result_score(made.get(), i) == answer.log_probability);
@@ -252,8 +252,8 @@ TEST_CASE("C API: tasks that make texts give them with their scores, piece by pi
     request.text = "a ___ on a ___ beach";
     const Made made = run(box(), request, options);
     const FilledTexts expected = fill_text(box().beside, request.text, &car(), settings);
-    REQUIRE(leon_result_count(made.get()) == 3);
-    for (int i = 0; i < 3; i++)
+    REQUIRE(leon_result_count(made.get()) == 2);
+    for (int i = 0; i < 2; i++)
         CHECK(leon_result_text(made.get(), i) == expected.candidates[static_cast<size_t>(i)].text);
 }
 

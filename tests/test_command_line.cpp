@@ -52,9 +52,9 @@ TEST_CASE("command line: a picture is enlarged, with and without a network") {
 TEST_CASE("command line: a picture is drawn, the same bytes for the same seed, and described") {
     const Scratch scratch;
     for (const char* name : {"a.png", "b.png"})
-        REQUIRE(
-            leon_run({"draw", "a house on a green meadow", "--seed", "3", "-m", MODEL, "-o", scratch / name}).status ==
-            0);
+        REQUIRE(leon_run({"draw", "a house on a green meadow", "--seed", "3", "--best-of", "2", "-m", MODEL, "-o",
+                          scratch / name})
+                    .status == 0);
     CHECK(read_text(scratch / "a.png") == read_text(scratch / "b.png"));
     const Picture picture = load_picture(scratch / "a.png");
     CHECK(picture.width == 128);
@@ -72,8 +72,8 @@ TEST_CASE("command line: a picture is drawn, the same bytes for the same seed, a
 TEST_CASE("command line: fill keeps every pixel outside the box's patches") {
     const Scratch scratch;
     const std::string car = "docs/pictures/car.png";
-    const Result r = leon_run(
-        {"fill", car, "--box", "37,50,90,101", "a dog on a sandy beach", "-m", MODEL, "-o", scratch / "dog.png"});
+    const Result r = leon_run({"fill", car, "--box", "37,50,90,101", "a dog on a sandy beach", "--best-of", "2", "-m",
+                               MODEL, "-o", scratch / "dog.png"});
     CAPTURE(r.err);
     REQUIRE(r.status == 0);
     const Picture before = load_picture(car), after = load_picture(scratch / "dog.png");
@@ -135,10 +135,10 @@ TEST_CASE("command line: documents of a bank help, results are enlarged, maps ar
     }
     const std::string bank = scratch / "photos.bank";
     REQUIRE(leon_run({"index", "build", scratch / "photos", "-m", MODEL, "-o", bank}).status == 0);
-    const Result plain =
-        leon_run({"draw", "a picture of a car", "--show-prompt", "-m", MODEL, "-o", scratch / "plain.png"});
-    const Result helped = leon_run({"draw", "a picture of a car", "--retrieve", bank, "--documents", "1", "--upscale",
-                                    "2", "--show-prompt", "-m", MODEL, "-o", scratch / "helped.png"});
+    const Result plain = leon_run(
+        {"draw", "a picture of a car", "--best-of", "1", "--show-prompt", "-m", MODEL, "-o", scratch / "plain.png"});
+    const Result helped = leon_run({"draw", "a picture of a car", "--best-of", "1", "--retrieve", bank, "--documents",
+                                    "1", "--upscale", "2", "--show-prompt", "-m", MODEL, "-o", scratch / "helped.png"});
     REQUIRE(helped.status == 0);
     CHECK(contains(helped.err, "a picture of a car  (car.png)"));
     CHECK(contains(helped.out, "[256 codes]"));

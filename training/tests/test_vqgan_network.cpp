@@ -70,19 +70,20 @@ struct Problem {
     }
 };
 
-struct Loss {
-    double decoder, latent;
-};
-Loss loss_at(VqganNetwork& network, VqganLane& lane, Problem& problem, std::vector<float> values,
-             const std::vector<int32_t>& codes) {
+double latent_loss_at(VqganNetwork& network, VqganLane& lane, Problem& problem, std::vector<float>& values) {
+    network.pack(values.data());
+    return problem.latent_loss(
+        lane.forward(problem.pixels, problem.height, problem.width, problem.book(network.config())));
+}
+
+// Of the decoder alone, after these codes.
+double decoder_loss_at(VqganNetwork& network, VqganLane& lane, Problem& problem, std::vector<float>& values,
+                       const std::vector<int32_t>& codes) {
     network.pack(values.data());
     std::vector<float> d;
     const VqganConfig& c = network.config();
-    Loss loss;
-    loss.latent = problem.latent_loss(lane.forward(problem.pixels, problem.height, problem.width, problem.book(c)));
-    loss.decoder = problem.decoder_loss(
+    return problem.decoder_loss(
         lane.forward(codes, problem.height / c.patch(), problem.width / c.patch(), problem.book(c)), d);
-    return loss;
 }
 
 std::vector<float> gradient_of(VqganNetwork& network, Problem& problem, std::vector<float>& values, VqganHalf half,
@@ -132,8 +133,8 @@ TEST_CASE("vqgan network: gradients are the differences of the losses") {
             std::vector<float> moved = values;
             for (int64_t i = 0; i < p.count; i++)
                 moved[static_cast<size_t>(p.offset + i)] += (s == 0 ? -step : step) * direction[static_cast<size_t>(i)];
-            const Loss loss = loss_at(network, lane, problem, moved, codes);
-            side[s] = in_encoder ? loss.latent : loss.decoder;
+            side[s] = in_encoder ? latent_loss_at(network, lane, problem, moved)
+                                 : decoder_loss_at(network, lane, problem, moved, codes);
         }
         const double got = (side[1] - side[0]) / (2 * step);
         CHECK(std::abs(got - expected) < 2e-2 * std::abs(expected) + 2e-3 * std::sqrt(norm));
