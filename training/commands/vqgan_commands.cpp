@@ -33,6 +33,7 @@ void add_vqgan_command(CLI::App& app, CommonOptions& common) {
     command->add_flag("--resume", o->run.resume, "go on from the folder's checkpoint");
     command->add_option("--stop-after", o->run.stop_after, "end after so many steps, with a checkpoint");
     command->add_option("--threads", common.threads, "processors to use; 0: all");
+    command->add_flag("-q,--quiet", common.quiet, "no line for each step; all of it is in log.csv");
     command->footer(
         "Example:\n  leon train-vqgan training/recipes/vqgan.json --run build/vqgan\n"
         "The folder holds checkpoint.safetensors, log.csv and held_out.png; --resume goes on where a run stopped, or "
@@ -42,6 +43,7 @@ void add_vqgan_command(CLI::App& app, CommonOptions& common) {
         set_cpu_threads(common.threads);
         const std::vector<uint8_t> text = read_file(o->recipe);
         o->run.say = say;
+        if (common.quiet) o->run.say = [](const std::string&) {};
         const VqganRecipe recipe = parse_vqgan_recipe(std::string(text.begin(), text.end()), o->recipe);
         StopAtSignals stop;
         o->run.is_stopped = StopAtSignals::asked;
