@@ -3,6 +3,7 @@
 #   make CXX=clang++ BUILD=build/clang      another compiler, beside the first
 #   make SANITIZE=1 BUILD=build/sanitize    AddressSanitizer + UndefinedBehaviorSanitizer
 #   make CUDA=0                             without the CUDA backend; CUDA=1 demands it
+#   make TOGETHER=1 BUILD=build/together    a room's files in one run of the compiler, for who builds everything once
 #
 # `make`, `make install` and `make shared` build the product: with the CUDA backend if nvcc is found (NVCC, the PATH,
 # CUDA_PATH). The other targets leave it as it stands, and do without it in a fresh tree: nvcc takes minutes, and
@@ -16,6 +17,7 @@ PREFIX   ?= /usr/local
 CXX      := $(if $(filter default,$(origin CXX)),g++,$(CXX))
 CXXFLAGS ?= -O2
 SANITIZE ?=
+TOGETHER ?=
 # Under the sanitizers, what is called millions of times is optimised too, which also compiles faster. UNWATCHED is two
 # thirds of the time to compile; an access through null or beyond an object is AddressSanitizer's to find as well.
 UNWATCHED := -fno-sanitize=null,pointer-overflow,object-size
@@ -53,10 +55,24 @@ GENERATIONS := -compress-mode=size -gencode arch=compute_80,code=sm_80 -gencode 
 NVCC_FLAGS := -std=c++20 -O3 -I. -Werror all-warnings -Xcompiler -Wall,-Wextra,-Werror $(GENERATIONS)
 
 ARCH := $(shell uname -m)
+# Through these goes every weight of a checkpoint.
+THROUGHPUT := checkpoint convert narrow
 LIBRARY_ROOMS := kernels kernels/reference kernels/cpu kernels/planning runtime tokenizer retrieval metrics weights_converter tasks
 CUDA_SOURCES := $(wildcard kernels/cuda/*.cu)
 SOURCES  := $(filter-out kernels/cuda_%.cpp,$(wildcard $(addsuffix /*.cpp,$(LIBRARY_ROOMS))))
-OBJECTS  := $(SOURCES:%.cpp=$(BUILD)/obj/%.o)
+# With TOGETHER the files of these rooms are one source, $(BUILD)/together/ROOM.cpp, whose headers and templates are compiled
+# once: two fifths of the time for a whole build, but a room's for each change. So names are a room's, not a file's. ALONE:
+# with flags or a program of its own.
+ROOMS_TOGETHER := $(if $(TOGETHER),runtime tokenizer retrieval metrics weights_converter tasks cli $(addprefix training,/ /commands/ \
+    /storybook/ /evaluation/ /vqgan/ /reference/))
+ROOMS_TOGETHER := $(ROOMS_TOGETHER:%/=%)
+ALONE := tokenizer/image.cpp cli/terminal.cpp cli/training_absent.cpp training/adamw.cpp $(wildcard training/cuda_*.cpp) \
+    $(THROUGHPUT:%=weights_converter/%.cpp)
+together = $(filter-out $(ALONE),$(wildcard $(1)/*.cpp))
+# The objects of sources: of each its own, or its room's.
+objects = $(sort $(foreach file,$(1),$(BUILD)/obj/$(or \
+    $(and $(filter $(ROOMS_TOGETHER:%=%/),$(dir $(file))),$(filter-out $(ALONE),$(file)),$(dir $(file))together.o),$(file:.cpp=.o))))
+OBJECTS  := $(call objects,$(SOURCES))
 ifeq ($(CUDA),1)
 SOURCES  += kernels/cuda_present.cpp
 OBJECTS  += $(BUILD)/obj/kernels/cuda_present.o $(CUDA_SOURCES:%.cu=$(BUILD)/obj/%.o)
@@ -68,16 +84,21 @@ else
 SOURCES  += kernels/cuda_absent.cpp
 OBJECTS  += $(BUILD)/obj/kernels/cuda_absent.o
 endif
-TRAINING_OBJECTS := $(patsubst %.cpp,$(BUILD)/obj/%.o,$(filter-out training/cuda_%.cpp,$(wildcard $(addprefix training/,*.cpp reference/*.cpp cpu/*.cpp storybook/*.cpp vqgan/*.cpp evaluation/*.cpp))))
+TRAINING_OBJECTS := $(call objects,$(filter-out training/cuda_%.cpp,$(wildcard $(addprefix training/,*.cpp reference/*.cpp cpu/*.cpp storybook/*.cpp vqgan/*.cpp evaluation/*.cpp))))
 TRAINING_CUDA := $(wildcard training/cuda/*.cu)
 ifneq ($(TRAINING),)
 TRAINING_OBJECTS += $(if $(filter 1,$(CUDA)),$(BUILD)/obj/training/cuda_present.o $(TRAINING_CUDA:%.cu=$(BUILD)/obj/%.o),$(BUILD)/obj/training/cuda_absent.o)
 endif
 COMMANDS := $(wildcard cli/*.cpp training/commands/*.cpp)
-CLI      := $(patsubst %.cpp,$(BUILD)/obj/%.o,$(if $(TRAINING),$(filter-out cli/training_absent.cpp,$(COMMANDS)),$(COMMANDS)))
+CLI      := $(call objects,$(if $(TRAINING),$(filter-out cli/training_absent.cpp,$(COMMANDS)),$(COMMANDS)))
 TRAINER  := $(if $(TRAINING),$(BUILD)/libleon_training.a)
-TRAINING_TESTS := $(patsubst %.cpp,$(BUILD)/obj/%.o,$(wildcard training/tests/test_*.cpp))
-TESTS    := $(patsubst %.cpp,$(BUILD)/obj/%.o,$(wildcard tests/test_*.cpp))
+# Tests together are a namespace a file: what two files call alike stays two things.
+COMPUTING_TESTS := tests/fuzz/ tests/test_kernels tests/test_cuda tests/test_reference training/tests/test_grad training/tests/test_vqgan
+tests_together = $(if $(TOGETHER),$(filter-out tests/test_main.cpp $(COMPUTING_TESTS:%=%%),$(wildcard $(1)/test_*.cpp)))
+test_objects = $(patsubst %.cpp,$(BUILD)/obj/%.o,$(filter-out $(tests_together),$(wildcard $(1)/test_*.cpp)) \
+    $(if $(TOGETHER),$(1)/together.cpp))
+TRAINING_TESTS := $(call test_objects,training/tests)
+TESTS    := $(call test_objects,tests)
 # The kernels of kernels/cuda once more, for this processor, and what executes them.
 EMULATED := $(CUDA_SOURCES:%.cu=$(BUILD)/obj/emulated/%.o)
 TRAINING_EMULATED := $(TRAINING_CUDA:%.cu=$(BUILD)/obj/emulated/%.o)
@@ -93,8 +114,11 @@ VERSION  := $(shell sed -n 's/^.define LEON_VERSION "\([0-9.]*\)".*/\1/p' includ
 # Structures of leon.h belong to one version, so programs do too.
 SONAME   := libleon.so.$(VERSION)
 
-.PHONY: FORCE all setup demo test fuzz fuzz-programs test-races ladder ladder-tables mutants mutants-self-test bench bench-kernels install shared \
-    uninstall examples format format-check lint layers clean help gpu gpu-build cuda-resources cuda-check
+.PHONY: FORCE all setup demo test fuzz fuzz-programs test-races ladder ladder-tables mutants mutants-self-test bench \
+    bench-kernels install shared uninstall examples format format-check lint layers clean help gpu gpu-build \
+    cuda-resources cuda-check
+.PHONY: run-leon_tests run-leon_tests-kernels run-leon_tests-others run-training_tests run-race_tests \
+    run-race_tests-half run-race_tests-rest run-training_race_tests
 all: $(BUILD)/leon examples
 
 help:
@@ -128,11 +152,12 @@ $(foreach tree,obj obj/pic,$(BUILD)/$(tree)/kernels/% $(BUILD)/$(tree)/retrieval
 SMALL_ROOMS := cli tasks weights_converter metrics training/commands
 ifeq ($(SANITIZE),)
 $(foreach tree,obj obj/pic,$(SMALL_ROOMS:%=$(BUILD)/$(tree)/%/%)): FLAGS += -Os
-# But for these, through which every weight of a checkpoint goes.
-$(foreach tree,obj obj/pic,$(foreach file,checkpoint convert narrow,$(BUILD)/$(tree)/weights_converter/$(file).o)): FLAGS += $(KERNEL_FLAGS)
+$(foreach tree,obj obj/pic,$(foreach file,$(THROUGHPUT),$(BUILD)/$(tree)/weights_converter/$(file).o)): FLAGS += $(KERNEL_FLAGS)
+else
+# Option parsers compile in half of the time without optimisation.
+$(BUILD)/obj/cli/% $(BUILD)/obj/training/commands/%: FLAGS += -O0
 endif
 # Under the sanitizers, tests compile in two fifths of the time without optimisation; those that compute keep it.
-COMPUTING_TESTS := tests/fuzz/ tests/test_kernels tests/test_cuda tests/test_reference training/tests/test_grad training/tests/test_vqgan
 $(BUILD)/obj/tests/% $(BUILD)/obj/training/tests/%: FLAGS += $(if $(SANITIZE),-O0,-O1) -DDOCTEST_CONFIG_SUPER_FAST_ASSERTS
 $(COMPUTING_TESTS:%=$(BUILD)/obj/%%): FLAGS += -O1
 $(BUILD)/obj/training/cpu/% $(BUILD)/obj/training/storybook/% $(BUILD)/obj/training/adamw.o: FLAGS += $(KERNEL_FLAGS) -fno-math-errno
@@ -162,6 +187,21 @@ $(BUILD)/obj/%.o: %.c | $(SETUP)
 	@mkdir -p $(@D)
 	$(CC) -std=c11 -Wall -Wextra -Wpedantic -Werror -O2 -Iinclude -MMD -MP -c $< -o $@
 
+# A room's files as one source.
+$(foreach room,$(ROOMS_TOGETHER),$(eval $(BUILD)/together/$(room).cpp: $(call together,$(room))))
+$(foreach room,tests training/tests,$(eval $(BUILD)/together/$(room).cpp: $(call tests_together,$(room))))
+$(BUILD)/together/tests.cpp $(BUILD)/together/training/tests.cpp:
+	@mkdir -p $(@D)
+	@{ grep -h '^#include' $^ | sort -u | grep -v '"\(training/\)\?tests/'; grep -h '^#include "\(training/\)\?tests/' $^ | sort -u; \
+	    for file in $^; do name=$$(basename $$file .cpp); \
+	    printf 'namespace %s {\nnamespace leon { using namespace ::leon; }\n#include "%s"\n}\n' $$name $$file; done; } >$@
+$(BUILD)/together/%.cpp:
+	@mkdir -p $(@D)
+	@printf '#include "%s"\n' $^ >$@
+# g++ takes what is not in the file that it was given for a header, where an anonymous namespace would be a mistake.
+$(BUILD)/obj/%/together.o: $(BUILD)/together/%.cpp | $(SETUP)
+	@mkdir -p $(@D)
+	$(CXX) $(FLAGS) $(if $(findstring clang,$(CXX)),,-Wno-subobject-linkage) -MMD -MP -c $< -o $@
 # What ptxas says of each kernel is kept beside the object, for make cuda-resources.
 KEEP_LOG = $(NVCC) $(NVCC_FLAGS) -Xptxas -v -MMD -MP -c $< -o $@ 2>$@.log || { cat $@.log >&2; rm -f $@; exit 1; }
 $(BUILD)/obj/kernels/cuda/%.o: kernels/cuda/%.cu
@@ -299,13 +339,22 @@ fuzz-programs: $(FUZZERS)
 $(BUILD)/libleon_read.a: $(FUZZED:%.cpp=$(BUILD)/obj/%.o)
 	@rm -f $@
 	ar rcs $@ $^
-$(BUILD)/fuzz_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/libleon_read.a
+# A room as one object wants the others' too.
+$(BUILD)/fuzz_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/$(if $(TOGETHER),libleon.a,libleon_read.a)
 	$(CXX) $^ -o $@ $(LIBS) -fsanitize=fuzzer
 .PRECIOUS: $(BUILD)/obj/tests/fuzz/%.o
-# Every kernel case on the emulated GPU, watched for data races. Left out is what launches the same again to compare bits.
-test-races: $(BUILD)/race_tests $(if $(TRAINING),$(BUILD)/training_race_tests)
-	LEON_TEST_BACKEND=cuda EMU_SCHED=random:1 $(BUILD)/race_tests -tce="*does not depend on the rows beside it*" $(TEST_ARGS)
-	$(if $(TRAINING),LEON_TEST_BACKEND=cuda EMU_SCHED=random:1 $(BUILD)/training_race_tests $(TEST_ARGS))
+# Every kernel case on the emulated GPU, watched for data races; the programs side by side, since each is one thread, and the
+# longer one in halves. Left out is what launches the same again to compare bits.
+test-races: $(if $(TEST_ARGS),run-race_tests,run-race_tests-half run-race_tests-rest) $(if $(TRAINING),run-training_race_tests)
+SAME_AGAIN := *does not depend on the rows beside it*
+RACE_HALF := kernels: the plan*,kernels: attention*,cuda*
+run-race_tests: CASES := '-tce=$(SAME_AGAIN)'
+run-race_tests-half: CASES := '-tc=$(RACE_HALF)' '-tce=$(SAME_AGAIN)'
+run-race_tests-rest: CASES := '-tce=$(RACE_HALF),$(SAME_AGAIN)'
+run-race_tests run-race_tests-half run-race_tests-rest: $(BUILD)/race_tests
+	LEON_TEST_BACKEND=cuda EMU_SCHED=random:1 $(BUILD)/race_tests $(CASES) $(TEST_ARGS)
+run-training_race_tests: $(BUILD)/training_race_tests
+	LEON_TEST_BACKEND=cuda EMU_SCHED=random:1 $(BUILD)/training_race_tests $(TEST_ARGS)
 # Every study: fails if a rung is wrong, or not better as it claims.
 ladder: $(LADDERS)
 	@for study in $(LADDERS); do $$study || exit 1; done

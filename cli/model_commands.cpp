@@ -55,7 +55,7 @@ void convert_command(const CommonOptions& common, ModelOptions& o) {
     check_writable(o.output);
     std::vector<std::string> notes;
     o.convert.note = [&notes](const std::string& note) { notes.push_back(note); };
-    ProgressBar bar(common.quiet ? Display::Quiet : Display::Terminal, "converting", Unit::Bytes);
+    ProgressBar bar(common.quiet ? Display::Quiet : Display::Terminal, "converting", Counted::Bytes);
     const auto progress = [&bar](size_t done, size_t total) { bar.update(done, total); };
     if (o.tokens.empty() && o.texts.empty()) {
         convert(o.folder, o.output, o.convert, progress);

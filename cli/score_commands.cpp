@@ -15,9 +15,9 @@ struct ScoreOptions {
     SegmentationOptions segmentation;
     bool each = false, as_given = false, quiet = false;
 
-    Detail detail() const { return each ? Detail::Each : Detail::Summary; }
+    ScoreDetail detail() const { return each ? ScoreDetail::Each : ScoreDetail::Summary; }
 };
-using Shared = std::shared_ptr<ScoreOptions>;
+using SharedScoreOptions = std::shared_ptr<ScoreOptions>;
 
 void print(const std::string& report) {
     std::fputs(report.c_str(), stdout);
@@ -29,13 +29,13 @@ CLI::App* add_kind(CLI::App& score, const char* name, const char* what, const ch
     return kind;
 }
 
-void add_lines(CLI::App& kind, const Shared& o, const char* references, const char* candidates) {
+void add_lines(CLI::App& kind, const SharedScoreOptions& o, const char* references, const char* candidates) {
     kind.add_option("--references", o->reference, references)->required();
     kind.add_option("--candidates", o->candidate, candidates)->required();
     kind.add_flag("--each", o->each, "the score of each line too");
 }
 
-void add_files(CLI::App& kind, const Shared& o, const char* what) {
+void add_files(CLI::App& kind, const SharedScoreOptions& o, const char* what) {
     kind.add_option("reference", o->reference, what)->required();
     kind.add_option("candidate", o->candidate, "the same, to be scored")->required();
     kind.add_flag("--each", o->each, "the score of each pair too");

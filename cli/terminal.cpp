@@ -130,7 +130,7 @@ std::string progress_line(const ProgressState& state, int columns) {
 
     // What stands behind the bar, the most important first; what does not fit is left out.
     std::vector<std::string> parts = {format(" %3d%%", static_cast<int>(fraction * 100))};
-    const bool bytes = state.unit == Unit::Bytes;
+    const bool bytes = state.counted == Counted::Bytes;
     parts.push_back(bytes ? "  " + bytes_text(done) + "/" + bytes_text(state.total)
                           : format("  %zu/%zu", done, state.total));
     if (state.per_second > 0) {
@@ -235,11 +235,11 @@ double Pace::per_second(size_t done, double seconds) {
     return static_cast<double>(done - first_done_) / (seconds - first_seconds_);
 }
 
-ProgressBar::ProgressBar(Display display, const std::string& label, Unit unit)
-    : ProgressBar(std::make_unique<Screen>(display), label, unit) {}
+ProgressBar::ProgressBar(Display display, const std::string& label, Counted counted)
+    : ProgressBar(std::make_unique<Screen>(display), label, counted) {}
 
-ProgressBar::ProgressBar(std::unique_ptr<Screen> screen, const std::string& label, Unit unit)
-    : screen_(std::move(screen)), state_{.label = label, .unit = unit} {}
+ProgressBar::ProgressBar(std::unique_ptr<Screen> screen, const std::string& label, Counted counted)
+    : screen_(std::move(screen)), state_{.label = label, .counted = counted} {}
 
 void ProgressBar::update(size_t done, size_t total) {
     const double per_second = pace_.per_second(done, screen_->seconds());

@@ -18,7 +18,7 @@ namespace leon {
 
 enum class Display { Quiet, Terminal };
 enum class Colours { None, Palette, True };  // Palette: the 256 colours of xterm; True: 24 bits
-enum class Unit { Things, Bytes };
+enum class Counted { Things, Bytes };
 
 // --- from state to text -----------------------------------------------------------------------------------------
 
@@ -38,7 +38,7 @@ struct ProgressState {
     std::string label;
     size_t done = 0, total = 0;
     double per_second = 0;
-    Unit unit = Unit::Things;
+    Counted counted = Counted::Things;
 };
 std::string progress_line(const ProgressState& state, int columns);
 
@@ -95,8 +95,8 @@ private:
 
 class ProgressBar {
 public:
-    ProgressBar(Display display, const std::string& label, Unit unit = Unit::Things);
-    ProgressBar(std::unique_ptr<Screen> screen, const std::string& label, Unit unit);
+    ProgressBar(Display display, const std::string& label, Counted counted = Counted::Things);
+    ProgressBar(std::unique_ptr<Screen> screen, const std::string& label, Counted counted);
 
     void update(size_t done, size_t total);
     void finish() { screen_->close({}); }  // erases it; so does the destructor

@@ -21,9 +21,9 @@ struct WorkbenchOptions {
     LineFormat format() const { return jsonl ? LineFormat::Json : LineFormat::Plain; }
     ControlTokens control_tokens() const { return control ? ControlTokens::Parsed : ControlTokens::AsText; }
 };
-using Shared = std::shared_ptr<WorkbenchOptions>;
+using SharedOptions = std::shared_ptr<WorkbenchOptions>;
 
-void add_tokenizer_commands(CLI::App& app, CommonOptions& common, const Shared& o) {
+void add_tokenizer_commands(CLI::App& app, CommonOptions& common, const SharedOptions& o) {
     CLI::App* command =
         add_command(app, "tokenize", "standard input to token ids", "echo -n \"a red car\" | leon tokenize");
     add_model_option(*command, common);

@@ -14,10 +14,6 @@ namespace {
 
 constexpr std::string_view PUNCTUATION = ";/[]\"{}()=+\\_-><@`,?!";
 
-bool is_digit(char c) {
-    return c >= '0' && c <= '9';
-}
-
 bool has_comma_in_number(std::string_view text) {
     for (size_t i = 1; i + 1 < text.size(); i++)
         if (text[i] == ',' && is_digit(text[i - 1]) && is_digit(text[i + 1])) return true;

@@ -15,9 +15,6 @@ using Text = std::string_view;
 bool is_space(char c) {
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
-bool is_digit(char c) {
-    return c >= '0' && c <= '9';
-}
 bool is_ascii_letter(char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }

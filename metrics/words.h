@@ -24,5 +24,8 @@ Words caption_words(std::string_view caption);
 Words split_words(std::string_view text);  // at ASCII white space, nothing else
 
 std::string lower_case(std::string_view text);  // ASCII and Latin-1, in UTF-8; all else stays
+inline bool is_digit(char c) {                  // of ASCII, in every locale
+    return c >= '0' && c <= '9';
+}
 
 }  // namespace leon

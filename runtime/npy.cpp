@@ -35,7 +35,7 @@ std::string_view supported_dtype(std::string_view descr) {
 }
 
 // Text from the file for an error message: short and printable whatever the file holds.
-std::string quoted(std::string_view text) {
+std::string shown(std::string_view text) {
     std::string out(text.substr(0, 32));
     for (char& c : out)
         if (c < ' ' || c > '~') c = '?';
@@ -67,7 +67,7 @@ public:
                 first_time(have_shape);
                 shape = tuple();
             } else {
-                fail("unknown key " + quoted(key));
+                fail("unknown key " + shown(key));
             }
             if (take(',')) continue;
             expect('}');
@@ -153,7 +153,7 @@ std::optional<int64_t> array_bytes(const std::vector<int64_t>& shape, size_t ite
     return empty ? 0 : bytes;
 }
 
-std::string shape_text(const std::vector<int64_t>& shape) {
+std::string python_shape(const std::vector<int64_t>& shape) {
     std::string text = "(";
     for (size_t i = 0; i < shape.size(); i++) text += (i ? ", " : "") + std::to_string(shape[i]);
     return text + (shape.size() == 1 ? ",)" : ")");
@@ -176,7 +176,7 @@ void save(const std::string& path, const char* descr, const void* values, size_t
     constexpr size_t ALIGNMENT = 64;     // of the first value in the file
     constexpr size_t GROWING_ROOM = 21;  // digits to which NumPy lets the first dimension grow in place
     std::string header =
-        std::string("{'descr': '") + descr + "', 'fortran_order': False, 'shape': " + shape_text(shape) + ", }";
+        std::string("{'descr': '") + descr + "', 'fortran_order': False, 'shape': " + python_shape(shape) + ", }";
     if (!shape.empty()) header += std::string(GROWING_ROOM - std::to_string(shape[0]).size(), ' ');
     const size_t preamble = MAGIC.size() + 4;
     header += std::string(ALIGNMENT - (preamble + header.size() + 1) % ALIGNMENT, ' ') + '\n';
@@ -251,13 +251,13 @@ Array decode_npy(std::span<const uint8_t> file, const std::string& where) {
     HeaderParser(text.substr(header_at, header_bytes), where).parse(descr, fortran_order, array.shape);
     array.dtype = supported_dtype(descr);
     if (array.dtype.empty())
-        throw Error("holds values of type " + quoted(descr), where, "leon reads <f4, <f8, <i4, <i8 and |u1");
+        throw Error("holds values of type " + shown(descr), where, "leon reads <f4, <f8, <i4, <i8 and |u1");
     if (fortran_order) throw Error("is in Fortran order", where, "save it with numpy.ascontiguousarray");
 
     const std::span<const uint8_t> values = file.subspan(header_at + header_bytes);
     const std::optional<int64_t> bytes = array_bytes(array.shape, item_bytes(array.dtype));
     if (!bytes || static_cast<uint64_t>(*bytes) != values.size())
-        throw Error("shape " + shape_text(array.shape) + " of " + array.dtype + " does not fit the " +
+        throw Error("shape " + python_shape(array.shape) + " of " + array.dtype + " does not fit the " +
                         std::to_string(values.size()) + " bytes that follow the header",
                     where);
     array.bytes.assign(values.begin(), values.end());

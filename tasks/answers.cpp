@@ -65,8 +65,8 @@ std::vector<Answer> answers(const Model& model, const Picture& picture, Task tas
 }
 
 Answer describe(const Model& model, const Picture& picture, const Settings& settings, const Progress& progress,
-                Detail detail) {
-    return answers(model, picture, detail == Detail::Long ? Task::DescribeLong : Task::Describe, "", settings, progress)
+                Length length) {
+    return answers(model, picture, length == Length::Long ? Task::DescribeLong : Task::Describe, "", settings, progress)
         .front();
 }
 

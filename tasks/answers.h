@@ -24,11 +24,11 @@ struct Answer {
 // A text as it was drawn, without white space at its ends and without what the template puts behind every answer.
 std::string bare_answer(const std::string& text, const Template& row);
 
-enum class Detail { Short, Long };
+enum class Length { Short, Long };
 
 // With several candidates the likeliest answer. Error as in pictures.h.
 Answer describe(const Model& model, const Picture& picture, const Settings& settings, const Progress& progress = {},
-                Detail detail = Detail::Short);
+                Length length = Length::Short);
 Answer ask(const Model& model, const Picture& picture, const std::string& question, const Settings& settings,
            const Progress& progress = {});
 

@@ -159,7 +159,7 @@ struct Demo {
             names += (names.empty() ? "" : ", ") + legend.kinds[static_cast<size_t>(region.label)].name;
         page.figure(paint_map(parts.labels, legend), "segments.png", "segmentation of picture 4", {{"holds", names}});
         page.figure(pictures.at(6), "long.png", "picture 7 at length",
-                    {{"sees", describe(model, pictures.at(6), settings, {}, Detail::Long).text}});
+                    {{"sees", describe(model, pictures.at(6), settings, {}, Length::Long).text}});
         const std::string text = "a car ___";
         page.figure(pictures.at(0), "words.png", text,
                     {{"filled", fill_text(model, text, &pictures.at(0), settings).candidates.at(0).text}});

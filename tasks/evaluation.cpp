@@ -25,12 +25,12 @@ using nlohmann::ordered_json;
 const std::vector<std::string> PICTURE_ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".pnm", ".ppm", ".pgm"};
 
 // File names need not be UTF-8; what is not is replaced. A list under "each" has a line an entry.
-std::string text_of(ordered_json report, const ordered_json& each, Detail detail) {
+std::string text_of(ordered_json report, const ordered_json& each, ScoreDetail detail) {
     const auto line = [](const ordered_json& value, int indent) {
         return value.dump(indent, ' ', false, ordered_json::error_handler_t::replace);
     };
     std::string text = line(report, 2);
-    if (detail == Detail::Each) {
+    if (detail == ScoreDetail::Each) {
         text.erase(text.size() - 2);  // "\n}"
         text += ",\n  \"each\": [";
         for (size_t i = 0; i < each.size(); i++) text += (i ? ",\n    " : "\n    ") + line(each[i], -1);
@@ -145,7 +145,7 @@ int32_t parse_label(const std::string& text, Labels labels, const std::optional<
 }  // namespace
 
 std::string score_captions(const std::string& references, const std::string& candidates, CaptionTokens tokens,
-                           Detail detail) {
+                           ScoreDetail detail) {
     const auto words = [&](const std::string& text) {
         return tokens == CaptionTokens::Split ? caption_words(text) : split_words(text);
     };
@@ -177,7 +177,7 @@ std::string score_captions(const std::string& references, const std::string& can
     return text_of(std::move(report), each, detail);
 }
 
-std::string score_answers(const std::string& references, const std::string& candidates, Detail detail) {
+std::string score_answers(const std::string& references, const std::string& candidates, ScoreDetail detail) {
     std::vector<double> exact, normalised, published, symmetric;
     ordered_json each = ordered_json::array();
     bool ten = true;
@@ -212,7 +212,7 @@ std::string score_answers(const std::string& references, const std::string& cand
     return text_of(std::move(report), each, detail);
 }
 
-std::string score_boxes(const std::string& references, const std::string& candidates, Detail detail) {
+std::string score_boxes(const std::string& references, const std::string& candidates, ScoreDetail detail) {
     std::vector<double> overlaps;
     size_t missing = 0;
     ordered_json each = ordered_json::array();
@@ -238,7 +238,7 @@ std::string score_boxes(const std::string& references, const std::string& candid
 }
 
 std::string score_segmentation(const std::string& reference, const std::string& candidate,
-                               const SegmentationOptions& options, Detail detail, const ScoreProgress& progress) {
+                               const SegmentationOptions& options, ScoreDetail detail, const ScoreProgress& progress) {
     std::vector<std::string> endings = PICTURE_ENDINGS;
     endings.push_back(".npy");
     Confusion all;
@@ -288,7 +288,7 @@ std::string score_segmentation(const std::string& reference, const std::string& 
     return text_of(std::move(report), each, detail);
 }
 
-std::string score_pictures(const std::string& reference, const std::string& candidate, Detail detail,
+std::string score_pictures(const std::string& reference, const std::string& candidate, ScoreDetail detail,
                            const ScoreProgress& progress) {
     std::vector<double> noise, similarity, errors;
     ordered_json each = ordered_json::array();
@@ -347,7 +347,7 @@ std::string score_frechet(const std::string& a, const std::string& b, const std:
                               "in float64; it is biased "
                               "upwards for few vectors"},
                              {"mean_part", "the first of these"}};
-    return text_of(std::move(report), {}, Detail::Summary);
+    return text_of(std::move(report), {}, ScoreDetail::Summary);
 }
 
 }  // namespace leon

@@ -88,8 +88,8 @@ HoleInFrame place_hole(const Picture& picture, const PixelBox& box, int resoluti
 
 HoleInFrame place_mask(const Picture& picture, const Picture& mask, int resolution, int patch) {
     if (mask.width != picture.width || mask.height != picture.height)
-        throw Error("the mask is " + std::to_string(mask.width) + "x" + std::to_string(mask.height) +
-                        ", but the picture is " + std::to_string(picture.width) + "x" + std::to_string(picture.height),
+        throw Error("the mask is " + size_text(mask.width, mask.height) + ", but the picture is " +
+                        size_text(picture.width, picture.height),
                     "--mask", "make them the same size; white is what will be filled");
     const FrameGeometry geometry(picture, resolution, patch);
     HoleInFrame hole;
@@ -116,8 +116,7 @@ HoleInFrame place_margins(const Picture& picture, const Margins& m, int resoluti
     const int64_t width = int64_t{picture.width} + m.left + m.right,
                   height = int64_t{picture.height} + m.top + m.bottom;
     if (width * height > MAX_PIXELS || std::max(width, height) > MAX_SIDE)
-        throw Error("the canvas would be " + std::to_string(width) + "x" + std::to_string(height), "--grow",
-                    "choose smaller margins");
+        throw Error("the canvas would be " + size_text(width, height), "--grow", "choose smaller margins");
     Picture canvas(static_cast<int>(width), static_cast<int>(height)), mask(canvas.width, canvas.height, 255);
     for (int y = 0; y < picture.height; y++) std::fill_n(mask.at(m.left, y + m.top), picture.width * 3, uint8_t{0});
     // The edge goes on outwards: resampling mixes it with its neighbours, and what stays is to keep its colours.

@@ -32,17 +32,17 @@ struct Lines : TemporaryFolder {
     std::string candidates() const { return *this / "cands.jsonl"; }
 };
 
-json captions(const Lines& lines, CaptionTokens tokens = CaptionTokens::Split, Detail detail = Detail::Each) {
+json captions(const Lines& lines, CaptionTokens tokens = CaptionTokens::Split, ScoreDetail detail = ScoreDetail::Each) {
     return parse_json(score_captions(lines.references(), lines.candidates(), tokens, detail), "report");
 }
 json answers(const Lines& lines) {
-    return parse_json(score_answers(lines.references(), lines.candidates(), Detail::Each), "report");
+    return parse_json(score_answers(lines.references(), lines.candidates(), ScoreDetail::Each), "report");
 }
 json boxes(const Lines& lines) {
-    return parse_json(score_boxes(lines.references(), lines.candidates(), Detail::Each), "report");
+    return parse_json(score_boxes(lines.references(), lines.candidates(), ScoreDetail::Each), "report");
 }
 json segmentation(const std::string& a, const std::string& b, const SegmentationOptions& options = {}) {
-    return parse_json(score_segmentation(a, b, options, Detail::Each), "report");
+    return parse_json(score_segmentation(a, b, options, ScoreDetail::Each), "report");
 }
 
 // The message of the Error: one line that names what it is about.
@@ -81,7 +81,7 @@ TEST_CASE("evaluation: captions are paired by id, in any order, and split or tak
         report["cider_d"].get<double>() ==
         doctest::Approx((report["each"][0]["cider_d"].get<double>() + report["each"][1]["cider_d"].get<double>()) / 2));
     for (const char* rule : {"cider_d", "bleu_n", "words"}) CHECK(report["definitions"].contains(rule));
-    const json as_given = captions(lines, CaptionTokens::AsGiven, Detail::Summary);
+    const json as_given = captions(lines, CaptionTokens::AsGiven, ScoreDetail::Summary);
     CHECK(as_given["bleu_1"].get<double>() < 0.5);
     CHECK(!as_given.contains("each"));
     CHECK(captions({"{\"id\": 1, \"captions\": [\"a\"]}", "{\"id\": 1, \"caption\": \"a\"}"})["cider_d"].is_null());
@@ -105,7 +105,7 @@ TEST_CASE("evaluation: lines that do not fit are refused by file and line") {
     CHECK(contains(complaint("{\"id\": 1}", mine), "refs.jsonl:1: \"captions\""));
     CHECK(contains(complaint("{\"id\": 1, \"captions\": [\"a\", 3]}", mine), "refs.jsonl:1: \"captions\""));
     CHECK(contains(complaint(good, "{\"id\": 1, \"caption\": [\"a\"]}"), "cands.jsonl:1: \"caption\""));
-    CHECK(contains(refusal([] { score_captions("none.jsonl", "none.jsonl", CaptionTokens::Split, Detail::Each); }),
+    CHECK(contains(refusal([] { score_captions("none.jsonl", "none.jsonl", CaptionTokens::Split, ScoreDetail::Each); }),
                    "none.jsonl"));
 }
 
@@ -231,8 +231,8 @@ TEST_CASE("evaluation: label maps that do not fit are refused") {
 }
 
 TEST_CASE("evaluation: pictures and folders of them") {
-    json report =
-        parse_json(score_pictures(VECTORS + "picture_0a.png", VECTORS + "picture_0b.png", Detail::Summary), "report");
+    json report = parse_json(
+        score_pictures(VECTORS + "picture_0a.png", VECTORS + "picture_0b.png", ScoreDetail::Summary), "report");
     CHECK(report["psnr"].get<double>() == doctest::Approx(30.900793068391145).epsilon(1e-12));
     CHECK(report["ssim"].get<double>() == doctest::Approx(0.9529292451875615).epsilon(1e-12));
     CHECK(!report.contains("each"));
@@ -246,7 +246,7 @@ TEST_CASE("evaluation: pictures and folders of them") {
     }
     write_text(folder / "a/notes.txt", "not a picture");
     size_t steps = 0;
-    report = parse_json(score_pictures(folder / "a", folder / "b", Detail::Each,
+    report = parse_json(score_pictures(folder / "a", folder / "b", ScoreDetail::Each,
                                        [&](size_t done, size_t total) {
                                            CHECK(done == ++steps);
                                            CHECK(total == 3);
@@ -265,9 +265,9 @@ TEST_CASE("evaluation: pictures and folders of them") {
     CHECK(report["each"][2]["ssim"] == 1);
 
     const auto complaint = [&] {
-        return refusal([&] { score_pictures(folder / "a", folder / "b", Detail::Summary); });
+        return refusal([&] { score_pictures(folder / "a", folder / "b", ScoreDetail::Summary); });
     };
-    CHECK(contains(refusal([&] { score_pictures(folder / "a", VECTORS + "picture_0a.png", Detail::Summary); }),
+    CHECK(contains(refusal([&] { score_pictures(folder / "a", VECTORS + "picture_0a.png", ScoreDetail::Summary); }),
                    "one is a folder"));
     save_picture(folder / "a/3.bmp", Picture(12, 12));
     CHECK(contains(complaint(), "has the name of"));
@@ -280,9 +280,10 @@ TEST_CASE("evaluation: pictures and folders of them") {
     save_picture(folder / "b/5.png", Picture(12, 12));
     CHECK(contains(complaint(), "there is no reference for " + (folder / "b/5.png")));
     std::filesystem::create_directory(folder / "empty");
-    CHECK(contains(refusal([&] { score_pictures(folder / "empty", folder / "empty", Detail::Summary); }), "no files"));
+    CHECK(contains(refusal([&] { score_pictures(folder / "empty", folder / "empty", ScoreDetail::Summary); }),
+                   "no files"));
     save_picture(folder / "small.png", Picture(10, 12));
-    CHECK(contains(refusal([&] { score_pictures(folder / "small.png", folder / "small.png", Detail::Summary); }),
+    CHECK(contains(refusal([&] { score_pictures(folder / "small.png", folder / "small.png", ScoreDetail::Summary); }),
                    "11 x 11"));
 }
 

@@ -351,7 +351,7 @@ TEST_CASE("tasks: answers come with their probability, the likeliest first") {
         const TinyModel tiny(layout);
         Settings few;
         few.max_tokens = 5;
-        const Answer answer = describe(*tiny, picture, few, {}, Detail::Long);
+        const Answer answer = describe(*tiny, picture, few, {}, Length::Long);
         CHECK((answer.complete || answer.statistics.tokens == 5));
         CHECK(!answer.prompt.empty());
     }

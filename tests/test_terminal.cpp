@@ -152,12 +152,12 @@ TEST_CASE("terminal: what it can do follows from the environment") {
 }
 
 TEST_CASE("terminal: a progress line fits any width and keeps what matters") {
-    for (Unit unit : {Unit::Things, Unit::Bytes})
+    for (Counted counted : {Counted::Things, Counted::Bytes})
         for (size_t total : {size_t{0}, size_t{1}, size_t{256}, size_t{14000000000}, ~size_t{0}})
             for (size_t done : {size_t{0}, total / 3, total, total == ~size_t{0} ? total : total + 5})
                 for (double per_second : {0.0, 0.001, 23.4, 5e9})
                     for (int columns = 0; columns <= 200; columns++) {
-                        std::string line = progress_line({"drawing", done, total, per_second, unit}, columns);
+                        std::string line = progress_line({"drawing", done, total, per_second, counted}, columns);
                         REQUIRE(line.size() <= static_cast<size_t>(columns));
                         if (columns >= 25) REQUIRE(line.find('%') != line.npos);
                         if (columns >= 12) REQUIRE(line.starts_with("drawing"));
@@ -169,7 +169,7 @@ TEST_CASE("terminal: a progress line fits any width and keeps what matters") {
     CHECK(progress_line({"drawing", 115, 256, 23.4}, 50) == "drawing [########..........]  44%  115/256  23.4/s");
     CHECK(progress_line({"drawing", 115, 256, 0}, 40) == "drawing [#######.........]  44%  115/256");
     CHECK(progress_line({"drawing", 115, 256, 23.4}, 15) == "drawing  44%");
-    CHECK(progress_line({"converting", 7000000000, 14000000000, 8.12e8, Unit::Bytes}, 80) ==
+    CHECK(progress_line({"converting", 7000000000, 14000000000, 8.12e8, Counted::Bytes}, 80) ==
           "converting [############.............]  50%  7.0 GB/14.0 GB  812 MB/s  0:09 left");
     CHECK(progress_line({"x", 1, 2, 1 / 4000.0}, 80).ends_with("1:06:40 left"));
 }
@@ -252,7 +252,7 @@ TEST_CASE("terminal: a picture is scaled to the room there is and keeps its shap
 TEST_CASE("terminal: a progress bar is redrawn ten times a second at most, and leaves nothing") {
     Stage stage;
     {
-        ProgressBar bar(stage.screen(), "working", Unit::Things);
+        ProgressBar bar(stage.screen(), "working", Counted::Things);
         bar.update(0, 1000);
         CHECK(stage.seen().line(0).starts_with("working [...."));
         CHECK(stage.seen().line(0).size() < 60);
@@ -280,7 +280,7 @@ TEST_CASE("terminal: a progress bar is redrawn ten times a second at most, and l
     }
     Stage interrupted;
     {
-        ProgressBar bar(interrupted.screen(), "working", Unit::Things);
+        ProgressBar bar(interrupted.screen(), "working", Counted::Things);
         bar.update(1, 3);
     }  // as when an Error passes
     CHECK(interrupted.seen().line(0) == "");
@@ -340,7 +340,7 @@ TEST_CASE("terminal: without colours or room there is only the bar, and without 
         CHECK(stage.seen().rows.size() == 1);
         growing.finish();
         CHECK(stage.seen().line(0) == "");
-        ProgressBar bar(stage.screen(), "working", Unit::Bytes);
+        ProgressBar bar(stage.screen(), "working", Counted::Bytes);
         bar.update(1, 2);
         bar.finish();
         CHECK(stage.written().empty() == (variant == 2));

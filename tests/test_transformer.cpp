@@ -104,10 +104,11 @@ TEST_CASE("transformer: every backend decodes the reference's greedy tokens") {
         for (DType cache_dtype : {DType::F32, DType::BF16}) {
             const TinyTransformer tiny(family);
             const auto prompt = random_tokens(20, tiny.config.vocab);
-            const auto want = greedy_tokens(tiny, reference_kernels(), prompt, 150, cache_dtype);
+            const int count = cache_dtype == DType::F32 ? 150 : 70;
+            const auto want = greedy_tokens(tiny, reference_kernels(), prompt, count, cache_dtype);
             for (const Kernels* k : backends()) {
                 CAPTURE(k->name);
-                CHECK(greedy_tokens(tiny, *k, prompt, 150, cache_dtype) == want);
+                CHECK(greedy_tokens(tiny, *k, prompt, count, cache_dtype) == want);
             }
         }
 }

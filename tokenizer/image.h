@@ -21,6 +21,10 @@ struct Picture {
     const uint8_t* at(int x, int y) const { return rgb.data() + (static_cast<size_t>(y) * width + x) * 3; }
 };
 
+inline std::string size_text(int64_t width, int64_t height) {  // "640x480"
+    return std::to_string(width) + "x" + std::to_string(height);
+}
+
 // No picture is larger, coming in or resized: 64 megapixels, and JPEG's longest side.
 constexpr int64_t MAX_PIXELS = int64_t{1} << 26;
 constexpr int MAX_SIDE = 65535;

@@ -9,13 +9,7 @@
 namespace leon {
 namespace {
 
-enum Marker : uint8_t {
-    HUFFMAN_TABLES = 0xC4,
-    START_OF_IMAGE = 0xD8,
-    END_OF_IMAGE = 0xD9,
-    START_OF_SCAN = 0xDA,
-    APP1 = 0xE1
-};
+using namespace jpeg;
 constexpr uint16_t ORIENTATION_TAG = 0x0112;
 
 // An unsigned integer of `bytes` bytes at `offset`, if it lies inside.

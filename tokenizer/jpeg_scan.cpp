@@ -10,6 +10,8 @@
 #include <array>
 #include <vector>
 
+#include "tokenizer/jpeg_markers.h"
+
 namespace leon {
 namespace {
 
@@ -18,17 +20,7 @@ using Bytes = std::span<const uint8_t>;
 // Thrown where the data end or make no sense; stays in this file.
 struct Damaged {};
 
-enum Marker : uint8_t {
-    BASELINE = 0xC0,
-    EXTENDED = 0xC1,
-    PROGRESSIVE = 0xC2,
-    HUFFMAN_TABLES = 0xC4,
-    FIRST_RESTART = 0xD0,
-    START_OF_IMAGE = 0xD8,
-    END_OF_IMAGE = 0xD9,
-    START_OF_SCAN = 0xDA,
-    RESTART_INTERVAL = 0xDD
-};
+using namespace jpeg;
 
 uint32_t u8(Bytes bytes, size_t at) {
     if (at >= bytes.size()) throw Damaged();

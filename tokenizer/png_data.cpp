@@ -101,12 +101,12 @@ private:
 // --- inflate ------------------------------------------------------------------------------------------------------
 
 // Thrown at what no inflate can go on from; stays in this file.
-struct Damaged {};
+struct DamagedPng {};
 
 // The bits of all IDAT chunks, one after another, from each byte's lowest on.
-class Bits {
+class DeflateBits {
 public:
-    explicit Bits(Bytes file) : chunks_(file) {}
+    explicit DeflateBits(Bytes file) : chunks_(file) {}
 
     uint32_t take(int count) {
         while (have_ < count) {
@@ -127,7 +127,7 @@ private:
     uint8_t next() {
         while (at_ == piece_.size()) {
             const std::optional<Chunk> chunk = chunks_.next();
-            if (!chunk) throw Damaged();
+            if (!chunk) throw DamagedPng();
             if (!chunk->is("IDAT")) continue;
             piece_ = chunk->content;
             at_ = 0;
@@ -141,10 +141,11 @@ private:
     int have_ = 0;
 };
 
-// Codes in order of length, and of symbol within a length: how many there are of each length says which is which.
-class Codes {
+// DeflateCodes in order of length, and of symbol within a length: how many there are of each length says which is
+// which.
+class DeflateCodes {
 public:
-    explicit Codes(std::span<const uint8_t> lengths) {
+    explicit DeflateCodes(std::span<const uint8_t> lengths) {
         for (uint8_t length : lengths) count_[length]++;
         count_[0] = 0;
         std::array<uint16_t, LONGEST + 2> first{};
@@ -154,7 +155,7 @@ public:
             if (lengths[symbol]) symbols_[first[lengths[symbol]]++] = static_cast<uint16_t>(symbol);
     }
 
-    uint32_t take(Bits& bits) const {
+    uint32_t take(DeflateBits& bits) const {
         uint32_t code = 0, first = 0, index = 0;
         for (size_t length = 1; length <= LONGEST; length++) {
             code |= bits.take(1);
@@ -164,7 +165,7 @@ public:
             first = (first + count) << 1;
             code <<= 1;
         }
-        throw Damaged();
+        throw DamagedPng();
     }
 
 private:
@@ -175,7 +176,7 @@ private:
 
 class Inflate {
 public:
-    Inflate(Bits bits, Rows& rows) : bits_(std::move(bits)), rows_(rows), window_(WINDOW) {}
+    Inflate(DeflateBits bits, Rows& rows) : bits_(std::move(bits)), rows_(rows), window_(WINDOW) {}
 
     // Until the rows are full or the last block ends.
     void run() {
@@ -192,14 +193,14 @@ public:
                     dynamic();
                     break;
                 default:
-                    throw Damaged();
+                    throw DamagedPng();
             }
         }
     }
 
 private:
     static constexpr size_t WINDOW = 32768;
-    Bits bits_;
+    DeflateBits bits_;
     Rows& rows_;
     std::vector<uint8_t> window_;
     uint64_t made_ = 0;  // bytes
@@ -207,13 +208,13 @@ private:
     void put(uint8_t byte) {
         window_[made_++ % WINDOW] = byte;
         rows_.put(byte);
-        if (!rows_.sound()) throw Damaged();
+        if (!rows_.sound()) throw DamagedPng();
     }
 
     void stored() {
         bits_.align();
         const uint32_t length = bits_.take(16), complement = bits_.take(16);
-        if ((length ^ complement) != 0xffff) throw Damaged();
+        if ((length ^ complement) != 0xffff) throw DamagedPng();
         for (uint32_t i = 0; i < length && !rows_.full(); i++) put(static_cast<uint8_t>(bits_.take(8)));
     }
 
@@ -222,16 +223,16 @@ private:
         std::array<uint8_t, 30> distances;
         for (size_t i = 0; i < lengths.size(); i++) lengths[i] = i < 144 ? 8 : i < 256 ? 9 : i < 280 ? 7 : 8;
         distances.fill(5);
-        block(Codes(lengths), Codes(distances));
+        block(DeflateCodes(lengths), DeflateCodes(distances));
     }
 
     void dynamic() {
         const size_t literals = bits_.take(5) + 257, distances = bits_.take(5) + 1, described = bits_.take(4) + 4;
-        if (literals > 286) throw Damaged();
+        if (literals > 286) throw DamagedPng();
         constexpr uint8_t ORDER[] = {16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15};
         std::array<uint8_t, 19> of_lengths{};
         for (size_t i = 0; i < described; i++) of_lengths[ORDER[i]] = static_cast<uint8_t>(bits_.take(3));
-        const Codes codes(of_lengths);
+        const DeflateCodes codes(of_lengths);
         std::array<uint8_t, 286 + 32> lengths{};
         const size_t wanted = literals + distances;
         for (size_t have = 0; have < wanted;) {
@@ -240,20 +241,20 @@ private:
                 lengths[have++] = static_cast<uint8_t>(symbol);
                 continue;
             }
-            if (symbol == 16 && have == 0) throw Damaged();
+            if (symbol == 16 && have == 0) throw DamagedPng();
             const uint8_t value = symbol == 16 ? lengths[have - 1] : 0;
             const size_t times = symbol == 16   ? 3 + bits_.take(2)
                                  : symbol == 17 ? 3 + bits_.take(3)
                                                 : 11 + bits_.take(7);
-            if (times > wanted - have) throw Damaged();
+            if (times > wanted - have) throw DamagedPng();
             std::fill_n(lengths.begin() + static_cast<ptrdiff_t>(have), times, value);
             have += times;
         }
         const std::span<const uint8_t> all(lengths);
-        block(Codes(all.first(literals)), Codes(all.subspan(literals, distances)));
+        block(DeflateCodes(all.first(literals)), DeflateCodes(all.subspan(literals, distances)));
     }
 
-    void block(const Codes& literals, const Codes& distances) {
+    void block(const DeflateCodes& literals, const DeflateCodes& distances) {
         constexpr uint32_t END = 256;
         while (!rows_.full()) {
             const uint32_t symbol = literals.take(bits_);
@@ -264,7 +265,7 @@ private:
             }
             const uint32_t length = length_of(symbol - END - 1);
             const uint64_t distance = distance_of(distances.take(bits_));
-            if (distance > made_) throw Damaged();
+            if (distance > made_) throw DamagedPng();
             for (uint32_t i = 0; i < length && !rows_.full(); i++) put(window_[(made_ - distance) % WINDOW]);
         }
     }
@@ -273,13 +274,13 @@ private:
     uint32_t length_of(uint32_t symbol) {
         if (symbol < 8) return 3 + symbol;
         if (symbol == 28) return 258;
-        if (symbol > 28) throw Damaged();
+        if (symbol > 28) throw DamagedPng();
         const uint32_t extra = symbol / 4 - 1;
         return 3 + ((4 + symbol % 4) << extra) + bits_.take(static_cast<int>(extra));
     }
     uint64_t distance_of(uint32_t symbol) {
         if (symbol < 4) return 1 + symbol;
-        if (symbol > 29) throw Damaged();
+        if (symbol > 29) throw DamagedPng();
         const uint32_t extra = symbol / 2 - 1;
         return 1 + ((2 + symbol % 2) << extra) + bits_.take(static_cast<int>(extra));
     }
@@ -302,10 +303,10 @@ PngData read_png_chunks(Bytes file) {
 bool png_data_fill(Bytes file) {
     Rows rows(passes_of(file));
     try {
-        Bits bits(file);
+        DeflateBits bits(file);
         bits.take(16);  // zlib's header
         Inflate(std::move(bits), rows).run();
-    } catch (const Damaged&) {
+    } catch (const DamagedPng&) {
         return false;
     }
     return rows.full();

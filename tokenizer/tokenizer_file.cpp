@@ -47,9 +47,9 @@ AddedEntry read_added(const Json& entry, const std::string& where) {
 
 // Builds `tree` from the parser's events, except for the long lists (model.vocab, model.merges, added_tokens), which it
 // collects.
-class Reader final : public nlohmann::json_sax<Json> {
+class TokenizerReader final : public nlohmann::json_sax<Json> {
 public:
-    Reader(MemoryBudget& budget, const std::string& where) : budget_(budget), where_(where) {}
+    TokenizerReader(MemoryBudget& budget, const std::string& where) : budget_(budget), where_(where) {}
 
     Json tree;
     std::vector<VocabularyEntry> vocabulary;
@@ -220,7 +220,7 @@ void check_options(const Json& tree, const std::string& where) {
 
 TokenizerFile read_tokenizer_file(std::string_view json, const std::string& where, MemoryBudget& budget) {
     charge_json_parser(json, budget);
-    Reader reader(budget, where);
+    TokenizerReader reader(budget, where);
     Json::sax_parse(json.begin(), json.end(), static_cast<nlohmann::json_sax<Json>*>(&reader));
     if (!reader.tree.is_object()) throw Error("is not a tokenizer.json", where);
     check_options(reader.tree, where);

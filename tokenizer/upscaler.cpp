@@ -27,16 +27,12 @@ constexpr int STRIP_MARGIN =
     2;                          // lines that conv_up1 (at twice the size), conv_up2, conv_hr and conv_last see together
 constexpr int LEAST_TILE = 16;  // however wide a network is
 
-std::string by(int64_t width, int64_t height) {
-    return std::to_string(width) + "x" + std::to_string(height);
-}
-
 void check_size(const Picture& picture, int factor) {
     if (picture.width <= 0 || picture.height <= 0) throw Error("an empty picture cannot be enlarged");
     const int64_t width = int64_t{picture.width} * factor, height = int64_t{picture.height} * factor;
     if (width > MAX_SIDE || height > MAX_SIDE || width * height > MAX_PIXELS)
-        throw Error("a picture of " + by(picture.width, picture.height) + " would become " + by(width, height) +
-                        ", which is larger than leon's pictures may be",
+        throw Error("a picture of " + size_text(picture.width, picture.height) + " would become " +
+                        size_text(width, height) + ", which is larger than leon's pictures may be",
                     "", "shrink or crop it first, or use a smaller factor");
 }
 
@@ -57,7 +53,7 @@ private:
 };
 
 // The operations of these networks' own.
-class Pass : public FeaturePass {
+class UpscalerPass : public FeaturePass {
 public:
     using FeaturePass::FeaturePass;
 
@@ -90,7 +86,7 @@ struct Network {
 };
 
 // Five convolutions, each reading x and all that the earlier ones made; the last one's is added to `residual`.
-Map dense_block(Pass& p, const Network& n, const DenseBlockWeights& w, const Map& x, const Map& residual) {
+Map dense_block(UpscalerPass& p, const Network& n, const DenseBlockWeights& w, const Map& x, const Map& residual) {
     std::vector<Map> made;
     for (int i = 0; i + 1 < DENSE_CONVOLUTIONS; i++) {
         Map y = p.conv(x, w[i][0], SAME);
@@ -106,14 +102,14 @@ Map dense_block(Pass& p, const Network& n, const DenseBlockWeights& w, const Map
 
 // x + 0.2 h3, where h1 = x + 0.2 dense(x), and so on. The converter has put the weights of the inner sums, and for the
 // last dense block their product, into its convolutions.
-Map block(Pass& p, const Network& n, const BlockWeights& w, const Map& x) {
+Map block(UpscalerPass& p, const Network& n, const BlockWeights& w, const Map& x) {
     Map h = dense_block(p, n, w[0], x, x);
     h = dense_block(p, n, w[1], h, h);
     return p.sum(dense_block(p, n, w[2], h, x), h, RESIDUAL_WEIGHT);
 }
 
 // input [height, width, 3 or 12] -> features [height, width, channels]. Cancelled: nothing of use.
-Map rrdb_features(Pass& p, const Network& n, const Map& input, Steps& steps) {
+Map rrdb_features(UpscalerPass& p, const Network& n, const Map& input, Steps& steps) {
     const RrdbWeights& w = n.weights.rrdb;
     const Map first = p.conv(input, w.conv_first, SAME);
     Map x = block(p, n, w.body[0], first);
@@ -125,7 +121,7 @@ Map rrdb_features(Pass& p, const Network& n, const Map& input, Steps& steps) {
 }
 
 // features [height, width, channels] -> colours [4 height, 4 width, 3]
-Map rrdb_colours(Pass& p, const Network& n, const Map& features) {
+Map rrdb_colours(UpscalerPass& p, const Network& n, const Map& features) {
     const RrdbWeights& w = n.weights.rrdb;
     const Tensor slope = n.slope(features);
     Map x = p.activated(p.conv(features, w.conv_up1, DOUBLE), slope);
@@ -136,7 +132,7 @@ Map rrdb_colours(Pass& p, const Network& n, const Map& features) {
 
 // input [height, width, 3] -> what is added to the enlarged input [height, width, 3 factor^2]. Cancelled: nothing of
 // use.
-Map compact(Pass& p, const Network& n, const Map& input, Steps& steps) {
+Map compact(UpscalerPass& p, const Network& n, const Map& input, Steps& steps) {
     const CompactWeights& w = n.weights.compact;
     Map x = p.activated(p.conv(input, w.convs[0], SAME), w.slopes[0]);
     for (size_t i = 1; i < w.slopes.size(); i++) {
@@ -236,7 +232,7 @@ size_t steps_of(const UpscalerConfig& config) {
 }
 
 // One tile from the frame to its lines. False if cancelled.
-bool enlarge(Pass& p, const Network& n, const Frame& frame, const Tile& tile, Steps& steps) {
+bool enlarge(UpscalerPass& p, const Network& n, const Frame& frame, const Tile& tile, Steps& steps) {
     const Rectangle &inner = tile.inner, &outer = tile.outer;
     Map input = p.make(outer.height(), outer.width(), n.config.in_channels());
     p.fill(input, cut(frame, outer, n.config.unshuffle()));
@@ -258,7 +254,7 @@ bool enlarge(Pass& p, const Network& n, const Frame& frame, const Tile& tile, St
 }
 
 // The same without data: what an input of this size takes, its colours made of so many lines at a time.
-void measure(Pass& p, const Network& n, int width, int height, int lines) {
+void measure(UpscalerPass& p, const Network& n, int width, int height, int lines) {
     Steps steps(nullptr, 0);
     const Map input = p.make(height, width, n.config.in_channels());
     if (n.config.kind == UpscalerKind::Compact) {
@@ -300,9 +296,9 @@ struct NetworkUpscaler::Impl {
             width = std::max(width, tile.outer.width());
             height = std::max(height, tile.outer.height());
         }
-        Pass plan;
+        UpscalerPass plan;
         measure(plan, network, width, height, LINES_AT_ONCE);
-        Pass pass(kernels, plan, exactness);
+        UpscalerPass pass(kernels, plan, exactness);
         Steps steps(&progress, tiles.size() * steps_of(network.config));
         for (const Tile& tile : tiles)
             if (!enlarge(pass, network, frame, tile, steps)) return false;
@@ -340,7 +336,7 @@ int NetworkUpscaler::factor() const {
 Tiling NetworkUpscaler::tiling() const {
     const UpscalerConfig& c = config();
     constexpr int SAMPLE = 256;  // pixels a side: strips count for as little as in a tile
-    Pass plan;
+    UpscalerPass plan;
     measure(plan, impl_->network, SAMPLE, SAMPLE, LINES_AT_ONCE);
     const double side = std::sqrt(static_cast<double>(TILE_BYTES) / static_cast<double>(plan.bytes())) * SAMPLE;
     // A pixel's worth for each convolution in a row.
@@ -382,7 +378,7 @@ std::vector<float> NetworkUpscaler::upscale(std::span<const float> pixels, int h
 
 double NetworkUpscaler::macs(int height, int width) const {
     const int unshuffle = config().unshuffle();
-    Pass plan;
+    UpscalerPass plan;
     measure(plan, impl_->network, (width - 1) / unshuffle + 1, (height - 1) / unshuffle + 1, height);
     return plan.macs();
 }

@@ -4,9 +4,9 @@
 namespace leon {
 namespace {
 
-class Binder {
+class UpscalerBinder {
 public:
-    Binder(const UpscalerConfig& config, const UpscalerTensors& tensors) : config_(config), tensors_(tensors) {}
+    UpscalerBinder(const UpscalerConfig& config, const UpscalerTensors& tensors) : config_(config), tensors_(tensors) {}
 
     RrdbWeights rrdb() const {
         const int64_t width = config_.channels;
@@ -61,7 +61,7 @@ private:
 }  // namespace
 
 UpscalerWeights bind_upscaler(const UpscalerConfig& config, const UpscalerTensors& tensors) {
-    const Binder binder(config, tensors);
+    const UpscalerBinder binder(config, tensors);
     UpscalerWeights w;
     if (config.kind == UpscalerKind::RRDB) w.rrdb = binder.rrdb();
     if (config.kind == UpscalerKind::Compact) w.compact = binder.compact();

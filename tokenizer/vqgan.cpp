@@ -20,7 +20,7 @@ constexpr float GROUP_NORM_EPS = 1e-6f;
 using Map = FeatureMap;
 
 // The operations of this network's own.
-class Pass : public FeaturePass {
+class VqganPass : public FeaturePass {
 public:
     using FeaturePass::FeaturePass;
 
@@ -63,28 +63,28 @@ public:
 };
 
 // x + conv2(swish(norm2(conv1(swish(norm1(x)))))); the shortcut is a raw 1x1 convolution where the width changes.
-Map res_block(Pass& p, Map x, const ResBlockWeights& w) {
+Map res_block(VqganPass& p, Map x, const ResBlockWeights& w) {
     const Map h = p.norm_conv(x, w.norm1, w.conv1, p.like(x));
     if (w.nin_shortcut) x = p.conv(x, w.nin_shortcut, POINTWISE);
     return p.norm_conv(h, w.norm2, w.conv2, h, &x);
 }
 
 // x + proj_out(attention of every pixel to every pixel), one head.
-Map attention_block(Pass& p, Map x, const AttentionWeights& w) {
+Map attention_block(VqganPass& p, Map x, const AttentionWeights& w) {
     Map h = p.group_norm(x, w.norm);
     Map q = p.conv(h, w.q, POINTWISE), k = p.conv(h, w.k, POINTWISE), v = p.conv(h, w.v, POINTWISE);
     h = p.attention(q, k, v);
     return p.conv(h, w.proj_out, POINTWISE, &x);
 }
 
-Map mid(Pass& p, Map x, const MidWeights& w) {
+Map mid(VqganPass& p, Map x, const MidWeights& w) {
     x = res_block(p, std::move(x), w.block_1);
     x = attention_block(p, std::move(x), w.attn_1);
     return res_block(p, std::move(x), w.block_2);
 }
 
 // picture [height, width, 3] -> codes [height/patch, width/patch, 1]
-Map encode(Pass& p, const VqganWeights& weights, Map x) {
+Map encode(VqganPass& p, const VqganWeights& weights, Map x) {
     const EncoderWeights& w = weights.encoder;
     x = p.conv(x, w.conv_in, SAME);
     for (const LevelWeights& level : w.levels) {
@@ -98,7 +98,7 @@ Map encode(Pass& p, const VqganWeights& weights, Map x) {
 }
 
 // codes [rows, cols, 1] -> picture [rows*patch, cols*patch, 3]
-Map decode(Pass& p, const VqganWeights& weights, Map x) {
+Map decode(VqganPass& p, const VqganWeights& weights, Map x) {
     const DecoderWeights& w = weights.decoder;
     x = p.look_up(x, weights.codebook);
     x = p.conv(x, w.post_quant_conv, POINTWISE);
@@ -111,19 +111,16 @@ Map decode(Pass& p, const VqganWeights& weights, Map x) {
     return p.norm_conv(x, w.norm_out, w.conv_out, x);
 }
 
-void measure_encode(Pass& p, const VqganConfig& config, const VqganWeights& weights, int height, int width) {
+void measure_encode(VqganPass& p, const VqganConfig& config, const VqganWeights& weights, int height, int width) {
     encode(p, weights, p.make(height, width, config.in_channels));
-}
-
-std::string by(int64_t width, int64_t height) {
-    return std::to_string(width) + "x" + std::to_string(height);
 }
 
 void check_picture_size(const VqganConfig& config, int height, int width) {
     const int patch = config.patch();
     if (height > 0 && width > 0 && height % patch == 0 && width % patch == 0) return;
-    throw Error("a picture of " + by(width, height) + " pixels does not divide into tokens of " + by(patch, patch), "",
-                "resize or crop it to multiples of " + std::to_string(patch));
+    throw Error("a picture of " + size_text(width, height) + " pixels does not divide into tokens of " +
+                    size_text(patch, patch),
+                "", "resize or crop it to multiples of " + std::to_string(patch));
 }
 
 VqganWeights bind_shapes(const VqganConfig& config) {
@@ -173,9 +170,9 @@ std::vector<int32_t> Vqgan::encode(std::span<const float> pixels, int height, in
     check_picture_size(m.config, height, width);
     CHECK(pixels.size() == static_cast<size_t>(height) * static_cast<size_t>(width) * m.config.in_channels);
 
-    Pass plan;
+    VqganPass plan;
     measure_encode(plan, m.config, m.weights, height, width);
-    Pass pass(m.kernels, plan, Exactness::Float32);
+    VqganPass pass(m.kernels, plan, Exactness::Float32);
     Map picture = pass.make(height, width, m.config.in_channels);
     upload(m.kernels, picture.tensor.data, pixels.data(), pixels.size_bytes());
     Map codes = leon::encode(pass, m.weights, std::move(picture));
@@ -193,16 +190,16 @@ std::vector<T> drawn(const std::string& path, const VqganConfig& config, const K
     if (!config.decoder)
         throw Error("the model has no picture decoder, so it cannot draw", path,
                     "convert it together with a VQGAN that has one (Meta's vqgan.ckpt does)");
-    if (rows <= 0 || cols <= 0) throw Error("a grid of " + by(cols, rows) + " picture tokens is empty");
+    if (rows <= 0 || cols <= 0) throw Error("a grid of " + size_text(cols, rows) + " picture tokens is empty");
     CHECK(codes.size() == static_cast<size_t>(rows) * static_cast<size_t>(cols));
     for (int32_t code : codes)
         if (code < 0 || code >= config.codes)
             throw Error("picture code " + std::to_string(code) + " is outside 0.." + std::to_string(config.codes - 1),
                         path);
 
-    Pass plan;
+    VqganPass plan;
     draw(plan, plan.make(rows, cols, 1, DType::I32));
-    Pass pass(kernels, plan, exactness);
+    VqganPass pass(kernels, plan, exactness);
     Map grid = pass.make(rows, cols, 1, DType::I32);
     upload(kernels, grid.tensor.data, codes.data(), codes.size_bytes());
     const Map picture = draw(pass, std::move(grid));
@@ -217,7 +214,7 @@ std::vector<T> drawn(const std::string& path, const VqganConfig& config, const K
 std::vector<float> Vqgan::decode(std::span<const int32_t> codes, int rows, int cols) const {
     const Impl& m = *impl_;
     return drawn<float>(m.path, m.config, m.kernels, Exactness::Float32, codes, rows, cols,
-                        [&](Pass& p, Map grid) { return leon::decode(p, m.weights, std::move(grid)); });
+                        [&](VqganPass& p, Map grid) { return leon::decode(p, m.weights, std::move(grid)); });
 }
 
 Picture Vqgan::decode_u8(std::span<const int32_t> codes, int rows, int cols) const {
@@ -225,7 +222,7 @@ Picture Vqgan::decode_u8(std::span<const int32_t> codes, int rows, int cols) con
     Picture picture;
     picture.rgb =
         drawn<uint8_t>(m.path, m.config, m.kernels, Exactness::Half, codes, rows, cols,
-                       [&](Pass& p, Map grid) { return p.to_bytes(leon::decode(p, m.weights, std::move(grid))); });
+                       [&](VqganPass& p, Map grid) { return p.to_bytes(leon::decode(p, m.weights, std::move(grid))); });
     picture.height = rows * m.config.patch();
     picture.width = cols * m.config.patch();
     return picture;
@@ -241,14 +238,14 @@ double Vqgan::decode_macs(int rows, int cols) const {
 double vqgan_encode_macs(const VqganConfig& config, int height, int width) {
     CHECK(config.encoder);
     check_picture_size(config, height, width);
-    Pass pass;
+    VqganPass pass;
     measure_encode(pass, config, bind_shapes(config), height, width);
     return pass.macs();
 }
 
 double vqgan_decode_macs(const VqganConfig& config, int rows, int cols) {
     CHECK(config.decoder && rows > 0 && cols > 0);
-    Pass pass;
+    VqganPass pass;
     decode(pass, bind_shapes(config), pass.make(rows, cols, 1, DType::I32));
     return pass.macs();
 }

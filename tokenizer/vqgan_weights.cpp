@@ -4,9 +4,9 @@
 namespace leon {
 namespace {
 
-class Binder {
+class VqganBinder {
 public:
-    Binder(const VqganConfig& config, const VqganTensors& tensors) : config_(config), tensors_(tensors) {}
+    VqganBinder(const VqganConfig& config, const VqganTensors& tensors) : config_(config), tensors_(tensors) {}
 
     EncoderWeights encoder() const {
         const int last = config_.levels() - 1;
@@ -91,7 +91,7 @@ private:
 }  // namespace
 
 VqganWeights bind_vqgan(const VqganConfig& config, const VqganTensors& tensors) {
-    Binder binder(config, tensors);
+    VqganBinder binder(config, tensors);
     VqganWeights w;
     if (config.encoder) w.encoder = binder.encoder();
     if (config.decoder) w.decoder = binder.decoder();

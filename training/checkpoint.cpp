@@ -10,15 +10,17 @@
 namespace leon {
 namespace {
 
-constexpr const char* FORMAT = "leon-checkpoint";
-constexpr const char* VERSION = "1";
+constexpr const char* CHECKPOINT_FORMAT = "leon-checkpoint";
+constexpr const char* CHECKPOINT_VERSION = "1";
 
 }  // namespace
 
 void write_checkpoint(const std::string& path, const std::string& kind, const nlohmann::ordered_json& state,
                       const std::vector<CheckpointArray>& arrays) {
-    WeightsWriter file(
-        path, {{"format", FORMAT}, {"leon.version", VERSION}, {"leon.kind", kind}, {"leon.state", state.dump()}});
+    WeightsWriter file(path, {{"format", CHECKPOINT_FORMAT},
+                              {"leon.version", CHECKPOINT_VERSION},
+                              {"leon.kind", kind},
+                              {"leon.state", state.dump()}});
     for (const CheckpointArray& array : arrays)
         file.declare(array.name, DType::F32, {static_cast<int64_t>(array.values.size())});
     file.begin();
@@ -27,8 +29,9 @@ void write_checkpoint(const std::string& path, const std::string& kind, const nl
 }
 
 CheckpointFile::CheckpointFile(const std::string& path, const std::string& kind) : file_(path) {
-    if (metadata(file_, "format") != FORMAT) throw Error("is no checkpoint of a training", path);
-    if (metadata(file_, "leon.version") != VERSION) throw Error("is a checkpoint of another version of leon", path);
+    if (metadata(file_, "format") != CHECKPOINT_FORMAT) throw Error("is no checkpoint of a training", path);
+    if (metadata(file_, "leon.version") != CHECKPOINT_VERSION)
+        throw Error("is a checkpoint of another version of leon", path);
     if (metadata(file_, "leon.kind") != kind)
         throw Error("is a checkpoint of another kind of training: " + in_quotes(metadata(file_, "leon.kind")), path);
     state_ = parse_json(metadata(file_, "leon.state"), path);

@@ -19,8 +19,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr uint64_t SEED = 1;  // of the words that queries lose, and of the documents drawn
-constexpr int EACH = 2;       // documents by words, and by the picture: the paper's
+constexpr uint64_t BUILD_SEED = 1;  // of the words that queries lose, and of the documents drawn
+constexpr int EACH = 2;             // documents by words, and by the picture: the paper's
 
 // What is built from: sources of a folder, or lines of a file, which are read when their turn comes.
 class Input {
@@ -168,13 +168,13 @@ private:
         }
         if (!trimmed(words).empty()) {
             text = build_.embedder->text(words);
-            queries.push_back(build_.embedder->text(drop_words(words, QUERY_DROPOUT, SEED, sample)));
+            queries.push_back(build_.embedder->text(drop_words(words, QUERY_DROPOUT, BUILD_SEED, sample)));
         }
         std::vector<Document> help;
         if (queries.empty()) return help;
         const std::vector<Candidate> found =
             find_documents(*build_.bank, queries, document_vector(text, picture), EACH);
-        for (const Candidate& c : draw_some(found, build_.documents, SEED, sample))
+        for (const Candidate& c : draw_some(found, build_.documents, BUILD_SEED, sample))
             help.push_back(library_->document(c.id));
         return help;
     }

@@ -17,8 +17,8 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-constexpr const char* FORMAT = "leon-shard";
-constexpr const char* VERSION = "1";
+constexpr const char* SHARD_FORMAT = "leon-shard";
+constexpr const char* SHARD_VERSION = "1";
 enum Fact { TASK, QUERY, ANSWER_FIRST, ANSWER_END, PREPARED, FACTS };
 
 template <typename T>
@@ -97,7 +97,8 @@ void ShardWriter::add(const Example& e) {
 void ShardWriter::commit() {
     CHECK(documents() > 0);
     const nlohmann::ordered_json facts = {{"tasks", tasks_}, {"model", mark_}};
-    WeightsWriter file(path_, {{"format", FORMAT}, {"leon.version", VERSION}, {"leon.shard", facts.dump()}});
+    WeightsWriter file(path_,
+                       {{"format", SHARD_FORMAT}, {"leon.version", SHARD_VERSION}, {"leon.shard", facts.dump()}});
     const int64_t n = documents();
     file.declare("ids", DType::I32, {tokens()});
     file.declare("kinds", DType::U8, {tokens()});
@@ -124,9 +125,9 @@ struct Dataset::Shard {
     std::string mark;
 
     explicit Shard(const std::string& path) : file(path) {
-        if (metadata(file, "format") != FORMAT)
+        if (metadata(file, "format") != SHARD_FORMAT)
             throw Error("is a safetensors file, but not a shard of a dataset", path);
-        if (metadata(file, "leon.version") != VERSION)
+        if (metadata(file, "leon.version") != SHARD_VERSION)
             throw Error("is a shard of another version", path, "build it again with this leon");
         read_facts(parse_json(metadata(file, "leon.shard"), path));
         check_alignment(file);

@@ -10,12 +10,12 @@ namespace leon {
 namespace {
 
 // What a model is read from: a checkpoint's plan, or a leon file.
-struct Source {
+struct ModelSource {
     std::optional<Plan> plan;
     std::optional<WeightsFile> file;
     ModelConfig config;
 
-    explicit Source(const std::string& path) {
+    explicit ModelSource(const std::string& path) {
         std::error_code unreadable;
         if (std::filesystem::is_directory(path, unreadable))
             config = plan.emplace(plan_conversion(path, {.dtype = "f32"})).config;
@@ -63,7 +63,7 @@ PackedBatch one_document(std::span<const int32_t> tokens, std::span<const int32_
 TokenGradients token_gradients(const std::string& model, std::span<const int32_t> tokens, std::span<const int32_t> mask,
                                const std::string& tokens_from, const std::string& mask_from, const Kernels& kernels,
                                const GradKernels& grad_kernels) {
-    const Source source(model);
+    const ModelSource source(model);
     const PackedBatch batch = one_document(tokens, mask, source.config.transformer, tokens_from, mask_from);
     TokenGradients result;
     for (int32_t target : batch.targets) result.targets += target != NO_TARGET;

@@ -6,10 +6,10 @@
 namespace leon {
 
 // Chameleon in Hugging Face's or in Meta's layout, CM3Leon in OPT's, a picture tokenizer alone, CLIP.
-enum class Family { Chameleon, Meta, Opt, Vqgan, Clip };
+enum class CheckpointFamily { Chameleon, Meta, Opt, Vqgan, Clip };
 
 struct CheckpointConfig {
-    Family family = Family::Chameleon;
+    CheckpointFamily family = CheckpointFamily::Chameleon;
     Layout layout = Layout::Chameleon;
     TransformerConfig transformer;  // of Chameleon, Meta and Opt
     VqganConfig vqgan;              // of Chameleon and Vqgan; which halves there are is known from the tensors only

@@ -192,18 +192,19 @@ void read_colours(const ForeignConfig& config, const char* key, float (&values)[
     }
 }
 
-Family family_of(const ForeignConfig& config) {
+CheckpointFamily family_of(const ForeignConfig& config) {
     const std::string type = config.text("model_type");
-    if (type == "chameleon") return Family::Chameleon;
-    if (type == "opt") return Family::Opt;
-    if (type == "chameleon_vqgan") return Family::Vqgan;
-    if (type == "clip") return Family::Clip;
+    if (type == "chameleon") return CheckpointFamily::Chameleon;
+    if (type == "opt") return CheckpointFamily::Opt;
+    if (type == "chameleon_vqgan") return CheckpointFamily::Vqgan;
+    if (type == "clip") return CheckpointFamily::Clip;
     throw Error("'model_type' is " + in_quotes(type) + ", but leon converts chameleon, opt, chameleon_vqgan and clip",
                 config.where());
 }
 
-Layout layout_of(const ForeignConfig& config, Family family) {
-    if (config.find("leon_layout").is_null()) return family == Family::Opt ? Layout::CM3Leon : Layout::Chameleon;
+Layout layout_of(const ForeignConfig& config, CheckpointFamily family) {
+    if (config.find("leon_layout").is_null())
+        return family == CheckpointFamily::Opt ? Layout::CM3Leon : Layout::Chameleon;
     const std::string text = config.text("leon_layout");
     for (Layout layout : {Layout::Chameleon, Layout::CM3Leon, Layout::Anole, Layout::Lumina})
         if (text == name_of(layout)) return layout;
@@ -221,7 +222,7 @@ CheckpointConfig read_huggingface_config(const std::string& path) {
     result.family = family_of(config);
     result.layout = layout_of(config, result.family);
     switch (result.family) {
-        case Family::Chameleon: {
+        case CheckpointFamily::Chameleon: {
             result.transformer = read_chameleon(config);
             result.model_parallel_size = config.integer("model_parallel_size");
             result.qk_layernorm = config.find("qk_layernorm") == true;
@@ -231,16 +232,16 @@ CheckpointConfig read_huggingface_config(const std::string& path) {
             result.vqgan = read_vqgan(ForeignConfig(vq.is_null() ? defaults : vq, "vq_config.", path));
             break;
         }
-        case Family::Opt:
+        case CheckpointFamily::Opt:
             result.transformer = read_opt(config);
             break;
-        case Family::Vqgan:
+        case CheckpointFamily::Vqgan:
             result.vqgan = read_vqgan(config);
             break;
-        case Family::Clip:
+        case CheckpointFamily::Clip:
             result.clip = read_clip(config);
             break;
-        case Family::Meta:
+        case CheckpointFamily::Meta:
             CHECK(!"a family of Hugging Face's");
     }
     return result;

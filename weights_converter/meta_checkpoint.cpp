@@ -272,7 +272,7 @@ CheckpointConfig read_parameters(const std::string& folder, int files) {
     const json merged = effective_parameters(folder);
     const ForeignConfig config(merged, "", in_folder(folder, "params.json"));
     CheckpointConfig result;
-    result.family = Family::Meta;
+    result.family = CheckpointFamily::Meta;
     result.model_parallel_size = files;
     if (config.integer("model_parallel_size", files) != files)
         throw Error("holds " + std::to_string(files) + " of the " +

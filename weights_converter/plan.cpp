@@ -49,8 +49,8 @@ struct HeadNormLayout {
 
 HeadNormLayout head_norm_layout(const NamedTensors& names, const CheckpointConfig& config) {
     HeadNormLayout layout;
-    if (config.family == Family::Meta) return {false, config.model_parallel_size, true};
-    if (config.family != Family::Chameleon) return layout;
+    if (config.family == CheckpointFamily::Meta) return {false, config.model_parallel_size, true};
+    if (config.family != CheckpointFamily::Chameleon) return layout;
     const std::string name = "model.layers.0.self_attn.q_norm.weight";
     const SourceTensor* q_norm = names.find(name);
     if (!q_norm) return layout;  // reported as missing later, with the file it should be in
@@ -248,20 +248,20 @@ Source open_vqgan(Plan& plan, const std::string& path) {
     const std::string file = vqgan_file_in(path);
     if (file.empty()) {
         Source source = open_folder(plan, path);
-        if (source.config.family != Family::Chameleon && source.config.family != Family::Vqgan)
+        if (source.config.family != CheckpointFamily::Chameleon && source.config.family != CheckpointFamily::Vqgan)
             throw Error("holds no VQGAN", path);
         return source;
     }
     VqganFile vqgan = open_vqgan_file(file);
     CheckpointConfig config;
-    config.family = Family::Vqgan;
+    config.family = CheckpointFamily::Vqgan;
     config.vqgan = vqgan.sizes;
     return {file, config, owned(plan, std::move(vqgan.checkpoint))};
 }
 
-const NameMap& names_of(Family family) {
-    if (family == Family::Meta) return META_NAMES;
-    return family == Family::Opt ? OPT_NAMES : CHAMELEON_NAMES;
+const NameMap& names_of(CheckpointFamily family) {
+    if (family == CheckpointFamily::Meta) return META_NAMES;
+    return family == CheckpointFamily::Opt ? OPT_NAMES : CHAMELEON_NAMES;
 }
 
 // Lumina-mGPT's configurations keep Chameleon's context, but a picture of 1024 x 1024 pixels alone is 4,164 tokens.
@@ -373,8 +373,9 @@ Plan plan_conversion(const std::string& folder, const ConvertOptions& options) {
     if (is_file(folder)) return plan_file(folder, options);
     Plan plan;
     const Source source = open_folder(plan, folder);
-    if (source.config.family == Family::Clip) return plan_clip(folder, source.config, options);
-    const bool is_meta = source.config.family == Family::Meta, has_transformer = source.config.family != Family::Vqgan;
+    if (source.config.family == CheckpointFamily::Clip) return plan_clip(folder, source.config, options);
+    const bool is_meta = source.config.family == CheckpointFamily::Meta,
+               has_transformer = source.config.family != CheckpointFamily::Vqgan;
     const Checkpoint& checkpoint = *source.checkpoint;
     std::set<std::string> used, used_of_other;
 
@@ -390,8 +391,8 @@ Plan plan_conversion(const std::string& folder, const ConvertOptions& options) {
     if (other_vqgan && !has_transformer)
         throw Error("is a VQGAN itself", folder, "give a second VQGAN only to a transformer");
     const Source picture_source = other_vqgan ? open_vqgan(plan, vqgan) : source;
-    const bool may_have_vqgan =
-        picture_source.config.family == Family::Chameleon || picture_source.config.family == Family::Vqgan;
+    const bool may_have_vqgan = picture_source.config.family == CheckpointFamily::Chameleon ||
+                                picture_source.config.family == CheckpointFamily::Vqgan;
     if (other_vqgan) NamedTensors(checkpoint, VQGAN_NAMES, used).skip_all("model.vqmodel.");
     NamedTensors pictures(*picture_source.checkpoint, VQGAN_NAMES, other_vqgan ? used_of_other : used);
 

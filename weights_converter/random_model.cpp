@@ -10,7 +10,7 @@
 namespace leon {
 namespace {
 
-constexpr int64_t BLOCK_ELEMENTS = int64_t{1} << 20;
+constexpr int64_t FILLED_AT_ONCE = int64_t{1} << 20;
 
 struct Preset {
     const char* name;
@@ -142,12 +142,12 @@ void write_random_model(const std::string& path, const ModelConfig& config, DTyp
     for (const TensorSpec& t : tensors.specs()) writer.declare(t.name, dtype_of(t), t.shape);
     writer.begin();
 
-    std::vector<float> values(BLOCK_ELEMENTS);
-    std::vector<uint16_t> narrow(BLOCK_ELEMENTS);
+    std::vector<float> values(FILLED_AT_ONCE);
+    std::vector<uint16_t> narrow(FILLED_AT_ONCE);
     for (size_t i = 0; i < tensors.specs().size(); i++) {
         const TensorSpec& t = tensors.specs()[i];
-        for (int64_t first = 0; first < t.elements(); first += BLOCK_ELEMENTS) {
-            const int64_t count = std::min(BLOCK_ELEMENTS, t.elements() - first);
+        for (int64_t first = 0; first < t.elements(); first += FILLED_AT_ONCE) {
+            const int64_t count = std::min(FILLED_AT_ONCE, t.elements() - first);
             tensors.fill(i, first, count, values.data());
             if (dtype_of(t) == DType::BF16) {
                 for (int64_t j = 0; j < count; j++)

@@ -25,7 +25,7 @@ namespace {
 
 constexpr size_t SPARE_BYTES = size_t{16} << 20;  // of memory, beyond the size of the file
 constexpr size_t MAX_DIMENSIONS = 16, MAX_DEPTH = 16, MAX_NAME_BYTES = 1024, MAX_KEY_BYTES = 256, MAX_SKIPPED = 16;
-constexpr size_t ENTRY_BYTES = 96;  // what an entry of a std::map or unordered_map takes, beside long keys
+constexpr size_t MAP_ENTRY_BYTES = 96;  // what an entry of a std::map or unordered_map takes, beside long keys
 // torch's magic number 0x1950a86a20f9469cfc6c as the bytes of a LONG1, and the version that follows.
 constexpr std::string_view MAGIC("\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", 10);
 constexpr int64_t STREAM_VERSION = 1001;
@@ -63,7 +63,7 @@ struct Storage {
     std::span<const uint8_t> bytes;
 };
 
-std::string quoted(std::string_view text) {
+std::string shown(std::string_view text) {
     return in_quotes(std::string(text.substr(0, 200)));
 }
 
@@ -115,16 +115,16 @@ private:
         const std::string folder = find_folder(archive);
         const ZipMember& object = *archive.find(folder + "data.pkl");
         if (crc32(object.bytes) != object.crc)
-            throw Error("the checksum of member " + quoted(object.name) + " is wrong", path_, "the file is damaged");
+            throw Error("the checksum of member " + shown(object.name) + " is wrong", path_, "the file is damaged");
         if (const ZipMember* order = archive.find(folder + "byteorder"); order && !begins_with(order->bytes, "little"))
             throw Error("was written by a big-endian machine", path_, "load and save it on a little-endian one");
         pickle_.emplace(object.bytes, 0, budget_, path_);
         list_storages();
         for (Storage& storage : storages_) {
             const ZipMember* member = archive.find(folder + "data/" + std::string(storage.key));
-            if (!member) throw Error("storage " + quoted(storage.key) + " is not in the archive", path_);
+            if (!member) throw Error("storage " + shown(storage.key) + " is not in the archive", path_);
             if (member->bytes.size() != bytes_of(storage))
-                throw Error("storage " + quoted(storage.key) + " should have " + std::to_string(bytes_of(storage)) +
+                throw Error("storage " + shown(storage.key) + " should have " + std::to_string(bytes_of(storage)) +
                                 " bytes, but has " + std::to_string(member->bytes.size()),
                             path_);
             storage.bytes = member->bytes;
@@ -185,18 +185,18 @@ private:
             const bool known = keys.is(key, PickleKind::Text) && storage_by_key_.count(keys.text(key));
             if (!known) throw Error("holds a storage that belongs to nothing", path_);
             Storage& storage = storages_[storage_by_key_.at(keys.text(key))];
-            if (storage.bytes.data()) throw Error("holds storage " + quoted(storage.key) + " twice", path_);
+            if (storage.bytes.data()) throw Error("holds storage " + shown(storage.key) + " twice", path_);
             uint64_t elements = 0;
             if (bytes_.size() - at >= sizeof elements) std::memcpy(&elements, &bytes_[at], sizeof elements);
             if (bytes_.size() - at < sizeof elements || elements != static_cast<uint64_t>(storage.elements) ||
                 bytes_of(storage) > bytes_.size() - at - sizeof elements)
-                throw Error("storage " + quoted(storage.key) + " is cut short or of another size than promised", path_);
+                throw Error("storage " + shown(storage.key) + " is cut short or of another size than promised", path_);
             at += sizeof elements;
             storage.bytes = bytes_.subspan(at, bytes_of(storage));
             at += bytes_of(storage);
         }
         for (const Storage& storage : storages_)
-            if (!storage.bytes.data()) throw Error("storage " + quoted(storage.key) + " is missing", path_);
+            if (!storage.bytes.data()) throw Error("storage " + shown(storage.key) + " is missing", path_);
     }
 
     // --- storages ---
@@ -220,21 +220,21 @@ private:
                            p.is(parts[4], PickleKind::Int);
         if (!sound) throw Error("holds a malformed reference to a storage", path_);
         if (parts.size() == 6 && !p.is(parts[5], PickleKind::None))
-            throw Error("storage " + quoted(p.text(parts[2])) + " is a view of another one", path_,
+            throw Error("storage " + shown(p.text(parts[2])) + " is a view of another one", path_,
                         "load and save it with a newer version of torch");
         Storage storage = {storage_type(parts[1]), p.text(parts[2]), p.integer(parts[4]), {}};
         if (storage.elements < 0 || static_cast<size_t>(storage.elements) > bytes_.size() / storage.type->bytes)
-            throw Error("storage " + quoted(storage.key) + " would have " + std::to_string(storage.elements) +
+            throw Error("storage " + shown(storage.key) + " would have " + std::to_string(storage.elements) +
                             " elements, more than the file",
                         path_);
-        budget_.charge(2 * ENTRY_BYTES);
+        budget_.charge(2 * MAP_ENTRY_BYTES);
         const auto [known, is_new] = storage_by_key_.insert({storage.key, storages_.size()});
         if (is_new) {
             budget_.push(storages_, storage);
         } else {
             const Storage& before = storages_[known->second];
             if (before.type != storage.type || before.elements != storage.elements)
-                throw Error("storage " + quoted(storage.key) + " is described in two ways", path_);
+                throw Error("storage " + shown(storage.key) + " is described in two ways", path_);
         }
         storage_by_id_[persistent] = known->second;
     }
@@ -398,7 +398,7 @@ private:
     }
 
     [[noreturn]] void fail_tensor(const std::string& name, const std::string& what) const {
-        throw Error("tensor " + quoted(name) + " " + what, path_);
+        throw Error("tensor " + shown(name) + " " + what, path_);
     }
 
     const ElementType* element_type(const std::string& name, PickleRef dtype) const {
@@ -455,7 +455,7 @@ private:
         }
         tensor.elements = elements;
         if (offset < 0 || offset > room || (elements > 0 && last >= room - offset))
-            fail_tensor(tensor.name, "reaches past the end of its storage " + quoted(storage.key));
+            fail_tensor(tensor.name, "reaches past the end of its storage " + shown(storage.key));
         if (static_cast<size_t>(elements) > bytes_.size() / tensor.element_bytes)
             fail_tensor(tensor.name, "is larger than the file: it repeats its elements");
         if (elements == 0) tensor.contiguous = true;
@@ -468,7 +468,7 @@ private:
         std::vector<TorchTensor>& all = file_.tensors_;
         std::sort(all.begin(), all.end(), [](const TorchTensor& a, const TorchTensor& b) { return a.name < b.name; });
         for (size_t i = 1; i < all.size(); i++)
-            if (all[i - 1].name == all[i].name) throw Error("holds two tensors named " + quoted(all[i].name), path_);
+            if (all[i - 1].name == all[i].name) throw Error("holds two tensors named " + shown(all[i].name), path_);
     }
 };
 

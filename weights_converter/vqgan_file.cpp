@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 
 constexpr int PUBLISHED_RESOLUTION = 512;
 constexpr size_t MAX_YAML_BYTES = size_t{1} << 20;
-const std::vector<std::string> NESTS = {"state_dict"};
+const std::vector<std::string> STATE_DICT = {"state_dict"};
 
 // The number behind the first "resolution:" of vqgan.yaml, the one thing that no tensor tells.
 int resolution_beside(const std::string& path) {
@@ -95,7 +95,7 @@ bool holds_vqgan(const Checkpoint& checkpoint) {
 
 VqganFile open_vqgan_file(const std::string& path) {
     VqganFile file;
-    file.checkpoint = open_tensor_file(path, NESTS);
+    file.checkpoint = open_tensor_file(path, STATE_DICT);
     std::set<std::string> used;
     const NamedTensors names(*file.checkpoint, VQGAN_NAMES, used);
     if (!names.present()) throw Error("holds no VQGAN", path, "its codebook would be called quantize.embedding.weight");

@@ -30,11 +30,12 @@ void eval_storybook(const CommonOptions& common, const EvalOptions& o) {
     const StorybookReport report =
         evaluate_storybook(model, world, o.evaluation, [&](const std::string& section, size_t done, size_t total) {
             if (!screen.due()) return;
-            const ProgressState state{section, done, total, pace.per_second(done, screen.seconds()), Unit::Things};
+            const ProgressState state{section, done, total, pace.per_second(done, screen.seconds()), Counted::Things};
             screen.show({progress_line(state, screen.facts().columns)});
         });
     screen.close({});
-    if (!o.output.empty()) write_text(o.output, report_json(report, o.each_row ? Detail::Each : Detail::Summary));
+    if (!o.output.empty())
+        write_text(o.output, report_json(report, o.each_row ? ScoreDetail::Each : ScoreDetail::Summary));
     std::fputs(report_table(report).c_str(), stdout);
     if (!o.page.empty()) std::printf("%s\n", write_report_page(report, o.page).c_str());
 }

@@ -53,7 +53,7 @@ public:
         lines.push_back(loss_text(recent));
         if (!held_out_.empty()) lines.push_back(held_out_);
         lines.push_back(progress_line(
-            {"training", done, static_cast<size_t>(steps_), pace_.per_second(done, screen_.seconds()), Unit::Things},
+            {"training", done, static_cast<size_t>(steps_), pace_.per_second(done, screen_.seconds()), Counted::Things},
             columns));
         for (std::string& line : lines)
             if (static_cast<int>(line.size()) >= columns) line.resize(static_cast<size_t>(columns) - 1);

@@ -54,7 +54,7 @@ ordered_json json_of(const RowOutcome& row) {
     return json;
 }
 
-ordered_json json_of(const Section& section, Detail detail) {
+ordered_json json_of(const Section& section, ScoreDetail detail) {
     ordered_json json = {{"name", section.name}, {"rows", section.rows.size()}, {"right", section.right()}};
     json["seconds"] = rounded(section.seconds);
     size_t too_long = 0;
@@ -65,7 +65,7 @@ ordered_json json_of(const Section& section, Detail detail) {
     for (const NamedScore& named : section.scores()) json["scores"].push_back(json_of(named));
     for (const std::string& group : section.groups())
         if (section.kind) json["groups"][group] = json_of(section.group_score(group));
-    if (detail == Detail::Each) {
+    if (detail == ScoreDetail::Each) {
         json["each"] = ordered_json::array();
         for (const RowOutcome& row : section.rows) json["each"].push_back(json_of(row));
     }
@@ -104,7 +104,7 @@ std::string lines_of(const Section& section) {
 
 }  // namespace
 
-std::string report_json(const StorybookReport& report, Detail detail) {
+std::string report_json(const StorybookReport& report, ScoreDetail detail) {
     ordered_json json = {{"kind", "storybook"},
                          {"model", report.model},
                          {"rows_per_kind", report.options.rows},

@@ -9,12 +9,11 @@
 namespace leon {
 
 // {"kind": "storybook", "model", "rows_per_kind", "first_seed", "compositions", "seed", "sections": [{"name", "rows",
-// "right", "seconds",
+//  "right", "seconds",
 //  "scores": [{"name", "value", "interval": [low, high], "rows", "tokenizer", "held_out_compositions", "goal"}],
-//  "groups": {...}}], "ablations": [...], "definitions": {...}}; with Detail::Each every section has "each": a row's
-//  seed,
-// what was asked, right and seen, and its marks as [part, whole]. Shares and overlaps are from 0 to 1.
-std::string report_json(const StorybookReport& report, Detail detail);
+//  "groups": {...}}], "ablations": [...], "definitions": {...}}; with ScoreDetail::Each every section has "each": a
+//  row's seed, what was asked, right and seen, its marks as [part, whole]. Shares and overlaps are from 0 to 1.
+std::string report_json(const StorybookReport& report, ScoreDetail detail);
 
 // A line a score: section, name, value and interval, what the tokenizer allows, held-out compositions alone, goal.
 std::string report_table(const StorybookReport& report);

@@ -9,9 +9,9 @@
 namespace leon {
 namespace {
 
-constexpr const char* NAMES[EDIT_KINDS] = {"add", "remove", "replace", "move", "change place"};
-constexpr int TRIES = 40;  // of one scene
-constexpr int BORDER = 4;  // pixels that a middle keeps from the borders of its third, where words name it
+constexpr const char* EDIT_NAMES[EDIT_KINDS] = {"add", "remove", "replace", "move", "change place"};
+constexpr int EDIT_TRIES = 40;  // of one scene
+constexpr int BORDER = 4;       // pixels that a middle keeps from the borders of its third, where words name it
 constexpr int MOST_OBJECTS = 3;
 constexpr int HORIZON_DIFFERENCE = 4;       // rows by which a new place's horizon may lie elsewhere
 constexpr int FOOTROOM = 10, HEADROOM = 4;  // rows below the shore, above the horizon, that feet keep, as in the world
@@ -194,13 +194,13 @@ private:
 }  // namespace
 
 const char* name_of(EditKind kind) {
-    return NAMES[static_cast<size_t>(kind)];
+    return EDIT_NAMES[static_cast<size_t>(kind)];
 }
 
 Edit draw_edit(Stage& stage, EditKind kind) {
     for (;;) {
         const Scene before = stage.to_continue(stage.next());
-        for (int i = 0; i < TRIES; i++)
+        for (int i = 0; i < EDIT_TRIES; i++)
             if (std::optional<Edit> edit = Editor(stage, before).draw(kind)) return std::move(*edit);
     }
 }

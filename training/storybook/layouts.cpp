@@ -9,7 +9,7 @@
 namespace leon {
 namespace {
 
-constexpr const char* NAMES[LAYOUT_KINDS] = {"edges", "segmentation", "depth", "scribble"};
+constexpr const char* LAYOUT_NAMES[LAYOUT_KINDS] = {"edges", "segmentation", "depth", "scribble"};
 
 int32_t label_of(std::string_view name) {
     const std::optional<int> label = storybook_legend().find(name);
@@ -20,7 +20,7 @@ int32_t label_of(std::string_view name) {
 }  // namespace
 
 const char* name_of(LayoutKind kind) {
-    return NAMES[static_cast<size_t>(kind)];
+    return LAYOUT_NAMES[static_cast<size_t>(kind)];
 }
 
 LabelMap label_map(const Scene& scene, std::optional<std::string_view> only) {

@@ -10,8 +10,8 @@
 namespace leon {
 namespace {
 
-constexpr const char* NAMES[QUESTION_KINDS] = {"what", "where", "side",  "how many", "is there",
-                                               "left", "right", "above", "colour"};
+constexpr const char* QUESTION_NAMES[QUESTION_KINDS] = {"what", "where", "side",  "how many", "is there",
+                                                        "left", "right", "above", "colour"};
 constexpr const char *NOTHING = "nothing", *YES = "yes", *NO = "no";
 
 // What a place is painted in. Walls have colours by chance, and nobody asks for them.
@@ -19,7 +19,7 @@ struct PlaceColours {
     Place place;
     const char *ground, *ground_colour, *sky_colour;
 };
-constexpr PlaceColours COLOURS[PLACE_COUNT] = {
+constexpr PlaceColours PLACE_COLOURS[PLACE_COUNT] = {
     {Place::Meadow, "ground", "green", "blue"},   {Place::Beach, "ground", "yellow", "blue"},
     {Place::Sea, "water", "blue", "light blue"},  {Place::Night, "ground", "dark green", "dark blue"},
     {Place::Desert, "ground", "orange", "blue"},  {Place::Snow, "ground", "white", "grey"},
@@ -123,7 +123,7 @@ private:
     }
 
     void colours() {
-        for (const PlaceColours& row : COLOURS) {
+        for (const PlaceColours& row : PLACE_COLOURS) {
             if (row.place != scene_.background.place) continue;
             ask(std::string("What colour is the ") + row.ground + "?", row.ground_colour);
             wording_++;
@@ -141,7 +141,7 @@ private:
 }  // namespace
 
 const char* name_of(QuestionKind kind) {
-    return NAMES[static_cast<size_t>(kind)];
+    return QUESTION_NAMES[static_cast<size_t>(kind)];
 }
 
 std::vector<Question> questions_of(const Scene& scene, QuestionKind kind, std::span<const std::string> absent) {

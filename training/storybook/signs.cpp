@@ -69,7 +69,7 @@ std::vector<std::string> words_of_list() {
 // --- reading ----------------------------------------------------------------------------------------------------
 
 // Pictures are read at half their size: all dots are two or four pixels wide, so no letter loses by it.
-constexpr int HALF = 2, HALF_WIDTH = LETTER_WIDTH / HALF, MOST_ROWS = 24 / HALF;
+constexpr int COARSENESS = 2, COARSE_WIDTH = LETTER_WIDTH / COARSENESS, MOST_ROWS = 24 / COARSENESS;
 constexpr float LEAST_CONTRAST = 24;    // standard deviation of a cell with a letter in it, in grey levels
 constexpr float LEAST_LIKENESS = .55f;  // of a letter
 constexpr float LEAST_OF_WORD = .78f;   // mean of a word: scenes reach .76 by chance, signs blurred twice keep .82
@@ -77,17 +77,17 @@ constexpr float LEAST_BLANK = .35f;  // brightness of the space behind a letter,
 constexpr float LEAST_OF_MEAN = .75f;  // a word's first and last letter are at least so much as likely as the others
 
 // A letter's cell in brightness, without its mean, of length 1.
-using Pattern = std::vector<float>;  // [letter_height / HALF, HALF_WIDTH]
+using Pattern = std::vector<float>;  // [letter_height / COARSENESS, COARSE_WIDTH]
 
 std::vector<Pattern> patterns_of(const FontFacts& font) {
-    const int rows = letter_height(font.font) / HALF;
+    const int rows = letter_height(font.font) / COARSENESS;
     std::vector<Pattern> patterns;
     for (char letter = 'A'; letter <= 'Z'; letter++) {
         Pattern& pattern = patterns.emplace_back();
         double sum = 0, squares = 0;
         for (int y = 0; y < rows; y++)
-            for (int x = 0; x < HALF_WIDTH; x++)
-                sum += pattern.emplace_back(has_ink_at(font, letter, x * HALF, y * HALF) ? -1.f : 0.f);
+            for (int x = 0; x < COARSE_WIDTH; x++)
+                sum += pattern.emplace_back(has_ink_at(font, letter, x * COARSENESS, y * COARSENESS) ? -1.f : 0.f);
         for (float& value : pattern) {
             value -= static_cast<float>(sum / static_cast<double>(pattern.size()));
             squares += value * value;
@@ -106,21 +106,21 @@ const std::vector<std::vector<Pattern>>& all_patterns() {
     return of_fonts;
 }
 
-struct Guess {
+struct LetterGuess {
     char letter = 0;
     float likeness = 0;  // 0: no letter
 };
 
 class Reader {
 public:
-    explicit Reader(const Picture& picture) : width_(picture.width / HALF), height_(picture.height / HALF) {
+    explicit Reader(const Picture& picture) : width_(picture.width / COARSENESS), height_(picture.height / COARSENESS) {
         const std::vector<uint8_t> grey = grey_levels(picture);
         const auto level = [&](int x, int y) {
             return static_cast<float>(
                 grey[static_cast<size_t>(y) * static_cast<size_t>(picture.width) + static_cast<size_t>(x)]);
         };
-        for (int y = 0; y < height_ * HALF; y += HALF)
-            for (int x = 0; x < width_ * HALF; x += HALF)
+        for (int y = 0; y < height_ * COARSENESS; y += COARSENESS)
+            for (int x = 0; x < width_ * COARSENESS; x += COARSENESS)
                 levels_.push_back((level(x, y) + level(x + 1, y) + level(x, y + 1) + level(x + 1, y + 1)) / 4);
     }
 
@@ -129,10 +129,10 @@ public:
         float best_score = 0;
         for (const FontFacts& font : FONTS) {
             const std::vector<Pattern>& patterns = all_patterns()[static_cast<size_t>(font.font)];
-            for (int y = 0; y + letter_height(font.font) / HALF <= height_; y++)
-                for (int phase = 0; phase < HALF_WIDTH; phase++) {
-                    std::vector<Guess> row;
-                    for (int x = phase; x + HALF_WIDTH <= width_; x += HALF_WIDTH)
+            for (int y = 0; y + letter_height(font.font) / COARSENESS <= height_; y++)
+                for (int phase = 0; phase < COARSE_WIDTH; phase++) {
+                    std::vector<LetterGuess> row;
+                    for (int x = phase; x + COARSE_WIDTH <= width_; x += COARSE_WIDTH)
                         row.push_back(guess(font, patterns, x, y));
                     take_words(font, row, phase, y, best, best_score);
                 }
@@ -141,31 +141,31 @@ public:
     }
 
 private:
-    Guess guess(const FontFacts& font, const std::vector<Pattern>& patterns, int x0, int y0) const {
-        const int rows = letter_height(font.font) / HALF, pixels = rows * HALF_WIDTH;
-        std::array<float, MOST_ROWS * HALF_WIDTH> cell;
+    LetterGuess guess(const FontFacts& font, const std::vector<Pattern>& patterns, int x0, int y0) const {
+        const int rows = letter_height(font.font) / COARSENESS, pixels = rows * COARSE_WIDTH;
+        std::array<float, MOST_ROWS * COARSE_WIDTH> cell;
         float sum = 0, squares = 0, darkest = 255, lightest = 0, blank = 0;
         for (int y = 0; y < rows; y++)
-            for (int x = 0; x < HALF_WIDTH; x++) {
+            for (int x = 0; x < COARSE_WIDTH; x++) {
                 const float value =
                     levels_[static_cast<size_t>(y0 + y) * static_cast<size_t>(width_) + static_cast<size_t>(x0 + x)];
-                cell[static_cast<size_t>(y * HALF_WIDTH + x)] = value;
+                cell[static_cast<size_t>(y * COARSE_WIDTH + x)] = value;
                 sum += value;
                 squares += value * value;
                 darkest = std::min(darkest, value);
                 lightest = std::max(lightest, value);
-                if (x == HALF_WIDTH - 1) blank += value;  // in every font the space behind the letter
+                if (x == COARSE_WIDTH - 1) blank += value;  // in every font the space behind the letter
             }
         const float mean = sum / static_cast<float>(pixels);
         const float variance = squares / static_cast<float>(pixels) - mean * mean;
         if (variance < LEAST_CONTRAST * LEAST_CONTRAST) return {};
         if (blank / static_cast<float>(rows) < darkest + LEAST_BLANK * (lightest - darkest)) return {};
-        Guess best;
+        LetterGuess best;
         for (int letter = 0; letter < LETTERS; letter++) {
             const Pattern& pattern = patterns[static_cast<size_t>(letter)];
-            std::array<float, HALF_WIDTH> products{};  // by columns, so that they are summed side by side
-            for (size_t i = 0; i < pattern.size(); i += HALF_WIDTH)
-                for (size_t x = 0; x < HALF_WIDTH; x++) products[x] += pattern[i + x] * cell[i + x];
+            std::array<float, COARSE_WIDTH> products{};  // by columns, so that they are summed side by side
+            for (size_t i = 0; i < pattern.size(); i += COARSE_WIDTH)
+                for (size_t x = 0; x < COARSE_WIDTH; x++) products[x] += pattern[i + x] * cell[i + x];
             float product = 0;
             for (float of_column : products) product += of_column;
             const float likeness = product / std::sqrt(variance * static_cast<float>(pixels));
@@ -175,7 +175,7 @@ private:
     }
 
     // Runs of letters in a row of cells, without what only happens to stand at their ends.
-    static void take_words(const FontFacts& font, const std::vector<Guess>& row, int phase, int y,
+    static void take_words(const FontFacts& font, const std::vector<LetterGuess>& row, int phase, int y,
                            std::optional<SignReading>& best, float& best_score) {
         for (size_t begin = 0; begin < row.size(); begin++) {
             if (row[begin].likeness < LEAST_LIKENESS) continue;
@@ -193,8 +193,8 @@ private:
             const float score = length * (likeness - .5f);
             if (length < SHORTEST_WORD || likeness < LEAST_OF_WORD || score <= best_score) continue;
             best_score = score;
-            best =
-                SignReading{{"", font.font, HALF * phase + static_cast<int>(first) * LETTER_WIDTH, HALF * y}, likeness};
+            best = SignReading{
+                {"", font.font, COARSENESS * phase + static_cast<int>(first) * LETTER_WIDTH, COARSENESS * y}, likeness};
             for (size_t i = first; i < last; i++) best->sign.word += row[i].letter;
         }
     }

@@ -24,7 +24,7 @@ Doc random_document(RandomDraws& draws) {
         if (part == retrieved && retrieved > 0) doc.query = doc.size();
         const int length = static_cast<int>(draws.below(20));
         if (draws.chance(0.5)) {
-            add_codes(doc, length, part < retrieved ? Context : Picture);
+            add_codes(doc, length, part < retrieved ? Context : TokenKind::Picture);
         } else if (part >= retrieved && length > 2 && draws.chance(0.4) && doc.answer_end == 0) {
             add_words(doc, 1);
             doc.answer_first = doc.size();
@@ -44,14 +44,14 @@ Doc random_document(RandomDraws& draws) {
 TEST_CASE("objective: a cut document, token by token") {
     //                0    1  2  3  4    5         6         7         8
     const Ids ids = {EOS, 5, 6, 7, BRK, CODE + 1, CODE + 2, CODE + 3, EOS};
-    const Kinds kinds = {Text, Text, Answer, Answer, Text, Picture, Object, Context, Text};
+    const Kinds kinds = {Text, Text, Answer, Answer, Text, TokenKind::Picture, Object, Context, Text};
     for (const CutRule::Loss loss : {CutRule::Loss::CM3Leon, CutRule::Loss::CM3}) {
         const CutDocument c = cut(ids, kinds, 0, {{2, 4}, {5, 7}}, control(), loss, 0);
         CHECK(c.ids == Ids{EOS, 5, SENTINEL, BRK, SENTINEL + 1, CODE + 3, EOS,  //
                            SENTINEL, 6, 7, EOSS, SENTINEL + 1, CODE + 1, CODE + 2, EOSS});
         // The end of an answer is the model's to say; that of other spans is plain text.
         CHECK(c.kinds == Kinds{Text, Text, Text, Text, Text, Context, Text,  //
-                               Text, Answer, Answer, Answer, Text, Picture, Object, Text});
+                               Text, Answer, Answer, Answer, Text, TokenKind::Picture, Object, Text});
         for (size_t i = 0; i < c.ids.size(); i++) {
             CAPTURE(i);
             const bool unlearnt = loss == CutRule::Loss::CM3 && is_control_sentinel(c.ids[i]);
@@ -69,7 +69,7 @@ TEST_CASE("objective: a cut document, token by token") {
 
 TEST_CASE("objective: what was retrieved is marked, also where it is cut out") {
     const Ids ids = {EOS, 5, BRK, CODE, BRK, 6, 7, BRK, CODE + 1, EOS};
-    const Kinds kinds = {Text, Text, Text, Context, Text, Text, Text, Text, Picture, Text};
+    const Kinds kinds = {Text, Text, Text, Context, Text, Text, Text, Text, TokenKind::Picture, Text};
     const CutDocument c = cut(ids, kinds, 5, {{1, 2}, {6, 7}}, control(), CutRule::Loss::CM3Leon, 0);
     CHECK(c.ids == Ids{EOS, SENTINEL, BRK, CODE, BRK, 6, SENTINEL + 1, BRK, CODE + 1, EOS,  //
                        SENTINEL, 5, EOSS, SENTINEL + 1, 7, EOSS});

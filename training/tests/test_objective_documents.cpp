@@ -57,7 +57,7 @@ TEST_CASE("objective: the instruction between two pictures goes, and only there"
     Ids want(&edit.ids[0], &edit.ids[6]);
     want.insert(want.end(), edit.ids.begin() + 10, edit.ids.end());
     CHECK(c.ids == want);
-    CHECK(std::count(c.kinds.begin(), c.kinds.end(), Picture) == 4);
+    CHECK(std::count(c.kinds.begin(), c.kinds.end(), TokenKind::Picture) == 4);
     CHECK(std::count(c.kinds.begin(), c.kinds.end(), Context) == 4);
     // A caption alone is no instruction, and a retrieved picture is not what an instruction speaks of.
     const Doc caption = document(false, false), helped = document(true, true);
@@ -135,7 +135,7 @@ TEST_CASE("objective: what a picture was drawn after is read off it, as often as
             const CutDocument c = transform_document(doc.view(), control(), rule, 0, RandomDraws(1, 1));
             CHECK(c.ids == want);
             // The picture is given now, and what is to be said is the text with its end.
-            CHECK(std::count(c.kinds.begin(), c.kinds.end(), Picture) == 0);
+            CHECK(std::count(c.kinds.begin(), c.kinds.end(), TokenKind::Picture) == 0);
             CHECK(std::count(c.kinds.begin(), c.kinds.end(), Object) == 0);
             CHECK(std::count(c.kinds.begin(), c.kinds.end(), Context) == 5 + 3 * helped + 4 * edit);
             CHECK(std::count(c.kinds.begin(), c.kinds.end(), Answer) == 4);

@@ -476,7 +476,7 @@ TEST_CASE("evaluation: reports say every score, its rule, and rows if they are w
     CHECK_FALSE(report.ablations[0].against_defaults);
     CHECK(report.ablations[1].against_defaults->value == .25);
 
-    const auto json = nlohmann::json::parse(report_json(report, Detail::Each));
+    const auto json = nlohmann::json::parse(report_json(report, ScoreDetail::Each));
     const auto& section = json.at("sections").at(0);
     CHECK(section.at("right") == 3);
     CHECK(section.at("scores").at(0).at("value") == .75);
@@ -486,7 +486,7 @@ TEST_CASE("evaluation: reports say every score, its rule, and rows if they are w
     CHECK(section.at("each").at(3).at("marks").at("all right") == nlohmann::json({0.0, 1.0}));
     CHECK(json.at("ablations").at(1).at("against_defaults").at("value") == .25);
     CHECK(json.at("definitions").contains("objects and place"));
-    CHECK_FALSE(nlohmann::json::parse(report_json(report, Detail::Summary)).at("sections").at(0).contains("each"));
+    CHECK_FALSE(nlohmann::json::parse(report_json(report, ScoreDetail::Summary)).at("sections").at(0).contains("each"));
 
     const std::string table = report_table(report);
     CHECK(contains(table, "75.0%"));

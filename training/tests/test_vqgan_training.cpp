@@ -166,8 +166,8 @@ TEST_CASE("vqgan training: scores of reconstructions") {
     const World world;
     const TrainingPicture map = training_picture(world, PictureKind::Segmentation, 3);
     VqganScore same = score_picture(map, map.picture);
-    CHECK(same.psnr == MOST_DECIBELS);
-    CHECK(same.object_psnr == MOST_DECIBELS);
+    CHECK(same.psnr == EQUAL_DECIBELS);
+    CHECK(same.object_psnr == EQUAL_DECIBELS);
     CHECK(same.ssim == doctest::Approx(1));
     CHECK(same.iou == 1);
 
@@ -187,7 +187,7 @@ TEST_CASE("vqgan training: scores of reconstructions") {
                           10 * std::log10(static_cast<double>(map.matters.size()) / static_cast<double>(pixels))));
     same += score;
     CHECK(same.pictures == 2);
-    CHECK(same.mean().psnr == doctest::Approx((MOST_DECIBELS + score.psnr) / 2));
+    CHECK(same.mean().psnr == doctest::Approx((EQUAL_DECIBELS + score.psnr) / 2));
 
     LabelMap want = {4, 1, {0, 0, 1, 1}}, got = {4, 1, {0, 2, 1, 1}};
     CHECK(mean_iou(got, want) == doctest::Approx((0.5 + 1.0) / 2));  // what nobody wanted is no label of its own

@@ -47,7 +47,7 @@ double mean_iou(const LabelMap& got, const LabelMap& want) {
 VqganScore score_picture(const TrainingPicture& wanted, const Picture& got) {
     VqganScore s;
     s.pictures = 1;
-    s.psnr = std::min(MOST_DECIBELS, psnr(got, wanted.picture));
+    s.psnr = std::min(EQUAL_DECIBELS, psnr(got, wanted.picture));
     s.ssim = ssim(got, wanted.picture);
     double squares = 0, pixels = 0;
     for (size_t p = 0; p < wanted.matters.size(); p++) {
@@ -59,7 +59,7 @@ VqganScore score_picture(const TrainingPicture& wanted, const Picture& got) {
         }
     }
     if (pixels > 0)
-        s.object_psnr = std::min(MOST_DECIBELS, 10 * std::log10(255.0 * 255.0 * 3 * pixels / std::max(squares, 1e-9)));
+        s.object_psnr = std::min(EQUAL_DECIBELS, 10 * std::log10(255.0 * 255.0 * 3 * pixels / std::max(squares, 1e-9)));
     if (wanted.labels) s.iou = mean_iou(classify_map(got, storybook_legend()), *wanted.labels);
     return s;
 }

@@ -6,7 +6,7 @@
 
 namespace leon {
 
-constexpr double MOST_DECIBELS = 60;  // of equal pictures, so that a mean can be taken
+constexpr double EQUAL_DECIBELS = 60;  // of equal pictures, so that a mean can be taken
 
 struct VqganScore {
     int pictures = 0;
