@@ -136,7 +136,7 @@ help:
 	@echo 'make shared     $(BUILD)/libleon.so, the library for C and what can call C (include/leon.h)'
 	@echo 'make format     clang-format over the tree        make lint    clang-tidy and the layer check'
 	@echo 'make clean      remove build/'
-	@echo 'Variables: CXX=clang++  BUILD=build/other  SANITIZE=1  CXXFLAGS=-O2  CUDA=1'
+	@echo 'Variables: CXX=clang++  BUILD=build/other  SANITIZE=1  CXXFLAGS=-O2  CUDA=1  TOGETHER=1'
 
 # --- set-up: what is missing is installed with apt-get; elsewhere the list is printed ---------------------------
 SETUP := $(BUILD)/.packages
