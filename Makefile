@@ -61,11 +61,10 @@ LIBRARY_ROOMS := kernels kernels/reference kernels/cpu kernels/planning runtime 
 CUDA_SOURCES := $(wildcard kernels/cuda/*.cu)
 SOURCES  := $(filter-out kernels/cuda_%.cpp,$(wildcard $(addsuffix /*.cpp,$(LIBRARY_ROOMS))))
 # With TOGETHER the files of these rooms are one source, $(BUILD)/together/ROOM.cpp, whose headers and templates are compiled
-# once: two fifths of the time for a whole build, but a room's for each change. So names are a room's, not a file's. ALONE:
-# with flags or a program of its own.
-ROOMS_TOGETHER := $(if $(TOGETHER),runtime tokenizer retrieval metrics weights_converter tasks cli $(addprefix training,/ /commands/ \
-    /storybook/ /evaluation/ /vqgan/ /reference/))
-ROOMS_TOGETHER := $(ROOMS_TOGETHER:%/=%)
+# once: half of the time for a whole build under the sanitizers, but a room's for each change. So names are a room's, not a
+# file's. ALONE: with flags or a program of its own.
+ROOMS_TOGETHER := $(if $(TOGETHER),runtime tokenizer retrieval metrics weights_converter tasks cli \
+    training $(addprefix training/,commands storybook evaluation vqgan reference))
 ALONE := tokenizer/image.cpp cli/terminal.cpp cli/training_absent.cpp training/adamw.cpp $(wildcard training/cuda_*.cpp) \
     $(THROUGHPUT:%=weights_converter/%.cpp)
 together = $(filter-out $(ALONE),$(wildcard $(1)/*.cpp))

@@ -17,7 +17,7 @@ namespace {
 
 constexpr int ROWS = 256;    // of a batch: enough for the matrix kernels to be compute-bound
 constexpr int OUTPUTS = 64;  // rows of logits at a time: 16 MB with the largest vocabulary
-constexpr size_t TOGETHER = 16;
+constexpr size_t TEXTS_TOGETHER = 16;
 
 using Ranges = std::vector<std::pair<int32_t, int32_t>>;
 
@@ -70,7 +70,7 @@ public:
           prefix_(common_prefix(texts)),
           groups_(grouped()),
           network_(config, weights, kernels, ROWS, OUTPUTS),
-          cache_(config, kernels, TOGETHER + 1, longest(), pages(), options.cache_dtype),
+          cache_(config, kernels, TEXTS_TOGETHER + 1, longest(), pages(), options.cache_dtype),
           result_(texts.size()) {
         if (allowed_.empty()) allowed_ = {{0, config.vocab - 1}};
         lowest_ = std::min_element(allowed_.begin(), allowed_.end())->first;
@@ -102,7 +102,7 @@ private:
         size_t rows = 0;
         for (size_t t = 0; t < texts_.size(); t++) {
             const size_t rest = length_of(texts_[t]) - prefix_;
-            const bool joins = t > 0 && rows + rest <= ROWS && t - groups.back().first < TOGETHER;
+            const bool joins = t > 0 && rows + rest <= ROWS && t - groups.back().first < TEXTS_TOGETHER;
             if (!joins) {
                 groups.emplace_back(t, t);
                 rows = 0;
